@@ -1,0 +1,4 @@
+/* api.h - */
+#pragma once
+#include "base/error.h"
+#include "core-v1.pb-c.h"

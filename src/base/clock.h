@@ -1,0 +1,18 @@
+/* clock.h - times and their text. Instants are nanoseconds since 1970 (realtime) or since boot (monotonic). */
+#pragma once
+
+#include "base/base.h"
+
+#define NSEC_PER_SEC 1000000000LL
+#define NSEC_PER_MSEC 1000000LL
+
+int64_t clock_realtime_ns(void);
+int64_t clock_monotonic_ns(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */
+
+#define RFC3339_MAX 40
+/* "2026-11-23T19:03:56Z" (Kubernetes' metav1.Time). Returns buf. */
+const char *rfc3339_format(int64_t seconds, char buf[static RFC3339_MAX]);
+/* With exactly `digits` decimals of the second (6: MicroTime; 9: CRI log lines), in UTC. Returns buf. */
+const char *rfc3339_format_ns(int64_t ns, int digits, char buf[static RFC3339_MAX]);
+/* Parses RFC 3339 with optional decimals and offset; false if it is not one. ret_nanos may be NULL. */
+bool rfc3339_parse(const char *s, int64_t *ret_seconds, int32_t *ret_nanos);

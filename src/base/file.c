@@ -1,0 +1,263 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+struct error *fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
+        _cleanup_free_ char *data = NULL;
+        size_t len = 0, cap = 0;
+        struct stat st;
+
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+                cap = MIN((size_t)st.st_size, max) + 1;
+        cap = MAX(cap, (size_t)4096);
+        data = xmalloc(cap + 1);
+        for (;;) {
+                ssize_t n = read(fd, data + len, cap - len);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return error_errno(errno, "read");
+                }
+                if (n == 0)
+                        break;
+                len += n;
+                if (len > max)
+                        return error_new(ERROR_INVALID, "larger than %zu bytes", max);
+                if (len == cap) {
+                        cap *= 2;
+                        data = xrealloc(data, cap + 1);
+                }
+        }
+        data[len] = '\0';
+        *ret = TAKE_PTR(data);
+        if (ret_len)
+                *ret_len = len;
+        return NULL;
+}
+
+struct error *file_read_at(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len) {
+        _cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        return error_context(fd_read_all(fd, max, ret, ret_len), "%s", path);
+}
+
+struct error *file_read(const char *path, size_t max, char **ret, size_t *ret_len) {
+        return file_read_at(AT_FDCWD, path, max, ret, ret_len);
+}
+
+struct error *fd_write_all(int fd, const void *data, size_t len) {
+        const char *p = data;
+        while (len) {
+                ssize_t n = write(fd, p, len);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return error_errno(errno, "write");
+                }
+                p += n;
+                len -= n;
+        }
+        return NULL;
+}
+
+/* The folder part of a path, "." if it has none. */
+static char *path_folder(const char *path) {
+        const char *slash = strrchr(path, '/');
+        if (!slash)
+                return xstrdup(".");
+        if (slash == path)
+                return xstrdup("/");
+        return xstrndup(path, slash - path);
+}
+
+static struct error *folder_sync(int dirfd, const char *path) {
+        _cleanup_free_ char *folder = path_folder(path);
+        _cleanup_close_ int fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return error_errno(errno, "open %s", folder);
+        if (fsync(fd) < 0)
+                return error_errno(errno, "sync %s", folder);
+        return NULL;
+}
+
+struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode, int flags) {
+        static unsigned counter;
+        _cleanup_free_ char *temporary = NULL, *folder = path_folder(path);
+        const char *slash = strrchr(path, '/');
+        struct error *err;
+
+        temporary = xasprintf("%s/.%s.%d.%u.tmp", folder, slash ? slash + 1 : path, getpid(),
+                              __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED));
+        _cleanup_close_ int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return error_errno(errno, "create %s", temporary);
+        err = fd_write_all(fd, data, len);
+        if (!err && fchmod(fd, mode) < 0)
+                err = error_errno(errno, "set mode");
+        if (!err && (flags & FILE_DURABLE) && fsync(fd) < 0)
+                err = error_errno(errno, "sync");
+        if (!err) {
+                int rc = flags & FILE_EXCLUSIVE ? renameat2(dirfd, temporary, dirfd, path, RENAME_NOREPLACE)
+                                                : renameat(dirfd, temporary, dirfd, path);
+                if (rc < 0)
+                        err = error_errno(errno, "rename");
+        }
+        if (err) {
+                unlinkat(dirfd, temporary, 0);
+                return error_context(err, "write %s", path);
+        }
+        return flags & FILE_DURABLE ? folder_sync(dirfd, path) : NULL;
+}
+
+struct error *file_replace(const char *path, const void *data, size_t len, mode_t mode, int flags) {
+        return file_replace_at(AT_FDCWD, path, data, len, mode, flags);
+}
+
+struct error *file_poke_at(int dirfd, const char *path, const char *text) {
+        _cleanup_close_ int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        if (write(fd, text, strlen(text)) < 0)
+                return error_errno(errno, "write \"%s\" to %s", text, path);
+        return NULL;
+}
+
+struct error *file_poke(const char *path, const char *text) {
+        return file_poke_at(AT_FDCWD, path, text);
+}
+
+bool file_exists(const char *path) {
+        struct stat st;
+        return lstat(path, &st) == 0;
+}
+
+struct error *mkdir_parents(const char *path, mode_t mode) {
+        if (mkdir(path, mode) == 0 || errno == EEXIST)
+                return NULL;
+        if (errno != ENOENT)
+                return error_errno(errno, "create folder %s", path);
+
+        _cleanup_free_ char *copy = xstrdup(path);
+        for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
+                *p = '\0';
+                if (mkdir(copy, mode) < 0 && errno != EEXIST)
+                        return error_errno(errno, "create folder %s", copy);
+                *p = '/';
+        }
+        if (mkdir(path, mode) < 0 && errno != EEXIST)
+                return error_errno(errno, "create folder %s", path);
+        return NULL;
+}
+
+static int remove_folder_content(int fd, dev_t device) {
+        DIR *dir = fdopendir(fd);
+        struct dirent *entry;
+        int result = 0;
+
+        if (!dir) {
+                fd_close(fd);
+                return -errno;
+        }
+        while ((entry = readdir(dir))) {
+                struct stat st;
+
+                if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+                        continue;
+                if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                        if (errno != ENOENT && !result)
+                                result = -errno;
+                        continue;
+                }
+                if (!S_ISDIR(st.st_mode)) {
+                        if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT && !result)
+                                result = -errno;
+                        continue;
+                }
+                if (st.st_dev != device) {
+                        if (!result)
+                                result = -EBUSY;
+                        continue;
+                }
+                int sub = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                int r = sub < 0 ? -errno : remove_folder_content(sub, device);
+                if (r < 0 && r != -ENOENT && !result)
+                        result = r;
+                if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && !result)
+                        result = -errno;
+        }
+        closedir(dir);
+        return result;
+}
+
+struct error *remove_tree_at(int dirfd, const char *path) {
+        struct stat st;
+
+        if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "remove %s", path);
+        if (!S_ISDIR(st.st_mode)) {
+                if (unlinkat(dirfd, path, 0) < 0 && errno != ENOENT)
+                        return error_errno(errno, "remove %s", path);
+                return NULL;
+        }
+        int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r = fd < 0 ? -errno : remove_folder_content(fd, st.st_dev);
+        if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return error_errno(r < 0 ? -r : errno, "remove %s", path);
+        return NULL;
+}
+
+struct error *remove_tree(const char *path) {
+        return remove_tree_at(AT_FDCWD, path);
+}
+
+char *path_join(const char *a, const char *b) {
+        size_t len = strlen(a);
+        while (*b == '/')
+                b++;
+        return xasprintf("%s%s%s", a, len && a[len - 1] == '/' ? "" : "/", b);
+}
+
+int open_in_root(int rootfd, const char *path, int flags, mode_t mode) {
+        struct open_how how = {
+                .flags = (unsigned)flags | O_CLOEXEC,
+                .mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+                .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+        };
+        for (int tries = 0;; tries++) {
+                int fd = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
+                if (fd >= 0)
+                        return fd;
+                if (errno != EAGAIN || tries > 100) /* EAGAIN: a rename raced with the walk */
+                        return -errno;
+        }
+}
+
+int mkdir_in_root(int rootfd, const char *path, mode_t mode) {
+        _cleanup_free_ char *copy = xstrdup(path);
+        _cleanup_close_ int fd = open_in_root(rootfd, "/", O_PATH | O_DIRECTORY, 0);
+        char *save = NULL;
+
+        if (fd < 0)
+                return fd;
+        /* Each prefix is resolved from the root again, so that absolute links and ".." stay inside it. */
+        for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+                size_t end = part - copy + strlen(part);
+                _cleanup_free_ char *prefix = xstrndup(path, end);
+                int next = open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+                if (next == -ENOENT) {
+                        if (mkdirat(fd, part, mode) < 0 && errno != EEXIST)
+                                return -errno;
+                        next = open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+                }
+                if (next < 0)
+                        return next;
+                fd_close(fd);
+                fd = next;
+        }
+        return TAKE_FD(fd);
+}

@@ -1,0 +1,3 @@
+/* image.h - */
+#pragma once
+#include "base/error.h"

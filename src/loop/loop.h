@@ -1,0 +1,3 @@
+/* loop.h - */
+#pragma once
+#include "base/error.h"

@@ -1,0 +1,3 @@
+/* net.h - */
+#pragma once
+#include "base/error.h"

@@ -1,0 +1,3 @@
+/* oci.h - */
+#pragma once
+#include "base/error.h"

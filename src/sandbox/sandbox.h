@@ -1,0 +1,3 @@
+/* sandbox.h - */
+#pragma once
+#include "base/error.h"

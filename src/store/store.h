@@ -1,0 +1,3 @@
+/* store.h - */
+#pragma once
+#include "base/error.h"

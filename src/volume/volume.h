@@ -1,0 +1,3 @@
+/* volume.h - */
+#pragma once
+#include "base/error.h"

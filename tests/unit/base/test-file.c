@@ -1,0 +1,49 @@
+#include "test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/file.h"
+
+static char *temporary_folder(void) {
+        char *folder = xstrdup("/tmp/husk-test-XXXXXX");
+        assert_non_null(mkdtemp(folder));
+        return folder;
+}
+
+TEST(a_file_is_replaced_whole_and_leaves_no_temporary) {
+        _cleanup_free_ char *folder = temporary_folder(), *path = path_join(folder, "sub/f"), *text = NULL;
+        _cleanup_free_ char *sub = path_join(folder, "sub");
+        size_t len;
+
+        assert_ok(mkdir_parents(sub, 0755));
+        assert_ok(file_replace(path, "one", 3, 0600, FILE_DURABLE));
+        assert_ok(file_replace(path, "three", 5, 0600, 0));
+        assert_ok(file_read(path, 100, &text, &len));
+        assert_string_equal(text, "three");
+        assert_error(file_replace(path, "x", 1, 0600, FILE_EXCLUSIVE), ERROR_ALREADY_EXISTS, "write");
+        free(TAKE_PTR(text));
+        assert_error(file_read(path, 4, &text, &len), ERROR_INVALID, "larger than 4 bytes");
+        assert_int_equal(rmdir(sub), -1);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(rmdir(sub), 0); /* nothing else was left in it */
+        assert_ok(remove_tree(folder));
+        assert_false(file_exists(folder));
+}
+
+TEST(paths_do_not_leave_their_root) {
+        _cleanup_free_ char *folder = temporary_folder(), *root = path_join(folder, "root"), *text = NULL;
+        _cleanup_free_ char *link = path_join(root, "out"), *outside = path_join(folder, "secret");
+
+        assert_ok(mkdir_parents(root, 0755));
+        assert_ok(file_replace(outside, "secret", 6, 0600, 0));
+        assert_int_equal(symlink("..", link), 0);
+        _cleanup_close_ int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(open_in_root(fd, "../secret", O_RDONLY, 0), -ENOENT);
+        assert_int_equal(open_in_root(fd, "out/secret", O_RDONLY, 0), -ENOENT);
+        _cleanup_close_ int made = mkdir_in_root(fd, "out/../a/b", 0755);
+        assert_true(made >= 0);
+        _cleanup_free_ char *inside = path_join(root, "a/b");
+        assert_true(file_exists(inside));
+        assert_ok(remove_tree(folder));
+}

@@ -1,0 +1,42 @@
+#include "test.h"
+
+#include "base/str.h"
+
+TEST(numbers_are_strict) {
+        uint64_t u;
+        int64_t i;
+
+        assert_true(str_to_u64("18446744073709551615", &u) && u == UINT64_MAX);
+        assert_false(str_to_u64("18446744073709551616", &u));
+        assert_false(str_to_u64("", &u));
+        assert_false(str_to_u64("1 ", &u));
+        assert_false(str_to_u64("-1", &u));
+        assert_true(str_to_i64("-9223372036854775808", &i) && i == INT64_MIN);
+        assert_false(str_to_i64("9223372036854775808", &i));
+        assert_false(str_to_i64("--1", &i));
+}
+
+TEST(a_list_is_split_and_joined_again) {
+        _cleanup_strv_ char **v = strv_split("a,,b", ',');
+        _cleanup_free_ char *joined = strv_join(v, ",");
+
+        assert_int_equal(strv_len(v), 3);
+        assert_string_equal(joined, "a,,b");
+        assert_true(strv_contains(v, "b"));
+        assert_false(strv_contains(v, "c"));
+}
+
+TEST(distance_counts_edits_and_swaps) {
+        assert_int_equal(str_distance("imagePulPolicy", "imagePullPolicy"), 1);
+        assert_int_equal(str_distance("naem", "name"), 1);
+        assert_int_equal(str_distance("", "abc"), 3);
+        assert_int_equal(str_distance("same", "same"), 0);
+}
+
+TEST(a_long_formatted_string_fits) {
+        _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+
+        strbuf_addf(&b, "%0*d", 1000, 7);
+        assert_int_equal(b.len, 1000);
+        assert_int_equal(strlen(b.data), 1000);
+}
