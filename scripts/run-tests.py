@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Runs every test of husk and ends with the line `N passed, N failed, N skipped`; exit status 1 if any failed.
+
+    unit     tests/unit with gcc
+    sanitize the same with clang under AddressSanitizer and UndefinedBehaviorSanitizer
+    system   tests/system with pytest, on the real kernel, runtime, network and registry (needs root)
+    fuzz     each target of tests/fuzz on its kept corpus, and for some seconds beyond it
+"""
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.reasons = []
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def sh(*command, env=None, timeout=None):
+    print("$ " + " ".join(command), flush=True)
+    return subprocess.run(command, cwd=TOP, env=dict(os.environ, **(env or {})), timeout=timeout).returncode
+
+
+def setup(build, *flags, env=None):
+    if not os.path.exists(os.path.join(TOP, build, "build.ninja")):
+        if sh("meson", "setup", build, *flags, env=env):
+            sys.exit("cannot configure " + build)
+    if sh("ninja", "-C", build, "--quiet"):
+        sys.exit("cannot build " + build)
+
+
+def meson_tests(build, totals, env=None):
+    """Each cmocka test counts by itself where its output tells, else its program counts as one."""
+    sh("meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", "--timeout-multiplier", "4", env=env)
+    with open(os.path.join(TOP, build, "meson-logs/testlog.json")) as log:
+        for line in log:
+            t = json.loads(line)
+            text = t.get("stdout", "") + t.get("stderr", "")
+            passed = len(re.findall(r"\[       OK \]", text))
+            failed = len(re.findall(r"\[  FAILED  \] (?!\d+ test)", text)) // 2
+            skipped = len(re.findall(r"\[  SKIPPED \] (?!\d+ test)", text)) // 2
+            if t["result"] == "SKIP":
+                totals.add(0, 0, 1)
+                totals.reasons.append("%s: %s" % (t["name"], text.strip().splitlines()[-1] if text.strip() else "no reason given"))
+            elif t["result"] == "OK":
+                totals.add(max(passed, 1), 0, skipped)
+            else:
+                totals.add(passed, max(failed, 1), skipped)
+
+
+def unit(totals, a):
+    setup("build")
+    meson_tests("build", totals)
+
+
+def sanitize(totals, a):
+    setup("build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debug", env={"CC": "clang"})
+    meson_tests("build-asan", totals, {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+
+
+def system(totals, a):
+    if os.geteuid() != 0:
+        sys.exit("the system tests need root: they make namespaces, mounts and cgroups")
+    setup("build")
+    report = os.path.join(TOP, "build", "system.xml")
+    if os.path.exists(report):
+        os.unlink(report)
+    code = sh(sys.executable if pytest_here(sys.executable) else "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+              "-n", str(a.jobs), "--dist", "loadgroup", "--junit-xml", report, "tests/system")
+    if code not in (0, 1) or not os.path.exists(report):
+        totals.add(0, 1, 0)
+        totals.reasons.append("pytest ended with %d" % code)
+        return
+    for suite in xml.parse(report).getroot().iter("testsuite"):
+        n, f, e, s = (int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
+        totals.add(n - f - e - s, f + e, s)
+    for skip in xml.parse(report).getroot().iter("testcase"):
+        for s in skip.iter("skipped"):
+            totals.reasons.append("%s: %s" % (skip.get("name"), s.get("message")))
+
+
+def pytest_here(python):
+    return subprocess.run([python, "-c", "import pytest, xdist, yaml"], capture_output=True).returncode == 0
+
+
+def fuzz(totals, a):
+    setup("build-fuzz", "-Dfuzz=true", "-Dtests=false", "-Db_lundef=false", "-Db_sanitize=address,undefined", "--buildtype=debugoptimized",
+          env={"CC": "clang"})
+    folder = os.path.join(TOP, "build-fuzz", "tests/fuzz")
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not name.startswith("fuzz-") or not os.path.isfile(path) or not os.access(path, os.X_OK):
+            continue
+        corpus = os.path.join(TOP, "tests/fuzz/corpus", name[len("fuzz-"):])
+        fresh = os.path.join(TOP, "build-fuzz", "corpus-" + name)
+        os.makedirs(fresh, exist_ok=True)
+        code = sh(path, "-max_total_time=%d" % a.fuzz_seconds, "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1",
+                  "-artifact_prefix=" + os.path.join(TOP, "build-fuzz/"), fresh, *([corpus] if os.path.isdir(corpus) else []))
+        totals.add(code == 0, code != 0, 0)
+
+
+def main():
+    parts = {"unit": unit, "sanitize": sanitize, "fuzz": fuzz, "system": system}
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--only", choices=sorted(parts), action="append")
+    a.add_argument("--fuzz-seconds", type=int, default=10, help="for each target")
+    a.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="system tests at a time")
+    a = a.parse_args()
+    totals = Totals()
+    for name, run in parts.items():
+        if not a.only or name in a.only:
+            before = totals.passed, totals.failed, totals.skipped
+            run(totals, a)
+            print("%s: %d passed, %d failed, %d skipped" % ((name,) + tuple(
+                n - b for n, b in zip((totals.passed, totals.failed, totals.skipped), before))), flush=True)
+    for reason in totals.reasons:
+        print("note: " + reason)
+    print("%d passed, %d failed, %d skipped" % (totals.passed, totals.failed, totals.skipped))
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
