@@ -1,3 +1,0 @@
-/* oci.h - */
-#pragma once
-#include "base/error.h"

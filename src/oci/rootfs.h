@@ -1,0 +1,17 @@
+/* rootfs.h - the root file system of a container: the image's layers and a writable one, by overlayfs.
+ *
+ *   <folder>/upper    what the container writes
+ *   <folder>/work     overlayfs' own
+ *   <folder>/rootfs   the mount
+ *
+ * `folder` is <root>/pods/<uid>/containers/<name>/<restart>, made here. It must not lie on an overlay itself. */
+#pragma once
+
+#include "base/error.h"
+#include "image/image.h"
+
+/* Mounts; *ret is the path of the root (owned by the caller). If it is mounted already (a supervisor that died in
+ * between) that is used. More than 500 layers: ERROR_NOT_SUPPORTED. */
+struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) _must_check_;
+/* Unmounts and removes upper, work and rootfs; idempotent; works if nothing is mounted any more. */
+struct error *rootfs_remove(const char *folder) _must_check_;
