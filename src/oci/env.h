@@ -18,8 +18,8 @@ struct env_config {
         const V1Container *container;
         char *const *image_env;      /* "NAME=value" of the image; may be NULL */
         const char *hostname;        /* for HOSTNAME; NULL: not set */
-        /* For fileKeyRef: opens the folder of a volume of the pod (O_PATH). Returns a descriptor, owned by the callee's
-         * caller, or -errno. NULL: such references are an error. */
+        /* For fileKeyRef: opens the folder of a volume of the pod (O_PATH). Returns a descriptor (the caller closes it)
+         * or -errno. NULL: such references are an error. */
         int (*open_volume)(void *userdata, const char *volume_name);
         void *userdata;
 };
@@ -33,6 +33,8 @@ struct env {
 struct error *env_build(const struct env_config *config, struct env *ret) _must_check_;
 void env_release(struct env *env);
 #define _cleanup_env_ _cleanup_(env_release)
+
+struct image;
 
 /* Expands $(NAME) from `variables` ("NAME=value"; the last one of a name counts). */
 char *env_expand(const char *text, char *const *variables);

@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "image/image.h"
 
+struct image;
+
 /* Mounts; *ret is the path of the root (owned by the caller). If it is mounted already (a supervisor that died in
  * between) that is used. More than 500 layers: ERROR_NOT_SUPPORTED. */
 struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) _must_check_;

@@ -13,6 +13,8 @@
 #include "image/image.h"
 #include "oci/user.h"
 
+struct image;
+
 struct oci_spec_config {
         const V1Pod *pod;
         const V1Container *container; /* for an ephemeral container see oci_container_of_ephemeral() */

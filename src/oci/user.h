@@ -8,6 +8,8 @@
 #include "api/api.h"
 #include "image/image.h"
 
+struct image;
+
 struct oci_user {
         uint32_t uid, gid;
         uint32_t *groups; /* supplementary; the primary group is among them, as containerd does */
