@@ -1,0 +1,96 @@
+/* cgroup.h - the control groups of a pod, on cgroup v1, hybrid and v2 alike.
+ *
+ * Layout, as a kubelet with the cgroupfs driver makes it, in every mounted v1 hierarchy or in the one v2 hierarchy:
+ *
+ *   /kubepods                          of the default node; /husk-<hash of the root> of any other
+ *   /kubepods/pod<uid>                 Guaranteed pods
+ *   /kubepods/burstable/pod<uid>
+ *   /kubepods/besteffort/pod<uid>
+ *   …/pod<uid>/<container id>          made by the OCI runtime; its name is the last part of cgroupsPath
+ *   …/pod<uid>/infra                   the infra process (v2 only: there processes live in leaves; on v1 it is in pod<uid>)
+ *
+ * A path in this interface is such a path, from the top of a hierarchy, as an OCI runtime-spec's linux.cgroupsPath wants
+ * it. On a hybrid machine the controllers are v1's and the unified mount is left alone.
+ *
+ * Creating is idempotent and doubles as updating; so are killing and removing, which need only the uid. */
+#pragma once
+
+#include "base/error.h"
+#include "core-v1.pb-c.h"
+#include "store/store.h"
+
+enum cgroup_version {
+        CGROUP_NONE, /* no cgroup file system is mounted */
+        CGROUP_V1,   /* controllers in v1 hierarchies; also "hybrid", with an additional unified mount */
+        CGROUP_V2,   /* one unified hierarchy with all controllers */
+};
+/* What this machine mounts; looked up in /proc/self/mountinfo once. */
+enum cgroup_version cgroup_version(void);
+/* Forgets what cgroup_version() found: for tests that change the mounts. */
+void cgroup_forget(void);
+
+/* Quality of service of a pod (status.qosClass). */
+enum pod_qos { POD_QOS_GUARANTEED, POD_QOS_BURSTABLE, POD_QOS_BEST_EFFORT };
+/* By Kubernetes' rules: from cpu and memory of all containers and init containers, or of spec.resources if given. */
+enum pod_qos pod_qos(const V1Pod *pod);
+const char *pod_qos_string(enum pod_qos qos); /* "Guaranteed", "Burstable", "BestEffort" */
+
+/* Limits in the kernel's units. -1 is "not limited" for quota, memory and pids. */
+struct cgroup_limits {
+        uint64_t cpu_shares;  /* v1 scale: 2 … 262144; on v2 mapped to cpu.weight */
+        int64_t cpu_quota_us; /* per cpu_period_us */
+        uint64_t cpu_period_us;
+        int64_t memory_bytes;
+        int64_t pids;
+};
+/* What a kubelet sets for the pod as a whole: shares from the requests (init containers and sidecars by the scheduler's
+ * rule, overhead added), a quota when every container has a cpu limit, memory when every container has a memory limit.
+ * `pids_max` is the node's limit per pod, -1 for none. */
+struct cgroup_limits cgroup_limits_of_pod(const V1Pod *pod, int64_t pids_max);
+/* The same for one container, for who needs the numbers: shares from the request (the limit stands in for a missing one). */
+struct cgroup_limits cgroup_limits_of_container(const V1Container *container);
+/* Kubernetes' arithmetic: shares = max(2, m * 1024 / 1000); quota = max(1000, m * 100) of a 100000 us period. */
+uint64_t cgroup_shares_from_milli_cpu(int64_t milli_cpu);
+int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu);  /* 0 gives -1 */
+uint64_t cgroup_weight_from_shares(uint64_t shares);     /* v1 2…262144 to v2 1…10000, as runc and crun map it */
+
+/* Paths; owned by the caller. */
+char *cgroup_node_path(const struct store *store);                                             /* "/kubepods" */
+char *cgroup_pod_path(const struct store *store, const char *pod_uid, enum pod_qos qos);       /* ".../pod<uid>" */
+char *cgroup_container_path(const char *pod_path, const char *container_id);                   /* "<pod>/<id>" */
+
+/* Makes the pod's cgroups (and their parents, with the controllers enabled) and sets its limits. Also changes the limits
+ * of a pod that runs (in-place resize). A limit whose controller this machine does not have is an error that names the
+ * controller; without a limit nobody misses it. */
+struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, enum pod_qos qos,
+                                const struct cgroup_limits *limits) _must_check_;
+/* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2 only,
+ * elsewhere -EOPNOTSUPP. Made if it is missing. */
+int cgroup_open_leaf(const char *pod_path, const char *leaf);
+/* Moves a process (0: the caller) into a cgroup of every hierarchy, made if missing. */
+struct error *cgroup_enter(const char *path, pid_t pid) _must_check_;
+
+/* Kills every process below the pod's cgroups (cgroup.kill on v2; freezer and signals on v1) and returns when the kernel
+ * has been told; false in *ret_empty as long as some still exist. Idempotent, also when nothing of it exists. */
+struct error *cgroup_pod_kill(const struct store *store, const char *pod_uid, bool *ret_empty) _must_check_;
+/* The same for one container's cgroup path. */
+struct error *cgroup_kill(const char *path, bool *ret_empty) _must_check_;
+/* Removes the pod's cgroups in every hierarchy, deepest first, trying again for a moment while dead processes linger
+ * (EBUSY). When the last pod of a node with its own root goes, the node's cgroups go too. Idempotent. */
+struct error *cgroup_pod_remove(const struct store *store, const char *pod_uid) _must_check_;
+/* The same for one cgroup path and what is below. */
+struct error *cgroup_remove(const char *path) _must_check_;
+
+/* What a cgroup uses and used. A number the machine does not count is 0. */
+struct cgroup_usage {
+        uint64_t cpu_ns;             /* processor time since it was made */
+        uint64_t memory_bytes;       /* everything charged */
+        uint64_t memory_working_set; /* charged minus inactive file pages, as kubelet reports it */
+        uint64_t memory_rss;         /* anonymous memory */
+        uint64_t memory_limit;       /* 0: none */
+        uint64_t pids;
+};
+struct error *cgroup_usage(const char *path, struct cgroup_usage *ret) _must_check_;
+/* How many processes of this cgroup the kernel has killed for want of memory (v1 memory.oom_control, v2 memory.events);
+ * 0 if the cgroup is gone. Read it after a container's exit and before the runtime deletes it: not 0 is OOMKilled. */
+uint64_t cgroup_oom_kills(const char *path);
