@@ -29,6 +29,7 @@ struct store {
         char *run;
         char *logs;      /* /var/log/pods, or <root>/logs for a root of one's own */
         bool is_default; /* root is /var/lib/husk */
+        uint64_t *counter; /* <run>/rv, mapped when first needed */
 };
 
 /* Opens (and makes, mode 0700) a store. NULL means HUSK_ROOT or HUSK_RUN, else /var/lib/husk and /run/husk, else,
@@ -51,6 +52,9 @@ struct error *store_list(struct store *store, const struct api_kind *kind, const
  * in `object` itself, then writes it. The name must be free: ERROR_ALREADY_EXISTS `pods "x" already exists`. A Pod's
  * status, if any, is not stored. */
 struct error *store_create(struct store *store, const struct api_kind *kind, json_t *object) _must_check_;
+/* store_create() of a pod returns before its files are on the disk, so that starting it need not wait for that; whoever
+ * promises the pod to a user calls this before saying so. */
+struct error *store_pod_sync(struct store *store, const char *uid) _must_check_;
 /* Replaces an object. uid and creationTimestamp stay; resourceVersion grows, and for a Pod metadata.generation if the
  * spec or the deletionTimestamp changed; all are set in `object`. If `object` carries a resourceVersion that is not the
  * stored one: ERROR_CONFLICT. A Pod's status is not touched. */
@@ -69,7 +73,7 @@ char *store_pod_log_folder(struct store *store, const char *ns, const char *name
 struct error *store_pod_uid(struct store *store, const char *ns, const char *name, char **ret) _must_check_;
 /* The Pod object without status; ERROR_NOT_FOUND if the pod is gone. */
 struct error *store_pod_spec_read(struct store *store, const char *uid, json_t **ret) _must_check_;
-/* The newest status, JSON null (not an error) if none was written yet. */
+/* The newest status; {"phase": "Pending"} if none was written yet. */
 struct error *store_pod_status_read(struct store *store, const char *uid, json_t **ret) _must_check_;
 /* Publishes a status. `durable` also keeps it in <root> (for a pod that has ended). */
 struct error *store_pod_status_write(struct store *store, const char *uid, const json_t *status, bool durable) _must_check_;
