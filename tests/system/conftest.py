@@ -1,0 +1,252 @@
+"""What every system test gets: nodes of its own (root, run, bridge, addresses, cgroups), a husk command line on them, images
+made from this machine's busybox and redis, bounded waits, and a check that nothing of a node is left behind."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import textwrap
+import time
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HUSK = os.environ.get("HUSK", os.path.join(TOP, "build", "husk"))
+EXAMPLES = os.path.join(TOP, "examples")
+SLOW = float(os.environ.get("HUSK_TEST_SLOW", "1"))
+BUSYBOX = "localhost/husk/busybox:1"
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self):
+        return "exit %d\nstdout: %s\nstderr: %s" % (self.code, self.out[-3000:], self.err[-3000:])
+
+
+class Node:
+    """One husk node: a root, a run folder, and the command line on them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.root, self.run = os.path.join(folder, "root"), os.path.join(folder, "run")
+        self.env = dict(os.environ, HUSK_ROOT=self.root, HUSK_RUN=self.run)
+        self.env.pop("HUSK_LOG", None)
+
+    def husk(self, *args, input=None, timeout=60, check=True, env=None):
+        p = subprocess.run([HUSK, *args], input=input, capture_output=True, text=True, timeout=timeout * SLOW,
+                           env=dict(self.env, **(env or {})), stdin=None if input is not None else subprocess.DEVNULL, errors="replace")
+        r = Result(p.returncode, p.stdout, p.stderr)
+        if check:
+            assert p.returncode == 0, (args, r)
+        return r
+
+    def fails(self, *args, **kw):
+        r = self.husk(*args, check=False, **kw)
+        assert r.code != 0, (args, r)
+        return r
+
+    def apply(self, text, check=True):
+        return self.husk("apply", "-f", "-", input=textwrap.dedent(text), check=check)
+
+    def get(self, name, kind="pod", ns=None):
+        r = self.husk("get", kind, name, "-o", "json", *(["-n", ns] if ns else []), check=False)
+        if r.code:
+            assert "not found" in r.err, r
+            return None
+        return json.loads(r.out)
+
+    def wait(self, name, what, pred, timeout=30):
+        end = time.time() + timeout * SLOW
+        while True:
+            pod = self.get(name)
+            if pod is not None and pred(pod):
+                return pod
+            assert time.time() < end, "%s: no %s in %ss: %s" % (name, what, timeout, json.dumps((pod or {}).get("status"), indent=1))
+            time.sleep(0.05)
+
+    def running(self, name, timeout=30):
+        """All containers of the pod run."""
+        return self.wait(name, "running containers", lambda p: len(p["status"].get("containerStatuses", [])) == len(p["spec"]["containers"])
+                         and all("running" in s["state"] for s in p["status"]["containerStatuses"]), timeout)
+
+    def phase(self, name, phase, timeout=30):
+        return self.wait(name, "phase " + phase, lambda p: p["status"].get("phase") == phase, timeout)
+
+    def logs(self, *args):
+        return self.husk("logs", *args).out
+
+    def wait_log(self, needle, *args, timeout=30):
+        end = time.time() + timeout * SLOW
+        while True:
+            r = self.husk("logs", *args, check=False)
+            if r.code == 0 and (re.search(needle, r.out)):
+                return r.out
+            assert time.time() < end, "%r not in the log of %s: %r" % (needle, args, r)
+            time.sleep(0.1)
+
+    def exec(self, name, *command, c=None, check=True, input=None, timeout=30):
+        return self.husk("exec", *(["-i"] if input is not None else []), name, *(["-c", c] if c else []), "--", *command,
+                         check=check, input=input, timeout=timeout)
+
+    def sh(self, name, script, c=None):
+        return self.exec(name, "sh", "-c", script, c=c).out.strip()
+
+    def until(self, name, script, want, c=None, timeout=30):
+        """Repeats a shell script in the container until it prints `want` (or want(output) is true)."""
+        end = time.time() + timeout * SLOW
+        while True:
+            r = self.exec(name, "sh", "-c", script, c=c, check=False)
+            out = r.out.strip()
+            if want(out) if callable(want) else out == want:
+                return out
+            assert time.time() < end, "%s: still %r" % (script, r)
+            time.sleep(0.2)
+
+    def load(self, *options, reference=BUSYBOX):
+        with tempfile.NamedTemporaryFile(suffix=".tar") as f:
+            subprocess.run([os.path.join(TOP, "scripts/make-image"), f.name, reference, *options], check=True)
+            self.husk("image", "load", f.name)
+
+    def processes(self):
+        """Processes of husk that serve this node: {pid: (program, arguments)}."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if self.run in words or self.root in words:
+                found[int(pid)] = (os.path.basename(words[0]), words)
+        return found
+
+    def of_program(self, program, uid=None):
+        return [pid for pid, (name, words) in self.processes().items() if name == program and (uid is None or uid in words)]
+
+    def infra(self, name):
+        """Host pid of the pod's infra process: the oldest one in its network namespace."""
+        ns = self.sh(name, "readlink /proc/self/ns/net")
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink("/proc/%s/ns/net" % pid) == ns:
+                    stat = open("/proc/%s/stat" % pid).read().rsplit(")", 1)[1].split()
+                    if stat[0] not in "ZX":
+                        found.append((int(stat[19]), int(pid)))
+            except OSError:
+                pass
+        return sorted(found)[0][1]
+
+    def delete_all(self):
+        names = [n for n in self.husk("get", "pods", "-A", "--no-headers", "-o", "name", check=False).out.split()]
+        if names:
+            self.husk("delete", "pods", "--all", "-A", "--grace-period=0", "--force", check=False, timeout=60)
+        self.husk("delete", "configmaps,secrets", "--all", "--ignore-not-found", check=False)
+
+    # ---- what must not be left behind ----
+    def leftovers(self):
+        """Everything on this machine that belongs to a pod of this node: an empty list once all pods are deleted."""
+        left = ["process %d %s" % (pid, " ".join(words)) for pid, (program, words) in self.processes().items()
+                if program.startswith(("husk-", "crun"))]
+        for folder, name in ((self.root, "pods"), (self.run, "pods"), (self.root, "logs")):
+            path = os.path.join(folder, name)
+            left += ["file " + os.path.join(path, f) for f in (os.listdir(path) if os.path.isdir(path) else [])]
+        with open("/proc/self/mountinfo") as f:
+            left += ["mount " + line.split()[4] for line in f if self.folder in line]
+        names = os.path.join(self.root, "objects")
+        for at, dirs, files in os.walk(names):
+            if at.endswith("/Pod"):
+                left += ["name " + os.path.join(at, f) for f in files + dirs]
+        left += self.kernel_leftovers()
+        return left
+
+    def identity(self):
+        """Names under which this node's kernel objects go, from its own records."""
+        try:
+            with open(os.path.join(self.root, "net.json")) as f:
+                return json.load(f)
+        except OSError:
+            return {}
+
+    def kernel_leftovers(self):
+        left = []
+        net = self.identity()
+        bridge = net.get("bridge")
+        if bridge and os.path.isdir("/sys/class/net/%s/brif" % bridge):
+            left += ["port %s of %s" % (i, bridge) for i in os.listdir("/sys/class/net/%s/brif" % bridge)]
+        for at, dirs, _ in os.walk("/sys/fs/cgroup"):
+            for d in dirs:
+                if d.startswith("pod") and any(uid in d for uid in self.uids_seen()):
+                    left.append("cgroup " + os.path.join(at, d))
+        return left
+
+    def uids_seen(self):
+        return getattr(self, "_uids", set())
+
+    def remember(self, name):
+        pod = self.get(name)
+        if pod:
+            self._uids = self.uids_seen() | {pod["metadata"]["uid"]}
+        return pod
+
+    def nothing_left(self, timeout=10):
+        end = time.time() + timeout * SLOW
+        while True:
+            left = self.leftovers()
+            if not left:
+                return
+            assert time.time() < end, "left behind:\n" + "\n".join(left)
+            time.sleep(0.1)
+
+    def close(self):
+        self.delete_all()
+        for pid, (program, _) in self.processes().items():
+            if program.startswith("husk"):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+
+
+def make_node():
+    folder = tempfile.mkdtemp(prefix="husk-node-")
+    os.chmod(folder, 0o755)
+    return Node(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_node():
+    """One node for all tests of a worker, with the busybox image."""
+    node = make_node()
+    node.load("--busybox")
+    yield node
+    node.close()
+    shutil.rmtree(node.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def node(shared_node):
+    """The worker's node, empty of pods after the test, and nothing of them left."""
+    yield shared_node
+    shared_node.delete_all()
+    shared_node.nothing_left()
+
+
+@pytest.fixture
+def own_node():
+    """A node of this test's own, without any image."""
+    node = make_node()
+    yield node
+    node.close()
+    shutil.rmtree(node.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_images(shared_node):
+    """The images of the examples that use Redis."""
+    subprocess.run([os.path.join(EXAMPLES, "images")], check=True, env=dict(shared_node.env, HUSK=HUSK), capture_output=True)
+    return shared_node
