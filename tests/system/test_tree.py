@@ -1,0 +1,26 @@
+"""The source tree keeps its promises about itself."""
+import os
+import subprocess
+
+from conftest import TOP
+
+
+def test_includes_point_down():
+    r = subprocess.run([os.path.join(TOP, "scripts/check-layers.py")], capture_output=True, text=True)
+    assert r.returncode == 0, r.stdout
+
+
+def test_make_help_lists_the_targets():
+    out = subprocess.run(["make", "--no-print-directory", "help"], cwd=TOP, capture_output=True, text=True).stdout
+    for target in ("build", "test", "demo", "bench", "lint", "install"):
+        assert any(line.split()[:1] == [target] for line in out.splitlines()), target
+
+
+def test_an_installed_husk_finds_its_sisters(tmp_path):
+    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/opt/husk"], cwd=TOP, check=True, capture_output=True)
+    husk = tmp_path / "opt/husk/bin/husk"
+    for program in ("husk-pod", "husk-keeper", "husk-infra", "husk-image"):
+        assert (tmp_path / "opt/husk/libexec/husk" / program).exists()
+    env = dict(os.environ, HUSK_ROOT=str(tmp_path / "root"), HUSK_RUN=str(tmp_path / "run"))
+    r = subprocess.run([husk, "image", "ls"], env=env, capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
