@@ -20,26 +20,33 @@ enum log_stream { LOG_STDOUT, LOG_STDERR, _LOG_STREAM_MAX };
 struct log_pump;   /* one for a pod */
 struct log_source; /* one for a pipe: a container's stdout or stderr (or the pty of both) */
 
+#define LOG_SOURCE_NAME_MAX 111
+
 struct log_pump_options {
         int64_t size_max; /* bytes of a file before it is rotated; 0: 10 MiB */
         int files_max;    /* files kept, the current one included; 0: 5 */
-        /* Keeps or (fd -1) drops a descriptor for a successor. */
+        /* Keeps or (fd -1) drops a descriptor for a successor. May be NULL. */
         void (*store)(void *arg, const char *name, int fd);
         void *arg;
 };
 
 /* `journal`, `side_read`, `side_write` are what an earlier process stored as "log/journal", "log/side-read" and
- * "log/side-write", or -EBADF to begin anew. They are owned by the pump from now on, also on failure. */
+ * "log/side-write", or -EBADF to begin anew. They are owned by the pump from now on, also on failure. What the earlier
+ * process had begun is finished before this returns. */
 struct error *log_pump_new(struct loop *loop, const struct log_pump_options *options, int journal, int side_read,
                            int side_write, struct log_pump **ret) _must_check_;
+/* Stops without forgetting: a successor can go on. Frees the sources as well. */
 struct log_pump *log_pump_free(struct log_pump *pump);
 
-/* Starts carrying from `fd` (owned by the source from now on) to `path`, whose folder exists. Several sources may
- * share a path: two streams of one container. `name` tells a source from all others of the pod, over successors too;
- * at most 63 bytes. `ended` is called once, at the end of the stream, after its last byte is in the file. */
+/* Starts carrying from `fd` (owned by the source from now on, also on failure; stored as "log/<name>") to `path`, whose
+ * folder exists. Several sources may share a path: two streams of one container. `name` tells a source from all others
+ * of the pod; a successor that gives the same name goes on with an unfinished line. `ended` (may be NULL) is called
+ * once, at the end of the stream, after its last byte is in the file. */
 struct error *log_source_new(struct log_pump *pump, const char *name, const char *path, enum log_stream stream, int fd,
                              loop_callback ended, void *arg, struct log_source **ret) _must_check_;
-/* Carries what is in the pipe now, without waiting for more; for the moment after a container's exit. */
+/* Carries what is in the pipe now, without waiting for more; for the moment after a container's exit. If that
+ * finds the end of the stream, `ended` is not called: log_source_at_end() tells. */
 void log_source_drain(struct log_source *source);
 bool log_source_at_end(const struct log_source *source);
+/* Ends it: an unfinished line is written as it is, the descriptor is closed and dropped. */
 struct log_source *log_source_free(struct log_source *source);
