@@ -50,7 +50,7 @@ format: ## formats the C code in place
 	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h')
 
 install: build ## to $(DESTDIR)$(PREFIX)
-	@meson configure $(BUILD) --prefix $(PREFIX)
+	@meson introspect $(BUILD) --buildoptions | grep -q '"value": "$(PREFIX)"' || meson configure $(BUILD) --prefix $(PREFIX)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet
 
 clean: ## removes what was built

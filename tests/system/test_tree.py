@@ -17,10 +17,10 @@ def test_make_help_lists_the_targets():
 
 
 def test_an_installed_husk_finds_its_sisters(tmp_path):
-    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/opt/husk"], cwd=TOP, check=True, capture_output=True)
-    husk = tmp_path / "opt/husk/bin/husk"
+    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr/local"], cwd=TOP, check=True, capture_output=True)
+    husk = tmp_path / "usr/local/bin/husk"
     for program in ("husk-pod", "husk-keeper", "husk-infra", "husk-image"):
-        assert (tmp_path / "opt/husk/libexec/husk" / program).exists()
+        assert (tmp_path / "usr/local/libexec/husk" / program).exists()
     env = dict(os.environ, HUSK_ROOT=str(tmp_path / "root"), HUSK_RUN=str(tmp_path / "run"))
     r = subprocess.run([husk, "image", "ls"], env=env, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
