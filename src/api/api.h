@@ -85,6 +85,7 @@ const V1Quantity *api_quantity_get(V1QuantityEntry *const *entries, size_t count
 
 /* RFC 3339 as Kubernetes writes times: "2024-05-01T12:00:00Z", and with microseconds for a MicroTime. */
 char *api_time_format(const V1Time *time);
+char *api_micro_time_format(const V1MicroTime *time);
 bool api_time_parse(const char *text, int64_t *ret_seconds, int32_t *ret_nanos);
 V1Time *api_time_new(struct api_arena *arena, int64_t seconds);
 

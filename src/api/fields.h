@@ -46,7 +46,8 @@ struct api_field {
         const char *patch_strategy;  /* "merge", "merge,retainKeys", "replace"; NULL: none */
         const char *merge_key;       /* NULL: none */
         enum field_support support;
-        const char *reason; /* of FIELD_REFUSED */
+        const char *harmless; /* a value that asks for nothing beyond the default, so that it is fine in any state */
+        const char *reason;   /* of FIELD_REFUSED */
 };
 
 /* One JSON name of a type, inlined ones included. */

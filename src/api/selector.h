@@ -32,7 +32,3 @@ bool field_selector_matches(const struct field_selector *selector, const json_t 
 bool node_selector_term_matches(const V1NodeSelectorTerm *term, const json_t *labels, const char *node_name);
 /* Any of the terms matches. */
 bool node_selector_matches(const V1NodeSelector *selector, const json_t *labels, const char *node_name);
-
-/* The syntax rules behind them. NULL if it is well-formed, else Kubernetes' sentence about it (constant text). */
-const char *label_key_check(const char *key);
-const char *label_value_check(const char *value);

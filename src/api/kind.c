@@ -1,0 +1,121 @@
+#include "api/api.h"
+#include "base/str.h"
+
+#define SHORT(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+
+/* Kinds a node keeps as objects. Lists are the readers' business (manifest.h). */
+static const struct api_kind kinds[] = {
+        { "Pod", "pods", "pod", SHORT("po"), "v1", true, &v1_pod__descriptor },
+        { "ConfigMap", "configmaps", "configmap", SHORT("cm"), "v1", true, &v1_config_map__descriptor },
+        { "Secret", "secrets", "secret", SHORT(), "v1", true, &v1_secret__descriptor },
+        { "Namespace", "namespaces", "namespace", SHORT("ns"), "v1", false, &v1_namespace__descriptor },
+        { "Node", "nodes", "node", SHORT("no"), "v1", false, &v1_node__descriptor },
+        { "Event", "events", "event", SHORT("ev"), "v1", true, &v1_event__descriptor },
+        { "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", SHORT("pvc"), "v1", true,
+          &v1_persistent_volume_claim__descriptor },
+};
+
+const struct api_kind *api_kinds(size_t *ret_count) {
+        *ret_count = ARRAY_SIZE(kinds);
+        return kinds;
+}
+
+const struct api_kind *api_kind_of(const char *kind) {
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if (streq(kinds[i].kind, kind))
+                        return &kinds[i];
+        return NULL;
+}
+
+static bool is_word_of(const struct api_kind *kind, const char *word) {
+        if (strcasecmp(word, kind->kind) == 0 || strcasecmp(word, kind->plural) == 0)
+                return true;
+        for (size_t i = 0; kind->short_names[i]; i++)
+                if (strcasecmp(word, kind->short_names[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* kubectl's resource.version.group: the group of core/v1 is empty, so "pods.v1." and "pods." are the full forms. */
+const struct api_kind *api_kind_lookup(const char *word) {
+        size_t len = strcspn(word, ".");
+        _cleanup_free_ char *resource = xstrndup(word, len);
+        const char *rest = word + len;
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                _cleanup_free_ char *version = xasprintf(".%s", kinds[i].api_version);
+
+                if (!is_word_of(&kinds[i], resource))
+                        continue;
+                if (str_starts_with(rest, version))
+                        rest += strlen(version);
+                if (*rest == '\0' || streq(rest, "."))
+                        return &kinds[i];
+        }
+        return NULL;
+}
+
+/* A kind or version close enough to `word` to be what was meant. */
+static const struct api_kind *nearest_kind(const char *word) {
+        const struct api_kind *best = NULL;
+        size_t best_distance = 3;
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                size_t distance;
+
+                if (is_word_of(&kinds[i], word))
+                        return &kinds[i];
+                distance = str_distance(word, kinds[i].kind);
+                if (distance < best_distance) {
+                        best = &kinds[i];
+                        best_distance = distance;
+                }
+        }
+        return best;
+}
+
+static const char *required_string(const json_t *json, const char *name, struct diagnostics *diags) {
+        struct field_path path = field_path_child(NULL, name);
+        const json_t *value = json_object_get(json, name);
+
+        if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
+                diagnostics_add(diags, DIAGNOSTIC_REQUIRED, &path, "every object says its %s", name);
+        else if (!json_is_string(value))
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, &path, "%s must be a string", name);
+        else
+                return json_string_value(value);
+        return NULL;
+}
+
+const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *diags) {
+        struct field_path at_kind = field_path_child(NULL, "kind"), at_version = field_path_child(NULL, "apiVersion");
+        const struct api_kind *kind;
+        const char *word, *version;
+
+        if (!json_is_object(json)) {
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL, "a Kubernetes object is a mapping with apiVersion and kind");
+                return NULL;
+        }
+        version = required_string(json, "apiVersion", diags);
+        word = required_string(json, "kind", diags);
+        if (!word || !version)
+                return NULL;
+        kind = api_kind_of(word);
+        if (!kind) {
+                const struct api_kind *near = nearest_kind(word);
+
+                if (near)
+                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind, "no kind \"%s\" in version \"%s\"; did you mean \"%s\"?",
+                                        word, version, near->kind);
+                else
+                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind, "no kind \"%s\" in version \"%s\" on a single machine",
+                                        word, version);
+                return NULL;
+        }
+        if (!streq(version, kind->api_version)) {
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_version, "no kind \"%s\" in version \"%s\"; its version is \"%s\"",
+                                word, version, kind->api_version);
+                return NULL;
+        }
+        return kind;
+}

@@ -1,0 +1,66 @@
+/* Which set fields of a pod husk does not carry out. */
+#include "api/message.h"
+
+static void check_message(const struct api_type *type, const void *message, const struct field_path *path,
+                          struct diagnostics *diags);
+
+/* Asks for no more than the default does. */
+static bool is_harmless(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *message) {
+        if (field_is_empty(field, d, message))
+                return true;
+        if (!field->harmless || d->label == PROTOBUF_C_LABEL_REPEATED)
+                return false;
+        if (d->type == PROTOBUF_C_TYPE_STRING)
+                return streq(field_pointer(message, d), field->harmless);
+        if (d->type == PROTOBUF_C_TYPE_BOOL)
+                return *(const protobuf_c_boolean *)field_at(message, d) == streq(field->harmless, "true");
+        return false;
+}
+
+static void check_children(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *message,
+                           const struct field_path *path, struct diagnostics *diags) {
+        void *const *children;
+
+        if (d->type != PROTOBUF_C_TYPE_MESSAGE || field->flags & API_FIELD_MAP)
+                return;
+        if (d->label != PROTOBUF_C_LABEL_REPEATED) {
+                if (field_pointer(message, d))
+                        check_message(field->type, field_pointer(message, d), path, diags);
+                return;
+        }
+        children = field_pointer(message, d);
+        for (size_t i = 0; i < *field_count(message, d); i++) {
+                struct field_path element = field_path_index(path, i);
+                check_message(field->type, children[i], &element, diags);
+        }
+}
+
+static void check_message(const struct api_type *type, const void *message, const struct field_path *path,
+                          struct diagnostics *diags) {
+        if (type->form != API_TYPE_STRUCT)
+                return;
+        for (size_t i = 0; i < type->n_fields; i++) {
+                const struct api_field *field = &type->fields[i];
+                const ProtobufCFieldDescriptor *d = api_field_descriptor(type, field);
+                struct field_path child = field_path_child(path, field->name);
+
+                if (field->flags & API_FIELD_INLINE)
+                        check_children(field, d, message, path, diags);
+                else if (field->support == FIELD_HONOURED)
+                        check_children(field, d, message, &child, diags);
+                else if (is_harmless(field, d, message))
+                        continue;
+                else if (field->support == FIELD_NOT_YET)
+                        diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported yet");
+                else if (field->support == FIELD_REFUSED)
+                        diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported on a single machine: it %s",
+                                        field->reason);
+        }
+}
+
+void api_check_supported(const V1Pod *pod, struct diagnostics *diags) {
+        struct field_path spec = field_path_child(NULL, "spec");
+
+        if (pod->spec)
+                check_message(api_type_of(&v1_pod_spec__descriptor), pod->spec, &spec, diags);
+}
