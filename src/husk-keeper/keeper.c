@@ -98,7 +98,8 @@ static char *text_put_number(char *at, const char *end, int64_t n) {
 }
 
 static void say(const char *what, const char *object, int error) {
-        char line[PATH_SIZE + 256], *at = line, *end = line + sizeof(line) - 1;
+        char line[PATH_SIZE + 256], *at = line;
+        const char *end = line + sizeof(line) - 1;
 
         at = text_put(at, end, "husk-keeper: ");
         at = text_put(at, end, what);

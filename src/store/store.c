@@ -609,7 +609,7 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
         if (err)
                 return err;
 
-        if (kind->namespaced)
+        if (kind->namespaced && str_empty(string_of(metadata, "namespace")))
                 json_object_set_new(metadata, "namespace", json_string(ns));
         if (!string_of(metadata, "uid")) {
                 _cleanup_free_ char *uid = store_new_uid();
@@ -702,6 +702,8 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
                                  kind->plural, name);
         }
         carry_over(store, kind, object, old);
+        name = string_of(metadata, "name");
+        ns = string_of(metadata, "namespace");
         stored = json_copy(object);
         if (is_pod(kind)) {
                 const char *uid = string_of(json_object_get(old, "metadata"), "uid");

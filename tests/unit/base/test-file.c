@@ -32,7 +32,7 @@ TEST(a_file_is_replaced_whole_and_leaves_no_temporary) {
 }
 
 TEST(paths_do_not_leave_their_root) {
-        _cleanup_free_ char *folder = temporary_folder(), *root = path_join(folder, "root"), *text = NULL;
+        _cleanup_free_ char *folder = temporary_folder(), *root = path_join(folder, "root");
         _cleanup_free_ char *link = path_join(root, "out"), *outside = path_join(folder, "secret");
 
         assert_ok(mkdir_parents(root, 0755));
