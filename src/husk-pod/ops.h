@@ -34,6 +34,7 @@ struct admission_result {
         enum admission admission;
         char reason[64];  /* WAIT: "Unschedulable", "SchedulingGated"; REFUSE: "NodeAffinity", "SysctlForbidden", … */
         char message[1024];
+        char node[256];   /* YES: name of the node */
 };
 
 /* ---- sandbox ---- */
@@ -209,9 +210,9 @@ struct pod_ops {
 
         /* Write the status; called only when something in it changed. `terminal`: keep it across a reboot too. */
         void (*publish_status)(void *ctx, const V1PodStatus *status, bool terminal);
-        /* The list of events changed: a JSON array of V1Event, newest last. */
+        /* The list of events changed: a JSON array of V1Event, newest last. May be NULL. */
         void (*publish_events)(void *ctx, const json_t *events);
-        /* What a successor needs (pod_save() of pod.h): write it where it survives a killed supervisor. */
+        /* What a successor needs (pod_save() of pod.h): write it where it survives a killed supervisor. May be NULL. */
         void (*save)(void *ctx, const json_t *state);
 
         /* One line for the supervisor's log (debugging: every move of the machine). May be NULL. */
