@@ -25,11 +25,11 @@
 
 /* What is known of a kind of object: the words people use for it and its type. */
 struct api_kind {
-        const char *kind;                            /* "ConfigMap" */
-        const char *plural;                          /* "configmaps" */
-        const char *singular;                        /* "configmap" */
-        const char *const *short_names;              /* NULL-terminated: "cm" */
-        const char *api_version;                     /* "v1" */
+        const char *kind;               /* "ConfigMap" */
+        const char *plural;             /* "configmaps" */
+        const char *singular;           /* "configmap" */
+        const char *const *short_names; /* NULL-terminated: "cm" */
+        const char *api_version;        /* "v1" */
         bool namespaced;
         const ProtobufCMessageDescriptor *descriptor;
 };
@@ -61,7 +61,8 @@ void *api_arena_append(struct api_arena *arena, void *elements, size_t *count, s
 void *api_new(struct api_arena *arena, const ProtobufCMessageDescriptor *descriptor);
 /* A deep copy that shares nothing with its original. */
 void *api_copy(struct api_arena *arena, const ProtobufCMessage *message);
-/* Equal as Kubernetes compares: quantities by value, a field left out like a zero where JSON does not tell them apart. */
+/* Equal as Kubernetes compares: quantities by value, a field left out like a zero where JSON does not tell them apart.
+ */
 bool api_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 #define api_equal_messages(a, b) api_equal((a) ? &(a)->base : NULL, (b) ? &(b)->base : NULL)
 
@@ -89,5 +90,6 @@ char *api_micro_time_format(const V1MicroTime *time);
 bool api_time_parse(const char *text, int64_t *ret_seconds, int32_t *ret_nanos);
 V1Time *api_time_new(struct api_arena *arena, int64_t seconds);
 
-/* Reports every set field of the pod that husk does not carry out yet, or never will on one machine (with the reason). */
+/* Reports every set field of the pod that husk does not carry out yet, or never will on one machine (with the reason).
+ */
 void api_check_supported(const V1Pod *pod, struct diagnostics *diags);

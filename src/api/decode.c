@@ -54,8 +54,8 @@ static void wrong_type(struct decoder *dec, const json_t *json, const char *want
         } else if (str_starts_with(wanted, "a list") && !json_is_array(json)) {
                 hint = "; start each element with \"- \"";
         }
-        diagnostics_add(dec->diags, DIAGNOSTIC_DECODE, path, "cannot unmarshal %s into %s%s", json_type_name(json), wanted,
-                        hint);
+        diagnostics_add(dec->diags, DIAGNOSTIC_DECODE, path, "cannot unmarshal %s into %s%s", json_type_name(json),
+                        wanted, hint);
 }
 
 /* A whole number; YAML's 80.0 is one, as it is for Kubernetes once its YAML has become JSON. */
@@ -90,8 +90,8 @@ static bool decode_int(struct decoder *dec, const json_t *json, const char *want
         }
         if (*ret < min || *ret > max) {
                 diagnostics_add_json(dec->diags, DIAGNOSTIC_DECODE, path, json,
-                                     "cannot unmarshal number %lld into %s; it must be between %lld and %lld", (long long)*ret,
-                                     wanted, (long long)min, (long long)max);
+                                     "cannot unmarshal number %lld into %s; it must be between %lld and %lld",
+                                     (long long)*ret, wanted, (long long)min, (long long)max);
                 return false;
         }
         return true;
@@ -211,7 +211,8 @@ static void decode_time(struct decoder *dec, const json_t *json, const struct fi
         ret->has_nanos = ret->nanos != 0;
 }
 
-static void decode_micro_time(struct decoder *dec, const json_t *json, const struct field_path *path, V1MicroTime *ret) {
+static void decode_micro_time(struct decoder *dec, const json_t *json, const struct field_path *path,
+                              V1MicroTime *ret) {
         V1Time time = V1_TIME__INIT;
 
         decode_time(dec, json, path, &time);
@@ -248,7 +249,8 @@ static void decode_value(struct decoder *dec, const struct api_field *field, con
         switch (d->type) {
         case PROTOBUF_C_TYPE_STRING:
                 if (json_is_string(json))
-                        *(char **)ret = api_arena_strndup(dec->arena, json_string_value(json), json_string_length(json));
+                        *(char **)ret =
+                                api_arena_strndup(dec->arena, json_string_value(json), json_string_length(json));
                 else
                         wrong_type(dec, json, "string", path);
                 break;
@@ -292,7 +294,8 @@ static void decode_value(struct decoder *dec, const struct api_field *field, con
 }
 
 /* null as an element of a list or map is Go's zero value. */
-static void zero_value(struct decoder *dec, const struct api_field *field, const ProtobufCFieldDescriptor *d, void *ret) {
+static void zero_value(struct decoder *dec, const struct api_field *field, const ProtobufCFieldDescriptor *d,
+                       void *ret) {
         if (d->type == PROTOBUF_C_TYPE_STRING) {
                 *(char **)ret = api_arena_strdup(dec->arena, "");
         } else if (d->type == PROTOBUF_C_TYPE_MESSAGE) {
@@ -302,7 +305,8 @@ static void zero_value(struct decoder *dec, const struct api_field *field, const
         }
 }
 
-static const char *list_name(const struct api_field *field, const ProtobufCFieldDescriptor *d, char *buffer, size_t size) {
+static const char *list_name(const struct api_field *field, const ProtobufCFieldDescriptor *d, char *buffer,
+                             size_t size) {
         if (d->type == PROTOBUF_C_TYPE_STRING)
                 return "a list of strings";
         if (d->type != PROTOBUF_C_TYPE_MESSAGE)
@@ -484,7 +488,8 @@ static void *decode(const json_t *json, const ProtobufCMessageDescriptor *descri
         struct decoder dec = { .arena = arena, .diags = diags, .lenient = lenient };
 
         if (!json_is_object(json)) {
-                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL, "a Kubernetes object is a mapping with apiVersion and kind");
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL,
+                                "a Kubernetes object is a mapping with apiVersion and kind");
                 return NULL;
         }
         return decode_message(&dec, api_type_of(descriptor), json, NULL);

@@ -103,12 +103,12 @@ static char *format_detail(const char *format, va_list ap) {
         return format ? xvasprintf(format, ap) : NULL;
 }
 
-#define DETAIL(detail, format)                      \
-        do {                                        \
-                va_list _ap;                        \
-                va_start(_ap, format);              \
+#define DETAIL(detail, format) \
+        do { \
+                va_list _ap; \
+                va_start(_ap, format); \
                 (detail) = format_detail(format, _ap); \
-                va_end(_ap);                        \
+                va_end(_ap); \
         } while (0)
 
 void diagnostics_add(struct diagnostics *diags, enum diagnostic_cause cause, const struct field_path *path,

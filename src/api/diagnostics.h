@@ -67,7 +67,8 @@ struct diagnostics {
         struct diagnostic *items;
         size_t n;
 };
-#define DIAGNOSTICS_INIT { 0 }
+#define DIAGNOSTICS_INIT \
+        { 0 }
 
 void diagnostics_release(struct diagnostics *diags);
 #define _cleanup_diagnostics_ _cleanup_(diagnostics_release)

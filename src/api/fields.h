@@ -10,11 +10,11 @@
 #include "base/base.h"
 
 enum api_field_flags {
-        API_FIELD_INLINE = 1 << 0,  /* the fields of this message stand in its parent's JSON */
-        API_FIELD_ALWAYS = 1 << 1,  /* written even when empty */
-        API_FIELD_MAP = 1 << 2,     /* repeated entries here, an object in JSON */
-        API_FIELD_POINTER = 1 << 3, /* a pointer in Go: zero is written when it was set (`optional: false`) */
-        API_FIELD_VALUE = 1 << 4,   /* a struct in Go: written even when empty (`resources: {}`) */
+        API_FIELD_INLINE = 1 << 0,   /* the fields of this message stand in its parent's JSON */
+        API_FIELD_ALWAYS = 1 << 1,   /* written even when empty */
+        API_FIELD_MAP = 1 << 2,      /* repeated entries here, an object in JSON */
+        API_FIELD_POINTER = 1 << 3,  /* a pointer in Go: zero is written when it was set (`optional: false`) */
+        API_FIELD_VALUE = 1 << 4,    /* a struct in Go: written even when empty (`resources: {}`) */
         API_FIELD_OMITZERO = 1 << 5, /* … but left out when zero (creationTimestamp) */
 };
 

@@ -1,7 +1,7 @@
 #include "api/api.h"
 #include "base/str.h"
 
-#define SHORT(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+#define SHORT(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
 /* Kinds a node keeps as objects. Lists are the readers' business (manifest.h). */
 static const struct api_kind kinds[] = {
@@ -93,7 +93,8 @@ const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *
         const char *word, *version;
 
         if (!json_is_object(json)) {
-                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL, "a Kubernetes object is a mapping with apiVersion and kind");
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL,
+                                "a Kubernetes object is a mapping with apiVersion and kind");
                 return NULL;
         }
         version = required_string(json, "apiVersion", diags);
@@ -105,16 +106,18 @@ const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *
                 const struct api_kind *near = nearest_kind(word);
 
                 if (near)
-                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind, "no kind \"%s\" in version \"%s\"; did you mean \"%s\"?",
-                                        word, version, near->kind);
+                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind,
+                                        "no kind \"%s\" in version \"%s\"; did you mean \"%s\"?", word, version,
+                                        near->kind);
                 else
-                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind, "no kind \"%s\" in version \"%s\" on a single machine",
-                                        word, version);
+                        diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind,
+                                        "no kind \"%s\" in version \"%s\" on a single machine", word, version);
                 return NULL;
         }
         if (!streq(version, kind->api_version)) {
-                diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_version, "no kind \"%s\" in version \"%s\"; its version is \"%s\"",
-                                word, version, kind->api_version);
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_version,
+                                "no kind \"%s\" in version \"%s\"; its version is \"%s\"", word, version,
+                                kind->api_version);
                 return NULL;
         }
         return kind;

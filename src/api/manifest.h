@@ -14,12 +14,12 @@ struct manifest_file {
 };
 
 struct manifest_document {
-        json_t *json;                     /* the object, never a List; NULL if the text could not be read */
+        json_t *json; /* the object, never a List; NULL if the text could not be read */
         const struct manifest_file *file;
-        size_t offset, len;               /* the document within the file's text */
+        size_t offset, len; /* the document within the file's text */
         bool is_json;
-        char *prefix;                     /* path of the object in its document: "" or "items[2]" */
-        struct diagnostics diags;         /* syntax errors; the caller adds what decoding and validation find */
+        char *prefix;             /* path of the object in its document: "" or "items[2]" */
+        struct diagnostics diags; /* syntax errors; the caller adds what decoding and validation find */
 };
 
 struct manifest {

@@ -134,7 +134,8 @@ static bool child_equal(const struct api_field *field, const ProtobufCMessage *a
         return message_equal(field->type, a, b);
 }
 
-static bool value_equal(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *a, const void *b) {
+static bool value_equal(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *a,
+                        const void *b) {
         const ProtobufCBinaryData *x = a, *y = b;
 
         switch (d->type) {

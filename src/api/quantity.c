@@ -3,22 +3,22 @@
 #include "api/quantity.h"
 #include "base/str.h"
 
-#define SCALE_MIN (-9)       /* nano */
-#define EXPONENT_MAX 300     /* of what is written; more is no resource */
-#define DIGITS_MAX 38        /* that always fit into a 128-bit integer */
-#define DIGITS_KEPT 36       /* of a value, so that the next hundredfold fits, too */
-#define FAST_DIGITS 18       /* digits up to which Kubernetes computes in 64 bits and may keep the text as written */
+#define SCALE_MIN (-9)   /* nano */
+#define EXPONENT_MAX 300 /* of what is written; more is no resource */
+#define DIGITS_MAX 38    /* that always fit into a 128-bit integer */
+#define DIGITS_KEPT 36   /* of a value, so that the next hundredfold fits, too */
+#define FAST_DIGITS 18   /* digits up to which Kubernetes computes in 64 bits and may keep the text as written */
 
 static const struct {
         const char *text;
         enum quantity_format format;
         int exponent; /* of 10, or of 2 */
 } suffixes[] = {
-        { "", QUANTITY_DECIMAL_SI, 0 },    { "n", QUANTITY_DECIMAL_SI, -9 },  { "u", QUANTITY_DECIMAL_SI, -6 },
-        { "m", QUANTITY_DECIMAL_SI, -3 },  { "k", QUANTITY_DECIMAL_SI, 3 },   { "M", QUANTITY_DECIMAL_SI, 6 },
-        { "G", QUANTITY_DECIMAL_SI, 9 },   { "T", QUANTITY_DECIMAL_SI, 12 },  { "P", QUANTITY_DECIMAL_SI, 15 },
-        { "E", QUANTITY_DECIMAL_SI, 18 },  { "Ki", QUANTITY_BINARY_SI, 10 },  { "Mi", QUANTITY_BINARY_SI, 20 },
-        { "Gi", QUANTITY_BINARY_SI, 30 },  { "Ti", QUANTITY_BINARY_SI, 40 },  { "Pi", QUANTITY_BINARY_SI, 50 },
+        { "", QUANTITY_DECIMAL_SI, 0 },   { "n", QUANTITY_DECIMAL_SI, -9 }, { "u", QUANTITY_DECIMAL_SI, -6 },
+        { "m", QUANTITY_DECIMAL_SI, -3 }, { "k", QUANTITY_DECIMAL_SI, 3 },  { "M", QUANTITY_DECIMAL_SI, 6 },
+        { "G", QUANTITY_DECIMAL_SI, 9 },  { "T", QUANTITY_DECIMAL_SI, 12 }, { "P", QUANTITY_DECIMAL_SI, 15 },
+        { "E", QUANTITY_DECIMAL_SI, 18 }, { "Ki", QUANTITY_BINARY_SI, 10 }, { "Mi", QUANTITY_BINARY_SI, 20 },
+        { "Gi", QUANTITY_BINARY_SI, 30 }, { "Ti", QUANTITY_BINARY_SI, 40 }, { "Pi", QUANTITY_BINARY_SI, 50 },
         { "Ei", QUANTITY_BINARY_SI, 60 },
 };
 
@@ -165,7 +165,8 @@ static bool keeps_text(const struct parts *p, enum quantity_format format, int e
         if (format == QUANTITY_BINARY_SI) {
                 int64_t number = strtoll(digits, NULL, 10);
 
-                return p->n_fraction == 0 && 15 - (int)n - (int)((float)exponent * 3 / 10) - 1 >= 0 && (number & 7) != 0;
+                return p->n_fraction == 0 && 15 - (int)n - (int)((float)exponent * 3 / 10) - 1 >= 0 &&
+                       (number & 7) != 0;
         }
         return exponent - (int)p->n_fraction >= SCALE_MIN && (exponent - (int)p->n_fraction) % 3 == 0 &&
                !str_ends_with(digits, "000") && digits[0] != '0';
@@ -210,7 +211,8 @@ bool quantity_parse(const char *text, struct quantity *ret, const char **ret_rea
                 q.value = -q.value;
         normalize(&q);
         if (q.format == QUANTITY_BINARY_SI) {
-                struct quantity max = quantity_from_int(INT64_MAX, QUANTITY_BINARY_SI), one = quantity_from_int(1, QUANTITY_DECIMAL_SI);
+                struct quantity max = quantity_from_int(INT64_MAX, QUANTITY_BINARY_SI),
+                                one = quantity_from_int(1, QUANTITY_DECIMAL_SI);
 
                 if (quantity_compare(q, max) > 0)
                         q = max;
@@ -251,7 +253,7 @@ int quantity_compare(struct quantity a, struct quantity b) {
         __int128 x = a.value, y = b.value;
 
         if (quantity_sign(a) != quantity_sign(b) || x == 0)
-                return quantity_sign(a) - quantity_sign(b);
+                return quantity_sign(a) < quantity_sign(b) ? -1 : quantity_sign(a) > quantity_sign(b);
         /* What does not fit once scaled up to the other's unit is larger than anything that does. */
         if (a.scale > b.scale && !scaled_up(x, (int64_t)a.scale - b.scale, &x))
                 return quantity_sign(a);
@@ -260,28 +262,23 @@ int quantity_compare(struct quantity a, struct quantity b) {
         return x < y ? -1 : x > y;
 }
 
-static struct quantity saturated(int sign) {
-        return (struct quantity){ .value = sign * power_of_10(DIGITS_KEPT - 1), .scale = EXPONENT_MAX };
+/* In units of 10^scale, towards zero if that is coarser; false if it is too large for them. */
+static bool rescaled(struct quantity q, int32_t scale, __int128 *ret) {
+        if (q.scale >= scale)
+                return scaled_up(q.value, (int64_t)q.scale - scale, ret) && *ret < power_of_10(DIGITS_MAX - 1) &&
+                       *ret > -power_of_10(DIGITS_MAX - 1);
+        *ret = (int64_t)scale - q.scale > DIGITS_MAX ? 0 : q.value / power_of_10(scale - q.scale);
+        return true;
 }
 
+/* Exact, unless the two are so far apart that one vanishes beside the other. */
 struct quantity quantity_add(struct quantity a, struct quantity b) {
         struct quantity sum = { .scale = MIN(a.scale, b.scale), .format = a.value == 0 ? b.format : a.format };
-        enum quantity_format format = sum.format;
         __int128 x, y;
 
-        if (a.value == 0 || b.value == 0) {
-                sum = a.value == 0 ? b : a;
-                sum.format = format;
-                sum.verbatim = false;
-                return sum;
-        }
-        if (!scaled_up(a.value, (int64_t)a.scale - sum.scale, &x))
-                sum = saturated(quantity_sign(a));
-        else if (!scaled_up(b.value, (int64_t)b.scale - sum.scale, &y))
-                sum = saturated(quantity_sign(b));
-        else if (__builtin_add_overflow(x, y, &sum.value))
-                sum = saturated(quantity_sign(a));
-        sum.format = format;
+        while (!rescaled(a, sum.scale, &x) || !rescaled(b, sum.scale, &y))
+                sum.scale++;
+        sum.value = x + y;
         normalize(&sum);
         return sum;
 }

@@ -1,7 +1,8 @@
 /* quantity.h - Kubernetes' resource quantities ("500m", "1.5Gi", "2e3"): exact decimal arithmetic and canonical text.
  *
  * A quantity is value × 10^scale and remembers in which family of suffixes it was written. Nothing is finer than nano;
- * what is finer is rounded up (away from zero), as Kubernetes does, so that a request for something is never nothing. */
+ * what is finer is rounded up (away from zero), as Kubernetes does, so that a request for something is never nothing.
+ */
 #pragma once
 
 #include "base/error.h"

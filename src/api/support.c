@@ -53,8 +53,8 @@ static void check_message(const struct api_type *type, const void *message, cons
                 else if (field->support == FIELD_NOT_YET)
                         diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported yet");
                 else if (field->support == FIELD_REFUSED)
-                        diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported on a single machine: it %s",
-                                        field->reason);
+                        diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child,
+                                        "not supported on a single machine: it %s", field->reason);
         }
 }
 

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 
-#define YAML_DEPTH_MAX 200           /* nesting */
-#define YAML_NODES_MAX (1024 * 1024) /* values after aliases are expanded */
+#define YAML_DEPTH_MAX 200          /* nesting */
+#define YAML_ALIAS_NODES_MAX 100000 /* values that aliases add when they are expanded */
 
 struct yaml_mark {
         size_t line, column; /* from 1; 0: not known */

@@ -46,33 +46,42 @@ static void assert_round_trip(const ProtobufCMessageDescriptor *descriptor, cons
 }
 
 TEST(a_pod_is_written_as_kubernetes_writes_it) {
-        assert_round_trip(&v1_pod__descriptor,
-                          "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"labels\":{\"b\":\"2\",\"a\":\"1\"}},"
-                          "\"spec\":{\"containers\":[{\"name\":\"a\",\"tty\":false,\"env\":[]}],\"volumes\":[{\"name\":\"v\","
-                          "\"emptyDir\":{}}],\"hostNetwork\":false,\"enableServiceLinks\":false}}",
-                          "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\",\"labels\":{\"a\":\"1\",\"b\":\"2\"}},"
-                          "\"spec\":{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\",\"resources\":{}}],"
-                          "\"enableServiceLinks\":false},\"status\":{}}");
+        assert_round_trip(
+                &v1_pod__descriptor,
+                "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"labels\":{\"b\":\"2\",\"a\":"
+                "\"1\"}},"
+                "\"spec\":{\"containers\":[{\"name\":\"a\",\"tty\":false,\"env\":[]}],\"volumes\":[{\"name\":\"v\","
+                "\"emptyDir\":{}}],\"hostNetwork\":false,\"enableServiceLinks\":false}}",
+                "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\",\"labels\":{\"a\":\"1\",\"b\":"
+                "\"2\"}},"
+                "\"spec\":{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\","
+                "\"resources\":{}}],"
+                "\"enableServiceLinks\":false},\"status\":{}}");
 }
 
 TEST(an_empty_pod_has_what_go_always_writes) {
         assert_round_trip(&v1_pod__descriptor, "{}",
-                          "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"containers\":null},\"status\":{}}");
+                          "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"containers\":null},"
+                          "\"status\":{}}");
 }
 
 TEST(null_is_absent_but_zero_in_lists_and_maps) {
-        assert_round_trip(&v1_pod__descriptor,
-                          "{\"metadata\":{\"labels\":{\"x\":null}},\"spec\":{\"affinity\":null,\"imagePullSecrets\":[null],"
-                          "\"containers\":[{\"name\":\"a\",\"args\":[null,\"b\"],\"resources\":{\"limits\":{\"cpu\":null}}}]}}",
-                          "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"labels\":{\"x\":\"\"}},\"spec\":{\"containers\":[{"
-                          "\"name\":\"a\",\"args\":[\"\",\"b\"],\"resources\":{\"limits\":{\"cpu\":\"0\"}}}],"
-                          "\"imagePullSecrets\":[{}]},\"status\":{}}");
+        assert_round_trip(
+                &v1_pod__descriptor,
+                "{\"metadata\":{\"labels\":{\"x\":null}},\"spec\":{\"affinity\":null,\"imagePullSecrets\":[null],"
+                "\"containers\":[{\"name\":\"a\",\"args\":[null,\"b\"],\"resources\":{\"limits\":{\"cpu\":null}}}]}}",
+                "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"labels\":{\"x\":\"\"}},\"spec\":{"
+                "\"containers\":[{"
+                "\"name\":\"a\",\"args\":[\"\",\"b\"],\"resources\":{\"limits\":{\"cpu\":\"0\"}}}],"
+                "\"imagePullSecrets\":[{}]},\"status\":{}}");
 }
 
 TEST(quantities_become_canonical) {
         assert_round_trip(&v1_resource_requirements__descriptor,
-                          "{\"limits\":{\"cpu\":0.5,\"memory\":\"1024Ki\",\"x\":5},\"requests\":{\"cpu\":\"0.5\",\"memory\":\" 1e3 \"}}",
-                          "{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Mi\",\"x\":\"5\"},\"requests\":{\"cpu\":\"500m\",\"memory\":\"1e3\"}}");
+                          "{\"limits\":{\"cpu\":0.5,\"memory\":\"1024Ki\",\"x\":5},\"requests\":{\"cpu\":\"0.5\","
+                          "\"memory\":\" 1e3 \"}}",
+                          "{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Mi\",\"x\":\"5\"},\"requests\":{\"cpu\":"
+                          "\"500m\",\"memory\":\"1e3\"}}");
 }
 
 TEST(ports_are_numbers_or_names) {
@@ -84,7 +93,8 @@ TEST(ports_are_numbers_or_names) {
 TEST(inlined_structs_stand_in_their_parent) {
         assert_round_trip(&v1_probe__descriptor, "{\"exec\":{\"command\":[\"true\"]},\"periodSeconds\":3}",
                           "{\"exec\":{\"command\":[\"true\"]},\"periodSeconds\":3}");
-        assert_round_trip(&v1_env_var_source__descriptor, "{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"k\",\"optional\":false}}",
+        assert_round_trip(&v1_env_var_source__descriptor,
+                          "{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"k\",\"optional\":false}}",
                           "{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"k\",\"optional\":false}}");
 }
 
@@ -92,19 +102,25 @@ TEST(times_keep_their_precision) {
         assert_round_trip(&v1_event__descriptor,
                           "{\"metadata\":{\"creationTimestamp\":\"2024-05-01T14:00:00+02:00\"},"
                           "\"eventTime\":\"2024-05-01T12:00:00.1234567Z\",\"lastTimestamp\":\"1970-01-01T00:00:00Z\"}",
-                          "{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"metadata\":{\"creationTimestamp\":\"2024-05-01T12:00:00Z\"},"
-                          "\"involvedObject\":{},\"source\":{},\"firstTimestamp\":null,\"lastTimestamp\":\"1970-01-01T00:00:00Z\","
-                          "\"eventTime\":\"2024-05-01T12:00:00.123456Z\",\"reportingComponent\":\"\",\"reportingInstance\":\"\"}");
+                          "{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"metadata\":{\"creationTimestamp\":\"2024-05-"
+                          "01T12:00:00Z\"},"
+                          "\"involvedObject\":{},\"source\":{},\"firstTimestamp\":null,\"lastTimestamp\":\"1970-01-"
+                          "01T00:00:00Z\","
+                          "\"eventTime\":\"2024-05-01T12:00:00.123456Z\",\"reportingComponent\":\"\","
+                          "\"reportingInstance\":\"\"}");
 }
 
 TEST(bytes_are_base64) {
-        assert_round_trip(&v1_secret__descriptor, "{\"data\":{\"a\":\"aGk=\",\"b\":\"\",\"c\":\"aGVsbG8h\",\"d\":\"\\naA==\\n\"}}",
-                          "{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"metadata\":{},\"data\":{\"a\":\"aGk=\",\"b\":\"\","
-                          "\"c\":\"aGVsbG8h\",\"d\":\"aA==\"}}");
+        assert_round_trip(
+                &v1_secret__descriptor,
+                "{\"data\":{\"a\":\"aGk=\",\"b\":\"\",\"c\":\"aGVsbG8h\",\"d\":\"\\naA==\\n\"}}",
+                "{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"metadata\":{},\"data\":{\"a\":\"aGk=\",\"b\":\"\","
+                "\"c\":\"aGVsbG8h\",\"d\":\"aA==\"}}");
 }
 
 TEST(bad_base64_is_refused) {
-        static const char *const bad[] = { "a", "aGk", "aG=k", "====", "not base64!", "aGk==", "a===", "aGk=aGk=", "aGk-" };
+        static const char *const bad[] = { "a",     "aGk",  "aG=k",     "====", "not base64!",
+                                           "aGk==", "a===", "aGk=aGk=", "aGk-" };
 
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
@@ -119,7 +135,8 @@ TEST(bad_base64_is_refused) {
 }
 
 TEST(unknown_fields_are_named_with_what_was_meant) {
-        assert_mistakes("{\"spec\":{\"containers\":[{\"name\":\"a\",\"imagePulPolicy\":\"Always\",\"Image\":\"x\"}],\"xyzzy\":1},\"sepc\":{}}",
+        assert_mistakes("{\"spec\":{\"containers\":[{\"name\":\"a\",\"imagePulPolicy\":\"Always\",\"Image\":\"x\"}],"
+                        "\"xyzzy\":1},\"sepc\":{}}",
                         "spec.containers[0].imagePulPolicy: unknown field; did you mean \"imagePullPolicy\"?\n"
                         "spec.containers[0].Image: unknown field; did you mean \"image\"?\n"
                         "spec.xyzzy: unknown field\n"
@@ -129,16 +146,21 @@ TEST(unknown_fields_are_named_with_what_was_meant) {
 TEST(inlined_names_are_suggested_too) {
         assert_mistakes("{\"spec\":{\"volumes\":[{\"emptydir\":{}}]}}",
                         "spec.volumes[0].emptydir: unknown field; did you mean \"emptyDir\"?\n");
-        assert_mistakes("{\"spec\":{\"volumes\":[{\"volumeSource\":{}}]}}", "spec.volumes[0].volumeSource: unknown field\n");
+        assert_mistakes("{\"spec\":{\"volumes\":[{\"volumeSource\":{}}]}}",
+                        "spec.volumes[0].volumeSource: unknown field\n");
 }
 
 TEST(wrong_types_are_refused_in_kubernetes_words) {
-        assert_mistakes("{\"spec\":{\"containers\":{\"name\":\"a\"}}}",
-                        "spec.containers: cannot unmarshal object into a list of Container; start each element with \"- \"\n");
-        assert_mistakes("{\"spec\":{\"containers\":[{\"name\":5,\"command\":\"x\",\"ports\":[{\"containerPort\":\"80\"}]}]}}",
-                        "spec.containers[0].name: cannot unmarshal number into string; write it in quotes: \"5\"\n"
-                        "spec.containers[0].command: cannot unmarshal string into a list of strings; start each element with \"- \"\n"
-                        "spec.containers[0].ports[0].containerPort: cannot unmarshal string into int32; write it without quotes\n");
+        assert_mistakes(
+                "{\"spec\":{\"containers\":{\"name\":\"a\"}}}",
+                "spec.containers: cannot unmarshal object into a list of Container; start each element with \"- \"\n");
+        assert_mistakes(
+                "{\"spec\":{\"containers\":[{\"name\":5,\"command\":\"x\",\"ports\":[{\"containerPort\":\"80\"}]}]}}",
+                "spec.containers[0].name: cannot unmarshal number into string; write it in quotes: \"5\"\n"
+                "spec.containers[0].command: cannot unmarshal string into a list of strings; start each element with "
+                "\"- \"\n"
+                "spec.containers[0].ports[0].containerPort: cannot unmarshal string into int32; write it without "
+                "quotes\n");
         assert_mistakes("{\"spec\":{\"hostPID\":\"yes\",\"nodeSelector\":{\"x\":1},\"affinity\":[]}}",
                         "spec.hostPID: cannot unmarshal string into bool; it is true or false, without quotes\n"
                         "spec.nodeSelector[x]: cannot unmarshal number into string; write it in quotes: \"1\"\n"
@@ -147,16 +169,20 @@ TEST(wrong_types_are_refused_in_kubernetes_words) {
 
 TEST(numbers_out_of_range_are_refused) {
         assert_mistakes("{\"spec\":{\"priority\":2147483648,\"terminationGracePeriodSeconds\":1.5}}",
-                        "spec.priority: cannot unmarshal number 2147483648 into int32; it must be between -2147483648 and 2147483647\n"
-                        "spec.terminationGracePeriodSeconds: cannot unmarshal number 1.5 into int64; it must be a whole number\n");
+                        "spec.priority: cannot unmarshal number 2147483648 into int32; it must be between -2147483648 "
+                        "and 2147483647\n"
+                        "spec.terminationGracePeriodSeconds: cannot unmarshal number 1.5 into int64; it must be a "
+                        "whole number\n");
         assert_mistakes("{\"spec\":{\"priority\":7.0}}", "");
 }
 
 TEST(malformed_values_are_refused) {
-        assert_mistakes("{\"metadata\":{\"creationTimestamp\":\"yesterday\"},\"spec\":{\"overhead\":{\"cpu\":\"12Megs\"}}}",
-                        "metadata.creationTimestamp: cannot be read as a time; one is written as 2006-01-02T15:04:05Z (RFC 3339)\n"
-                        "spec.overhead[cpu]: \"12Megs\" is no quantity: quantities must match the regular expression "
-                        "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\n");
+        assert_mistakes(
+                "{\"metadata\":{\"creationTimestamp\":\"yesterday\"},\"spec\":{\"overhead\":{\"cpu\":\"12Megs\"}}}",
+                "metadata.creationTimestamp: cannot be read as a time; one is written as 2006-01-02T15:04:05Z (RFC "
+                "3339)\n"
+                "spec.overhead[cpu]: \"12Megs\" is no quantity: quantities must match the regular expression "
+                "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\n");
 }
 
 TEST(what_is_no_object_gives_no_message) {
@@ -171,7 +197,8 @@ TEST(what_is_no_object_gives_no_message) {
 
 TEST(stored_objects_may_have_fields_of_a_later_version) {
         _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
-        json_t *j = json("{\"spec\":{\"hostname\":\"h\",\"invented\":true}}"), *bad = json("{\"spec\":{\"hostname\":1}}");
+        json_t *j = json("{\"spec\":{\"hostname\":\"h\",\"invented\":true}}"),
+               *bad = json("{\"spec\":{\"hostname\":1}}");
         V1Pod *pod = NULL;
 
         assert_ok(api_decode_stored(j, &v1_pod__descriptor, arena, &pod));
@@ -204,9 +231,12 @@ TEST(equal_means_what_kubernetes_means_by_it) {
                 const char *a, *b;
                 bool equal;
         } cases[] = {
-                { "{\"resources\":{\"limits\":{\"cpu\":\"1\"}}}", "{\"resources\":{\"limits\":{\"cpu\":\"1000m\"}}}", true },
-                { "{\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"1\"}}}", "{\"resources\":{\"limits\":{\"memory\":\"1\",\"cpu\":\"1\"}}}", true },
-                { "{\"resources\":{\"limits\":{\"cpu\":\"1\"}}}", "{\"resources\":{\"limits\":{\"cpu\":\"2\"}}}", false },
+                { "{\"resources\":{\"limits\":{\"cpu\":\"1\"}}}", "{\"resources\":{\"limits\":{\"cpu\":\"1000m\"}}}",
+                  true },
+                { "{\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"1\"}}}",
+                  "{\"resources\":{\"limits\":{\"memory\":\"1\",\"cpu\":\"1\"}}}", true },
+                { "{\"resources\":{\"limits\":{\"cpu\":\"1\"}}}", "{\"resources\":{\"limits\":{\"cpu\":\"2\"}}}",
+                  false },
                 { "{\"tty\":false}", "{}", true },
                 { "{\"image\":\"\"}", "{}", true },
                 { "{\"resources\":{}}", "{}", true },
@@ -238,7 +268,8 @@ TEST(a_list_may_grow_after_it_was_decoded_or_copied) {
 
         c = api_copy(arena, &c->base);
         for (int i = 3; i < 20; i++)
-                *(char **)api_arena_append(arena, &c->args, &c->n_args, sizeof(char *)) = api_arena_printf(arena, "%d", i);
+                *(char **)api_arena_append(arena, &c->args, &c->n_args, sizeof(char *)) =
+                        api_arena_printf(arena, "%d", i);
         assert_int_equal(c->n_args, 20);
         for (int i = 0; i < 20; i++)
                 assert_int_equal(atoi(c->args[i]), i);
@@ -264,10 +295,14 @@ TEST(a_wrong_kind_or_version_is_explained) {
                 const char *text, *wanted;
         } cases[] = {
                 { "{}", "apiVersion: Required value: every object says its apiVersion" },
-                { "{\"apiVersion\":\"v1\",\"kind\":\"pod\"}", "kind: no kind \"pod\" in version \"v1\"; did you mean \"Pod\"?" },
-                { "{\"apiVersion\":\"v1\",\"kind\":\"Sercet\"}", "kind: no kind \"Sercet\" in version \"v1\"; did you mean \"Secret\"?" },
-                { "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}", "kind: no kind \"Deployment\" in version \"apps/v1\" on a single machine" },
-                { "{\"apiVersion\":\"v2\",\"kind\":\"Pod\"}", "apiVersion: no kind \"Pod\" in version \"v2\"; its version is \"v1\"" },
+                { "{\"apiVersion\":\"v1\",\"kind\":\"pod\"}",
+                  "kind: no kind \"pod\" in version \"v1\"; did you mean \"Pod\"?" },
+                { "{\"apiVersion\":\"v1\",\"kind\":\"Sercet\"}",
+                  "kind: no kind \"Sercet\" in version \"v1\"; did you mean \"Secret\"?" },
+                { "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}",
+                  "kind: no kind \"Deployment\" in version \"apps/v1\" on a single machine" },
+                { "{\"apiVersion\":\"v2\",\"kind\":\"Pod\"}",
+                  "apiVersion: no kind \"Pod\" in version \"v2\"; its version is \"v1\"" },
                 { "{\"apiVersion\":1,\"kind\":\"Pod\"}", "apiVersion: apiVersion must be a string" },
         };
 

@@ -93,14 +93,19 @@ static void assert_supported(const char *text, const char *wanted) {
 }
 
 TEST(fields_for_other_systems_are_refused_by_their_path) {
-        assert_supported("{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\",\"securityContext\":{\"windowsOptions\":{\"hostProcess\":true}}}],"
-                         "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}},{\"name\":\"w\",\"awsElasticBlockStore\":{\"volumeID\":\"i\"}}]}}",
-                         "spec.volumes[1].awsElasticBlockStore: not supported on a single machine: it needs a cluster's storage driver\n"
-                         "spec.containers[0].securityContext.windowsOptions: not supported on a single machine: it is for Windows nodes\n");
+        assert_supported("{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\",\"securityContext\":{"
+                         "\"windowsOptions\":{\"hostProcess\":true}}}],"
+                         "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}},{\"name\":\"w\",\"awsElasticBlockStore\":{"
+                         "\"volumeID\":\"i\"}}]}}",
+                         "spec.volumes[1].awsElasticBlockStore: not supported on a single machine: it needs a "
+                         "cluster's storage driver\n"
+                         "spec.containers[0].securityContext.windowsOptions: not supported on a single machine: it is "
+                         "for Windows nodes\n");
 }
 
 TEST(what_asks_for_the_default_is_always_fine) {
-        assert_supported("{\"spec\":{\"hostUsers\":true,\"resourceClaims\":[],\"containers\":[{\"name\":\"a\",\"resources\":{\"claims\":[]},"
+        assert_supported("{\"spec\":{\"hostUsers\":true,\"resourceClaims\":[],\"containers\":[{\"name\":\"a\","
+                         "\"resources\":{\"claims\":[]},"
                          "\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/v\",\"mountPropagation\":\"None\"}]}]}}",
                          "");
 }
