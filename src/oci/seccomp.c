@@ -1,9 +1,14 @@
 #include "oci/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 
 #include "base/file.h"
 #include "base/str.h"
+#include "oci/capability.h"
+#include "oci/seccomp-filter.h"
 
 #if defined(__x86_64__)
 #define ARCHITECTURES "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"
@@ -190,4 +195,204 @@ json_t *seccomp_runtime_default(uint64_t capabilities) {
                 json_array_append_new(list, json_string(architectures[i]));
         return json_pack("{s:s, s:i, s:o, s:o}", "defaultAction", "SCMP_ACT_ERRNO", "defaultErrnoRet", ENOSYS,
                          "architectures", list, "syscalls", rules);
+}
+
+/* ---- the same as the kernel takes it ---- */
+
+static void set_verdicts(struct seccomp_verdicts *verdicts, const char *list, enum seccomp_verdict verdict) {
+        while (*list) {
+                size_t n = strcspn(list, " ");
+                char name[64];
+
+                if (n > 0 && n < sizeof(name)) {
+                        memcpy(name, list, n);
+                        name[n] = '\0';
+                        seccomp_verdict_set(verdicts, name, verdict);
+                }
+                list += n + (list[n] == ' ');
+        }
+}
+
+static char *base64(const uint8_t *data, size_t len) {
+        static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        char *text = xmalloc((len + 2) / 3 * 4 + 1), *p = text;
+
+        for (size_t i = 0; i < len; i += 3) {
+                uint32_t v = data[i] << 16 | (i + 1 < len ? data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0);
+
+                *p++ = digits[v >> 18];
+                *p++ = digits[v >> 12 & 63];
+                *p++ = i + 1 < len ? digits[v >> 6 & 63] : '=';
+                *p++ = i + 2 < len ? digits[v & 63] : '=';
+        }
+        *p = '\0';
+        return text;
+}
+
+char *seccomp_runtime_default_filter(uint64_t capabilities) {
+        _cleanup_free_ struct seccomp_verdicts *verdicts = NULL;
+        _cleanup_free_ struct sock_filter *code = NULL;
+        bool sys_admin = capabilities & (1ULL << CAP_SYS_ADMIN);
+        size_t n;
+
+        if (!seccomp_filter_supported())
+                return NULL;
+        verdicts = new0(struct seccomp_verdicts);
+        set_verdicts(verdicts, always, SECCOMP_ALLOW);
+        set_verdicts(verdicts, never, SECCOMP_REFUSE);
+        for (size_t i = 0; i < ARRAY_SIZE(by_capability); i++)
+                set_verdicts(verdicts, by_capability[i].names,
+                             capabilities & by_capability[i].capabilities ? SECCOMP_ALLOW : SECCOMP_REFUSE);
+        seccomp_verdict_set(verdicts, "clone", sys_admin ? SECCOMP_ALLOW : SECCOMP_IF_NO_NAMESPACES);
+        seccomp_verdict_set(verdicts, "clone3", sys_admin ? SECCOMP_ALLOW : SECCOMP_UNKNOWN);
+        seccomp_verdict_set(verdicts, "personality", SECCOMP_IF_USUAL_PERSONALITY);
+        seccomp_verdict_set(verdicts, "socket", SECCOMP_IF_NOT_VSOCK);
+        code = seccomp_filter_compile(verdicts, &n);
+        return base64((const uint8_t *)code, n * sizeof(*code));
+}
+
+/* ---- profiles of the user ---- */
+
+#define PROFILE_MAX (1024 * 1024)
+
+static bool string_in(const json_t *array, const char *wanted) {
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach(array, i, item)
+                if (json_is_string(item) && streq(json_string_value(item), wanted))
+                        return true;
+        return false;
+}
+
+static bool has_capability(uint64_t capabilities, const char *name) {
+        int number = capability_number(name);
+
+        return number >= 0 && capabilities & (1ULL << number);
+}
+
+static bool kernel_is_at_least(const char *version) {
+        unsigned major = 0, minor = 0, wanted_major = 0, wanted_minor = 0;
+        struct utsname uts;
+
+        if (uname(&uts) < 0 || sscanf(uts.release, "%u.%u", &major, &minor) < 1 ||
+            sscanf(version, "%u.%u", &wanted_major, &wanted_minor) < 1)
+                return false;
+        return major > wanted_major || (major == wanted_major && minor >= wanted_minor);
+}
+
+/* docker's profiles say under which circumstances a rule counts; an OCI runtime would not look at that. */
+static bool rule_applies(const json_t *rule, uint64_t capabilities) {
+        const json_t *includes = json_object_get(rule, "includes"), *excludes = json_object_get(rule, "excludes"), *item;
+        const char *min_kernel = json_string_value(json_object_get(includes, "minKernel"));
+        size_t i;
+
+        json_array_foreach(json_object_get(includes, "caps"), i, item)
+                if (!json_is_string(item) || !has_capability(capabilities, json_string_value(item)))
+                        return false;
+        json_array_foreach(json_object_get(excludes, "caps"), i, item)
+                if (json_is_string(item) && has_capability(capabilities, json_string_value(item)))
+                        return false;
+        item = json_object_get(includes, "arches");
+        if (json_array_size(item) > 0 && !string_in(item, NATIVE_NAME))
+                return false;
+        if (string_in(json_object_get(excludes, "arches"), NATIVE_NAME))
+                return false;
+        return !min_kernel || kernel_is_at_least(min_kernel);
+}
+
+static json_t *rules_that_apply(const json_t *rules, uint64_t capabilities) {
+        json_t *result = json_array(), *rule;
+        size_t i;
+
+        json_array_foreach(rules, i, rule) {
+                json_t *copy, *name;
+
+                if (!rule_applies(rule, capabilities))
+                        continue;
+                copy = json_deep_copy(rule);
+                json_object_del(copy, "includes");
+                json_object_del(copy, "excludes");
+                json_object_del(copy, "comment");
+                name = json_object_get(copy, "name"); /* docker's oldest form: one name */
+                if (name && !json_object_get(copy, "names"))
+                        json_object_set_new(copy, "names", json_pack("[O]", name));
+                json_object_del(copy, "name");
+                json_array_append_new(result, copy);
+        }
+        return result;
+}
+
+static json_t *architectures_of(const json_t *profile) {
+        const json_t *map = json_object_get(profile, "archMap"), *entry;
+        json_t *result;
+        size_t i;
+
+        if (json_is_array(json_object_get(profile, "architectures")))
+                return json_deep_copy(json_object_get(profile, "architectures"));
+        json_array_foreach(map, i, entry) {
+                const char *name = json_string_value(json_object_get(entry, "architecture"));
+
+                if (!streq_ptr(name, NATIVE_ARCHITECTURE))
+                        continue;
+                result = json_pack("[s]", name);
+                json_array_extend(result, json_object_get(entry, "subArchitectures"));
+                return result;
+        }
+        return NULL;
+}
+
+/* Only what the runtime-spec has is taken over. */
+static json_t *profile_translate(const json_t *profile, uint64_t capabilities) {
+        static const char *const copied[] = { "defaultAction", "defaultErrnoRet", "flags", "listenerPath",
+                                              "listenerMetadata" };
+        json_t *result = json_object(), *architectures = architectures_of(profile);
+
+        for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
+                if (json_object_get(profile, copied[i]))
+                        json_object_set(result, copied[i], json_object_get(profile, copied[i]));
+        if (architectures)
+                json_object_set_new(result, "architectures", architectures);
+        json_object_set_new(result, "syscalls", rules_that_apply(json_object_get(profile, "syscalls"), capabilities));
+        return result;
+}
+
+static struct error *profile_read(const char *folder, const char *name, json_t **ret) {
+        _cleanup_close_ int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        struct error *err;
+        json_error_t error;
+        struct stat st;
+        size_t len;
+
+        if (folder_fd < 0)
+                return error_errno(errno, "open %s", folder);
+        fd = open_in_root(folder_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+        if (fd < 0)
+                return error_errno(-fd, "open %s/%s", folder, name);
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return error_new(ERROR_INVALID, "%s/%s is no regular file", folder, name);
+        err = fd_read_all(fd, PROFILE_MAX, &text, &len);
+        if (err)
+                return err;
+        *ret = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+        if (!*ret)
+                return error_new(ERROR_INVALID, "line %d: %s", error.line, error.text);
+        return NULL;
+}
+
+struct error *seccomp_localhost(const char *folder, const char *name, uint64_t capabilities, json_t **ret) {
+        struct error *err;
+        json_t *profile;
+
+        err = profile_read(folder, name, &profile);
+        if (err)
+                return error_context(err, "seccomp profile %s", name);
+        /* A profile without a default action would be no filter at all in some runtimes. */
+        if (!json_is_string(json_object_get(profile, "defaultAction")))
+                err = error_new(ERROR_INVALID, "seccomp profile %s: defaultAction is missing", name);
+        else
+                *ret = profile_translate(profile, capabilities);
+        json_decref(profile);
+        return err;
 }
