@@ -2,9 +2,8 @@
 
 #include <linux/capability.h>
 #include <strings.h>
-
-#include "base/file.h"
-#include "base/str.h"
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 static const char *const names[] = {
 #define NAME(c) [CAP_##c] = "CAP_" #c
@@ -23,25 +22,18 @@ const uint64_t capabilities_default = BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(FSETI
                                       BIT(NET_RAW) | BIT(SETGID) | BIT(SETUID) | BIT(SETFCAP) | BIT(SETPCAP) |
                                       BIT(NET_BIND_SERVICE) | BIT(SYS_CHROOT) | BIT(KILL) | BIT(AUDIT_WRITE);
 
-uint64_t capabilities_of_kernel(void) {
-        static uint64_t known;
-        _cleanup_free_ char *text = NULL;
-        struct error *err;
-        uint64_t last = 0;
+uint64_t capabilities_available(void) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2] = { 0 };
+        uint64_t available;
 
-        if (known)
-                return known;
-        err = file_read("/proc/sys/kernel/cap_last_cap", 32, &text, NULL);
-        if (!err) {
-                text[strcspn(text, "\n")] = '\0';
-                if (!str_to_u64(text, &last))
-                        last = 0;
-        }
-        error_free(err);
-        if (last == 0 || last >= ARRAY_SIZE(names))
-                last = ARRAY_SIZE(names) - 1;
-        known = (2ULL << last) - 1;
-        return known;
+        if (syscall(SYS_capget, &header, data) < 0)
+                return 0;
+        available = data[0].permitted | (uint64_t)data[1].permitted << 32;
+        for (int c = 0; c < 64; c++) /* what was dropped from the bounding set cannot be raised in a child either */
+                if (available & 1ULL << c && prctl(PR_CAPBSET_READ, c) != 1)
+                        available &= ~(1ULL << c);
+        return available;
 }
 
 int capability_number(const char *name) {

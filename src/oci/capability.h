@@ -7,8 +7,8 @@
  * 0xa80425fb. */
 extern const uint64_t capabilities_default;
 
-/* All that this kernel knows. */
-uint64_t capabilities_of_kernel(void);
+/* Those that this process may give away: what it has itself. All the kernel knows, for an unconfined root. */
+uint64_t capabilities_available(void);
 /* Number of "NET_ADMIN", "CAP_NET_ADMIN" or "cap_net_admin"; -1 if there is no such name. */
 int capability_number(const char *name);
 /* "CAP_NET_ADMIN"; NULL if the number has no name. */

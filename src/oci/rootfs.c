@@ -1,1 +1,77 @@
 #include "oci/rootfs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "base/file.h"
+#include "base/mount.h"
+
+#define OVERLAYFS_MAGIC 0x794c7630
+
+static bool is_overlay(const char *path) {
+        struct statfs fs;
+
+        return statfs(path, &fs) == 0 && (uint32_t)fs.f_type == OVERLAYFS_MAGIC;
+}
+
+/* The root folder of the container shows mode and owner of `upper`: they are to be the image's. */
+static struct error *make_upper(const char *upper, const char *top_layer) {
+        struct stat st;
+
+        if (stat(top_layer, &st) < 0)
+                return error_errno(errno, "layer %s", top_layer);
+        if (mkdir(upper, 0755) < 0 && errno != EEXIST)
+                return error_errno(errno, "make %s", upper);
+        if (chown(upper, st.st_uid, st.st_gid) < 0 || chmod(upper, st.st_mode & 07777) < 0)
+                return error_errno(errno, "give %s the image's owner", upper);
+        return NULL;
+}
+
+static struct error *make_folder(const char *path) {
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return error_errno(errno, "make %s", path);
+        return NULL;
+}
+
+struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) {
+        _cleanup_free_ char *upper = path_join(folder, "upper"), *work = path_join(folder, "work");
+        _cleanup_free_ char *rootfs = path_join(folder, "rootfs");
+        struct error *err;
+
+        if (is_overlay(rootfs)) {
+                *ret = TAKE_PTR(rootfs);
+                return NULL;
+        }
+        err = mkdir_parents(folder, 0700);
+        /* What an overlay that was not unmounted left in its work folder would keep the next one from being mounted. */
+        if (!err)
+                err = remove_tree(work);
+        if (!err)
+                err = make_folder(work);
+        if (!err)
+                err = make_folder(rootfs);
+        if (!err)
+                err = make_upper(upper, image->layers[0]);
+        if (!err)
+                err = mount_overlay(image->layers, upper, work, rootfs);
+        if (err)
+                return error_context(err, "root file system of image %s", image->reference ? image->reference : image->id);
+        *ret = TAKE_PTR(rootfs);
+        return NULL;
+}
+
+struct error *rootfs_remove(const char *folder) {
+        static const char *const parts[] = { "rootfs.layers", "rootfs", "work", "upper" };
+        struct error *err;
+
+        err = unmount_below(folder);
+        for (size_t i = 0; i < ARRAY_SIZE(parts) && !err; i++) {
+                _cleanup_free_ char *path = path_join(folder, parts[i]);
+
+                err = remove_tree(path);
+        }
+        if (!err && rmdir(folder) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+                err = error_errno(errno, "remove %s", folder);
+        return err;
+}
