@@ -36,6 +36,6 @@ void api_validate_claim_update(const V1PersistentVolumeClaim *new_claim, const V
 void api_validate_node(const V1Node *node, struct diagnostics *diags);
 void api_validate_node_update(const V1Node *new_node, const V1Node *old_node, struct diagnostics *diags);
 
-/* By the message's type (the pod rules for a V1Pod, …). A kind without rules of its own has its metadata checked.
+/* By the message's type (the pod rules for a V1Pod, …); events and what else only husk writes have no rules.
  * `old_object` NULL: a creation. */
 void api_validate(const ProtobufCMessage *object, const ProtobufCMessage *old_object, struct diagnostics *diags);

@@ -31,7 +31,7 @@ void cgroup_forget(void);
 
 /* Quality of service of a pod (status.qosClass). */
 enum pod_qos { POD_QOS_GUARANTEED, POD_QOS_BURSTABLE, POD_QOS_BEST_EFFORT };
-/* By Kubernetes' rules: from cpu and memory of all containers and init containers, or of spec.resources if given. */
+/* api_pod_qos_class() as an enum. */
 enum pod_qos pod_qos(const V1Pod *pod);
 const char *pod_qos_string(enum pod_qos qos); /* "Guaranteed", "Burstable", "BestEffort" */
 
@@ -52,7 +52,7 @@ struct cgroup_limits cgroup_limits_of_container(const V1Container *container);
 /* Kubernetes' arithmetic: shares = max(2, m * 1024 / 1000); quota = max(1000, m * 100) of a 100000 us period. */
 uint64_t cgroup_shares_from_milli_cpu(int64_t milli_cpu);
 int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu);  /* 0 gives -1 */
-uint64_t cgroup_weight_from_shares(uint64_t shares);     /* v1 2…262144 to v2 1…10000, as runc and crun map it */
+uint64_t cgroup_weight_from_shares(uint64_t shares);     /* v1 2…262144 to v2 1…10000, linearly as KEP-2254 */
 
 /* Paths; owned by the caller. */
 char *cgroup_node_path(const struct store *store);                                             /* "/kubepods" */
@@ -67,6 +67,9 @@ struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, 
 /* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2 only,
  * elsewhere -EOPNOTSUPP. Made if it is missing. */
 int cgroup_open_leaf(const char *pod_path, const char *leaf);
+/* The files of every hierarchy into which a process that is to enter `path` writes "0": for a fresh child that must not
+ * allocate. The cgroup has been made. */
+char **cgroup_procs_files(const char *path);
 /* Moves a process (0: the caller) into a cgroup of every hierarchy, made if missing. */
 struct error *cgroup_enter(const char *path, pid_t pid) _must_check_;
 

@@ -1,0 +1,295 @@
+#include "sandbox/cgroup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "fixture.h"
+
+#define UID_A "5c9d7b9e-0000-4000-8000-00000000000a"
+
+static const struct cgroup_limits none = { 2, -1, 100000, -1, -1 };
+
+static char *file_text(const char *controller, const char *path, const char *file) {
+        _cleanup_free_ char *name = xasprintf("/sys/fs/cgroup/%s%s/%s", controller, path, file);
+        char *text = NULL;
+        assert_ok(file_read(name, 65536, &text, NULL));
+        text[strcspn(text, "\n")] = '\0';
+        return text;
+}
+
+#define assert_file(controller, path, file, wanted) \
+        do { \
+                _cleanup_free_ char *_text = file_text(controller, path, file); \
+                assert_string_equal(_text, wanted); \
+        } while (0)
+
+static bool folder_exists(const char *controller, const char *path) {
+        _cleanup_free_ char *name = xasprintf("/sys/fs/cgroup/%s%s", controller, path);
+        return file_exists(name);
+}
+
+/* A process, and a child of it, in a cgroup, that only a signal ends. */
+static pid_t sleeper(const char *path) {
+        int pipes[2];
+        char c;
+
+        assert_int_equal(pipe(pipes), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                child_ok(cgroup_enter(path, 0));
+                if (fork() != 0)
+                        child_check(write(pipes[1], "x", 1) == 1);
+                close(pipes[0]);
+                close(pipes[1]);
+                for (;;)
+                        pause();
+        }
+        assert_int_equal(read(pipes[0], &c, 1), 1);
+        close(pipes[0]);
+        close(pipes[1]);
+        return pid;
+}
+
+TEST(cpu_arithmetic_is_that_of_kubernetes) {
+        static const struct {
+                int64_t milli;
+                uint64_t shares;
+                int64_t quota;
+        } rows[] = { { 0, 2, -1 },
+                     { 1, 2, 1000 },
+                     { 2, 2, 1000 },
+                     { 10, 10, 1000 },
+                     { 100, 102, 10000 },
+                     { 500, 512, 50000 },
+                     { 1000, 1024, 100000 },
+                     { 1500, 1536, 150000 },
+                     { 64000, 65536, 6400000 },
+                     { 300000, 262144, 30000000 } };
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                assert_int_equal(cgroup_shares_from_milli_cpu(rows[i].milli), rows[i].shares);
+                assert_int_equal(cgroup_quota_from_milli_cpu(rows[i].milli), rows[i].quota);
+        }
+        assert_int_equal(cgroup_weight_from_shares(2), 1);
+        assert_int_equal(cgroup_weight_from_shares(0), 1);
+        assert_int_equal(cgroup_weight_from_shares(1024), 39);
+        assert_int_equal(cgroup_weight_from_shares(262144), 10000);
+}
+
+TEST(a_pod_is_limited_only_if_all_its_containers_are) {
+        struct api_arena *arena = api_arena_new();
+        V1Pod *all = pod_of(arena,
+                            "{'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'500m','memory':'64Mi'},"
+                            "'requests':{'cpu':'250m','memory':'32Mi'}}},{'name':'b','resources':{'limits':{'cpu':'1',"
+                            "'memory':'64Mi'},'requests':{'cpu':'250m','memory':'1Mi'}}}]}}");
+        struct cgroup_limits l = cgroup_limits_of_pod(all, -1);
+        assert_int_equal(l.cpu_shares, 512);
+        assert_int_equal(l.cpu_quota_us, 150000);
+        assert_int_equal(l.memory_bytes, 128 << 20);
+        assert_int_equal(l.pids, -1);
+        assert_int_equal(pod_qos(all), POD_QOS_BURSTABLE);
+
+        V1Pod *one =
+                pod_of(arena, "{'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'500m','memory':'64Mi'},"
+                              "'requests':{'cpu':'500m','memory':'64Mi'}}},{'name':'b'}]}}");
+        l = cgroup_limits_of_pod(one, 1000);
+        assert_int_equal(l.cpu_shares, 512);
+        assert_int_equal(l.cpu_quota_us, -1);
+        assert_int_equal(l.memory_bytes, -1);
+        assert_int_equal(l.pids, 1000);
+
+        V1Pod *own = pod_of(arena, "{'spec':{'resources':{'limits':{'cpu':'2','memory':'1Gi'},'requests':{'cpu':'1',"
+                                   "'memory':'1Gi'}},'containers':[{'name':'a'}]}}");
+        l = cgroup_limits_of_pod(own, -1);
+        assert_int_equal(l.cpu_shares, 1024);
+        assert_int_equal(l.cpu_quota_us, 200000);
+        assert_int_equal(l.memory_bytes, 1 << 30);
+
+        V1Pod *nothing = pod_of(arena, "{'spec':{'containers':[{'name':'a'}]}}");
+        assert_int_equal(pod_qos(nothing), POD_QOS_BEST_EFFORT);
+        l = cgroup_limits_of_pod(nothing, 0);
+        assert_memory_equal(&l, &none, sizeof(l));
+        api_arena_free(arena);
+}
+
+TEST(a_containers_cpu_limit_stands_in_for_its_request) {
+        struct api_arena *arena = api_arena_new();
+        V1Pod *pod =
+                pod_of(arena, "{'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'1m','memory':'1Mi'}}},"
+                              "{'name':'b','resources':{'requests':{'cpu':'100m'},'limits':{'cpu':'200m'}}}]}}");
+        struct cgroup_limits l = cgroup_limits_of_container(pod->spec->containers[0]);
+        assert_int_equal(l.cpu_shares, 2);
+        assert_int_equal(l.cpu_quota_us, 1000);
+        assert_int_equal(l.memory_bytes, 1 << 20);
+        l = cgroup_limits_of_container(pod->spec->containers[1]);
+        assert_int_equal(l.cpu_shares, 102);
+        assert_int_equal(l.cpu_quota_us, 20000);
+        api_arena_free(arena);
+}
+
+TEST(the_default_node_uses_the_kubelets_layout) {
+        struct store store = { .root = (char *)"/var/lib/husk", .run = (char *)"/run/husk", .is_default = true };
+        static const char *const wanted[] = { "/kubepods/pod7", "/kubepods/burstable/pod7",
+                                              "/kubepods/besteffort/pod7" };
+        for (enum pod_qos qos = POD_QOS_GUARANTEED; qos <= POD_QOS_BEST_EFFORT; qos++) {
+                _cleanup_free_ char *path = cgroup_pod_path(&store, "7", qos);
+                assert_string_equal(path, wanted[qos]);
+        }
+}
+
+TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        if (cgroup_version() != CGROUP_V1)
+                skip();
+        _cleanup_free_ char *path = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
+        _cleanup_free_ char *top = cgroup_node_path(&node.store), *burstable = path_join(top, "burstable");
+        struct cgroup_limits l = { 512, 50000, 100000, 64 << 20, 100 };
+
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
+        assert_file("cpu", path, "cpu.shares", "512");
+        assert_file("cpu", path, "cpu.cfs_quota_us", "50000");
+        assert_file("memory", path, "memory.limit_in_bytes", "67108864");
+        assert_file("pids", path, "pids.max", "100");
+        assert_file("cpu", burstable, "cpu.shares", "512");
+        assert_true(folder_exists("freezer", path));
+        assert_true(folder_exists("systemd", path));
+
+        /* Again, with other limits: a resize. */
+        l = (struct cgroup_limits){ 1024, -1, 100000, -1, -1 };
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
+        assert_file("cpu", path, "cpu.shares", "1024");
+        assert_file("cpu", path, "cpu.cfs_quota_us", "-1");
+        assert_file("pids", path, "pids.max", "max");
+        assert_file("cpu", burstable, "cpu.shares", "1024");
+
+        struct cgroup_usage usage;
+        assert_ok(cgroup_usage(path, &usage));
+        assert_int_equal(usage.memory_limit, 0);
+
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_false(folder_exists("cpu", top));
+        assert_false(folder_exists("systemd", top));
+        assert_error(cgroup_usage(path, &usage), ERROR_NOT_FOUND, "cgroup");
+}
+
+TEST(killing_a_pod_ends_every_process_in_it_and_only_those) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *path = cgroup_pod_path(&node.store, UID_A, POD_QOS_BEST_EFFORT);
+        _cleanup_free_ char *container = cgroup_container_path(path, "c1");
+        int status;
+        bool empty;
+
+        if (cgroup_version() != CGROUP_V1)
+                skip();
+        assert_ok(cgroup_pod_kill(&node.store, UID_A, &empty));
+        assert_true(empty);
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BEST_EFFORT, &none));
+        pid_t in_container = sleeper(container), in_pod = sleeper(path);
+        assert_error(cgroup_remove(path), ERROR_INTERNAL, "is still in it");
+
+        struct cgroup_usage usage;
+        assert_ok(cgroup_usage(path, &usage));
+        assert_int_equal(usage.pids, 4);
+        assert_ok(cgroup_pod_kill(&node.store, UID_A, &empty));
+        assert_false(empty);
+        assert_int_equal(waitpid(in_container, &status, 0), in_container);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_int_equal(waitpid(in_pod, &status, 0), in_pod);
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_false(folder_exists("pids", path));
+}
+
+TEST(an_oom_kill_is_counted_for_the_container_it_hit) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *path = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
+        _cleanup_free_ char *container = cgroup_container_path(path, "c1"), *other = cgroup_container_path(path, "c2");
+        struct cgroup_limits l = { 2, -1, 100000, 8 << 20, -1 };
+        int status;
+
+        if (cgroup_version() != CGROUP_V1)
+                skip();
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
+        pid_t bystander = sleeper(other);
+        pid_t pid = fork();
+        if (pid == 0) {
+                child_ok(cgroup_enter(container, 0));
+                volatile char *p = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                for (size_t i = 0; i < 64 << 20; i += 4096)
+                        p[i] = 1;
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_true(cgroup_oom_kills(container) > 0);
+        assert_int_equal(cgroup_oom_kills(other), 0);
+        bool empty;
+        assert_ok(cgroup_pod_kill(&node.store, UID_A, &empty));
+        waitpid(bystander, &status, 0);
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_int_equal(cgroup_oom_kills(container), 0);
+}
+
+/* In a mount namespace where only the unified hierarchy is left, the machine is a v2 one (with few controllers). */
+static void on_v2(void *data) {
+        struct node *node = data;
+        static const char *const v1[] = {
+                "cpu",        "cpuacct", "cpu,cpuacct", "cpuset",  "memory",  "devices",          "freezer",
+                "blkio",      "pids",    "systemd",     "hugetlb", "net_cls", "net_cls,net_prio", "net_prio",
+                "perf_event", "rdma",    "misc"
+        };
+        struct cgroup_limits memory = { 2, -1, 100000, 64 << 20, -1 };
+        _cleanup_free_ char *path = cgroup_pod_path(&node->store, UID_A, POD_QOS_BURSTABLE);
+        _cleanup_free_ char *container = cgroup_container_path(path, "c1");
+        bool empty = true;
+        int status;
+
+        child_check(unshare(CLONE_NEWNS) == 0);
+        child_check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        for (size_t i = 0; i < ARRAY_SIZE(v1); i++) {
+                _cleanup_free_ char *folder = path_join("/sys/fs/cgroup", v1[i]);
+                umount2(folder, MNT_DETACH);
+        }
+        cgroup_forget();
+        child_check(cgroup_version() == CGROUP_V2);
+
+        child_ok(cgroup_pod_create(&node->store, UID_A, POD_QOS_BURSTABLE, &none));
+        struct error *err = cgroup_pod_create(&node->store, UID_A, POD_QOS_BURSTABLE, &memory);
+        if (err) { /* a hybrid machine's unified hierarchy has no memory controller: the message must name it */
+                child_check(error_is(err, ERROR_NOT_SUPPORTED));
+                child_check(strstr(error_message(err), "memory limit") && strstr(error_message(err), "\"memory\""));
+                error_free(err);
+        }
+        _cleanup_close_ int leaf = cgroup_open_leaf(path, "infra");
+        child_check(leaf >= 0);
+
+        pid_t pid = fork();
+        if (pid == 0) {
+                child_ok(cgroup_enter(container, 0));
+                for (;;)
+                        pause();
+        }
+        for (unsigned i = 0; i < 1000 && empty; i++) {
+                child_ok(cgroup_pod_kill(&node->store, UID_A, &empty));
+                usleep(1000);
+        }
+        child_check(!empty);
+        child_check(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+        child_ok(cgroup_pod_kill(&node->store, UID_A, &empty));
+        child_check(empty);
+        child_ok(cgroup_pod_remove(&node->store, UID_A));
+        struct cgroup_usage usage;
+        error_free(cgroup_usage(path, &usage));
+        child_check(cgroup_open_leaf(path, "infra") == -ENOENT);
+}
+
+TEST(on_cgroup_v2_a_pod_is_made_killed_and_removed_alike) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        if (cgroup_version() == CGROUP_NONE)
+                skip();
+        assert_in_child(on_v2, &node);
+}
