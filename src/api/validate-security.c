@@ -165,8 +165,8 @@ void validate_pod_security(const struct pod_walk *walk, path_t spec_path) {
 
         /* Kubernetes keeps this field inside the security context, and says so. */
         if (spec->has_shareprocessnamespace && spec->shareprocessnamespace && spec->hostpid)
-                diagnostics_add(diags, DIAGNOSTIC_INVALID, CHILD(path, "shareProcessNamespace"),
-                                "ShareProcessNamespace and HostPID cannot both be enabled");
+                fault_invalid_true(diags, CHILD(path, "shareProcessNamespace"),
+                                   "ShareProcessNamespace and HostPID cannot both be enabled");
         if (!c)
                 return;
         if (c->has_fsgroup)

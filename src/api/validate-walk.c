@@ -17,6 +17,10 @@ void fault_invalid_int(struct diagnostics *diags, path_t path, int64_t value, co
         diagnostics_add_int(diags, DIAGNOSTIC_INVALID, path, value, "%s", detail);
 }
 
+void fault_invalid_true(struct diagnostics *diags, path_t path, const char *detail) {
+        diagnostics_add_json(diags, DIAGNOSTIC_INVALID, path, json_true(), "%s", detail);
+}
+
 void fault_invalid_object(struct diagnostics *diags, path_t path, const char *detail) {
         diagnostics_add(diags, DIAGNOSTIC_INVALID, path, "%s", detail);
 }

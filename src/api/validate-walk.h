@@ -22,6 +22,7 @@ typedef const struct field_path *path_t;
 void fault_required(struct diagnostics *diags, path_t path, const char *detail);
 void fault_invalid(struct diagnostics *diags, path_t path, const char *value, const char *detail);
 void fault_invalid_int(struct diagnostics *diags, path_t path, int64_t value, const char *detail);
+void fault_invalid_true(struct diagnostics *diags, path_t path, const char *detail);
 void fault_invalid_object(struct diagnostics *diags, path_t path, const char *detail); /* shows no value */
 void fault_duplicate(struct diagnostics *diags, path_t path, const char *value);
 void fault_forbidden(struct diagnostics *diags, path_t path, const char *detail);
