@@ -23,7 +23,7 @@ struct field_selector *field_selector_free(struct field_selector *selector);
 static inline void field_selector_freep(struct field_selector **selector) {
         *selector = field_selector_free(*selector);
 }
-/* Kubernetes takes only some fields per kind; an error names the first it would not take. */
+/* Kubernetes takes only some fields of a kind; an error names the first that it would not take. */
 struct error *field_selector_check(const struct field_selector *selector, const struct api_kind *kind) _must_check_;
 bool field_selector_matches(const struct field_selector *selector, const json_t *object);
 
