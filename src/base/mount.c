@@ -111,7 +111,7 @@ static struct error *fs_error(int fs_fd, int errnum, const char *what) {
         return error_errno(errnum, "%s", what);
 }
 
-static struct error *tmpfs_option(int fs_fd, const char *option) {
+static struct error *set_option(int fs_fd, const char *type, const char *option) {
         bool may_be_unknown = option[0] == '?';
         _cleanup_free_ char *key = xstrdup(option + may_be_unknown);
         char *value = strchr(key, '=');
@@ -121,30 +121,29 @@ static struct error *tmpfs_option(int fs_fd, const char *option) {
                 *value++ = '\0';
         r = sys_fsconfig(fs_fd, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value);
         if (r < 0 && !may_be_unknown)
-                return error_errno(errno, "set option %s of a tmpfs", key);
+                return error_errno(errno, "set option %s of a %s", key, type);
         return NULL;
 }
 
-struct error *mount_tmpfs_new(const char *options, int *ret_mount_fd) {
+struct error *mount_new(const char *type, const char *options, int *ret_mount_fd) {
         _cleanup_strv_ char **list = str_empty(options) ? NULL : strv_split(options, ',');
-        _cleanup_close_ int fs_fd = sys_fsopen("tmpfs");
+        _cleanup_close_ int fs_fd = sys_fsopen(type);
         struct error *err;
         int fd;
 
         if (fs_fd < 0)
-                return error_errno(errno, "make a tmpfs");
-        if (sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", "tmpfs") < 0)
-                return error_errno(errno, "name a tmpfs");
+                return error_errno(errno, "make a %s", type);
+        (void)sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", type);
         for (char **option = list; option && *option; option++) {
-                err = tmpfs_option(fs_fd, *option);
+                err = set_option(fs_fd, type, *option);
                 if (err)
                         return err;
         }
         if (sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
-                return fs_error(fs_fd, errno, "make a tmpfs");
+                return fs_error(fs_fd, errno, type);
         fd = sys_fsmount(fs_fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         if (fd < 0)
-                return error_errno(errno, "mount a tmpfs");
+                return error_errno(errno, "mount a %s", type);
         *ret_mount_fd = fd;
         return NULL;
 }
@@ -172,6 +171,20 @@ struct error *mount_set_attributes(int mount_fd, bool recursive, uint64_t set, u
                     sizeof(attributes)) < 0)
                 return error_errno(errno, "change a mount");
         return NULL;
+}
+
+struct error *mount_make_shared(int mount_fd) {
+        struct mount_attr attributes = { .propagation = 1UL << 20 /* MS_SHARED */ };
+
+        if (syscall(SYS_mount_setattr, mount_fd, "", PATH_ITSELF, &attributes, sizeof(attributes)) < 0)
+                return error_errno(errno, "make a mount shared");
+        return NULL;
+}
+
+bool mount_is_root(int fd) {
+        struct statx stx;
+
+        return statx(fd, "", PATH_ITSELF, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 
 /* ---- overlayfs ---- */
@@ -307,6 +320,20 @@ static struct error *overlay_by_links(char *const *layers, size_t n_layers, cons
         return err;
 }
 
+static struct error *bind_read_only(const char *path, int target_fd) {
+        _cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), mount_fd = -EBADF;
+        struct error *err;
+
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        err = mount_clone(fd, false, &mount_fd);
+        if (!err)
+                err = mount_set_attributes(mount_fd, false, MOUNT_ATTR_RDONLY, 0);
+        if (!err)
+                err = mount_attach(mount_fd, target_fd);
+        return err;
+}
+
 struct error *mount_overlay(char *const *layers, const char *upper, const char *work, const char *target) {
         int long_paths[OVERLAY_LAYERS_MAX + 2];
         size_t n_long_paths = 0, n_layers = strv_len(layers);
@@ -322,6 +349,8 @@ struct error *mount_overlay(char *const *layers, const char *upper, const char *
         target_fd = open(target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (target_fd < 0)
                 return error_errno(errno, "open %s", target);
+        if (!upper && n_layers == 1)
+                return error_context(bind_read_only(layers[0], target_fd), "mount %s", target);
         err = overlay_by_list(layers, upper, work, target_fd, long_paths, &n_long_paths, &unknown);
         while (n_long_paths > 0)
                 fd_close(long_paths[--n_long_paths]);
@@ -330,7 +359,7 @@ struct error *mount_overlay(char *const *layers, const char *upper, const char *
         return error_context(err, "mount %s", target);
 }
 
-/* ---- unmounting ---- */
+/* ---- mountinfo ---- */
 
 /* The fifth field of a mountinfo line, its octal escapes (blank, tab, newline, backslash) undone. */
 static char *mountinfo_target(const char *line) {
@@ -350,6 +379,46 @@ static char *mountinfo_target(const char *line) {
                         strbuf_addc(&b, *p);
         }
         return strbuf_take(&b);
+}
+
+/* The line of one mount, by its id (the first field). */
+static struct error *mountinfo_line(uint64_t id, char **ret) {
+        _cleanup_free_ char *line = NULL;
+        FILE *file = fopen("/proc/self/mountinfo", "re");
+        size_t size = 0;
+
+        if (!file)
+                return error_errno(errno, "read /proc/self/mountinfo");
+        while (getline(&line, &size, file) > 0)
+                if (strtoull(line, NULL, 10) == id) {
+                        fclose(file);
+                        *ret = TAKE_PTR(line);
+                        return NULL;
+                }
+        fclose(file);
+        return error_new(ERROR_NOT_FOUND, "mount %llu is not in this mount namespace", (unsigned long long)id);
+}
+
+struct error *mount_propagation(int fd, bool *ret_shared, bool *ret_slave, char **ret_mountpoint) {
+        _cleanup_free_ char *line = NULL;
+        struct error *err;
+        struct statx stx;
+        char *end;
+
+        if (statx(fd, "", PATH_ITSELF, STATX_MNT_ID, &stx) < 0)
+                return error_errno(errno, "find a mount");
+        err = mountinfo_line(stx.stx_mnt_id, &line);
+        if (err)
+                return err;
+        if (ret_mountpoint)
+                *ret_mountpoint = mountinfo_target(line);
+        /* Optional fields stand between the options and a lone "-"; paths have their blanks escaped. */
+        end = strstr(line, " - ");
+        if (end)
+                *end = '\0';
+        *ret_shared = strstr(line, " shared:");
+        *ret_slave = strstr(line, " master:");
+        return NULL;
 }
 
 static struct error *mounts_below(const char *path, char ***ret) {

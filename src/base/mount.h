@@ -32,12 +32,18 @@ void mount_list_sort(struct mount_list *list);
 void mount_list_release(struct mount_list *list);
 #define _cleanup_mount_list_ _cleanup_(mount_list_release)
 
-/* A new tmpfs, mounted nowhere yet: the descriptor of its (detached) mount. `options` are file system options separated
- * by commas ("size=4194304,mode=0777"), may be NULL; one the kernel does not know is left out if it is in front of a "?"
- * ("?noswap"). Always nosuid, nodev. */
-struct error *mount_tmpfs_new(const char *options, int *ret_mount_fd) _must_check_;
+/* A new file system without a device ("tmpfs", "hugetlbfs"), mounted nowhere yet: the descriptor of its (detached) mount.
+ * `options` are file system options separated by commas ("size=4194304,mode=0777"), may be NULL; one with a "?" in front
+ * ("?noswap") is left out if the kernel does not know it. nosuid, nodev. */
+struct error *mount_new(const char *type, const char *options, int *ret_mount_fd) _must_check_;
 /* A clone of the mount at `fd`, any descriptor of a file or folder (may be O_PATH), not attached anywhere. */
 struct error *mount_clone(int fd, bool recursive, int *ret_mount_fd) _must_check_;
+/* True if what `fd` refers to is the root of a mount. */
+bool mount_is_root(int fd);
+/* How the mount on which `fd` lies takes part in propagation; *ret_mountpoint (may be NULL) is where it is mounted. */
+struct error *mount_propagation(int fd, bool *ret_shared, bool *ret_slave, char **ret_mountpoint) _must_check_;
+/* Makes the mount a peer group of its own, unless it is in one ("shared"). */
+struct error *mount_make_shared(int mount_fd) _must_check_;
 /* Attaches a detached mount onto what `target_fd` refers to. */
 struct error *mount_attach(int mount_fd, int target_fd) _must_check_;
 /* Sets and clears MOUNT_ATTR_* of a mount (recursive: of all below it too). */
@@ -45,7 +51,8 @@ struct error *mount_set_attributes(int mount_fd, bool recursive, uint64_t set, u
 
 /* Number of layers overlayfs takes (its own limit). */
 #define OVERLAY_LAYERS_MAX 500
-/* Mounts an overlay of `layers` (NULL-terminated, uppermost first) on `target`; upper and work NULL: read-only. Uses
+/* Mounts an overlay of `layers` (NULL-terminated, uppermost first) on `target`; upper and work NULL: read-only (then a
+ * single layer is bound as it is, because overlayfs wants two). Uses
  * "lowerdir+" where the kernel has it (6.8), else lowerdir= with paths relative to their common folder, so that long
  * lists fit into the kernel's page. More than 500 layers: ERROR_NOT_SUPPORTED. */
 struct error *mount_overlay(char *const *layers, const char *upper, const char *work, const char *target) _must_check_;
