@@ -1,0 +1,264 @@
+#include "husk-image/credentials.h"
+
+#include <jansson.h>
+
+#include "base/file.h"
+#include "base/str.h"
+
+#define FILE_SIZE_MAX (1 << 20)
+
+struct entry {
+        char *host, *path; /* path "": all of the host */
+        size_t order;      /* as read; earlier ones go first among equals */
+        struct credential credential;
+};
+
+struct credentials {
+        struct entry *entries;
+        size_t n;
+};
+
+struct credentials *credentials_new(void) {
+        return new0(struct credentials);
+}
+
+static void forget(char *secret) {
+        if (secret)
+                explicit_bzero(secret, strlen(secret));
+        free(secret);
+}
+
+struct credentials *credentials_free(struct credentials *c) {
+        for (size_t i = 0; c && i < c->n; i++) {
+                struct entry *e = &c->entries[i];
+                free(e->host);
+                free(e->path);
+                free(e->credential.user);
+                forget(e->credential.password);
+                forget(e->credential.identity_token);
+                forget(e->credential.registry_token);
+        }
+        if (c)
+                free(c->entries);
+        free(c);
+        return NULL;
+}
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+char *base64_encode(const void *data, size_t len) {
+        const uint8_t *p = data;
+        struct strbuf out = STRBUF_INIT;
+
+        for (size_t i = 0; i < len; i += 3) {
+                uint32_t v = p[i] << 16 | (i + 1 < len ? p[i + 1] << 8 : 0) | (i + 2 < len ? p[i + 2] : 0);
+                strbuf_addc(&out, alphabet[v >> 18]);
+                strbuf_addc(&out, alphabet[v >> 12 & 63]);
+                strbuf_addc(&out, i + 1 < len ? alphabet[v >> 6 & 63] : '=');
+                strbuf_addc(&out, i + 2 < len ? alphabet[v & 63] : '=');
+        }
+        return strbuf_take(&out);
+}
+
+bool base64_decode(const char *text, char **ret, size_t *ret_len) {
+        size_t len = strlen(text), n = 0;
+        _cleanup_free_ char *out = xmalloc(len / 4 * 3 + 4);
+        uint32_t v = 0;
+        int bits = 0;
+
+        while (len && text[len - 1] == '=')
+                len--;
+        for (size_t i = 0; i < len; i++) {
+                const char *found = text[i] ? strchr(alphabet, text[i]) : NULL;
+                if (!found)
+                        return false;
+                v = v << 6 | (uint32_t)(found - alphabet);
+                bits += 6;
+                if (bits >= 8) {
+                        bits -= 8;
+                        out[n++] = v >> bits & 0xff;
+                }
+        }
+        if (bits >= 6) /* a lone last character carries no byte */
+                return false;
+        out[n] = '\0';
+        *ret = TAKE_PTR(out);
+        *ret_len = n;
+        return true;
+}
+
+/* "https://index.docker.io/v1/" and the like are docker.io; else scheme and trailing slashes are cut away, and the
+ * paths "v1" and "v2", which are the API's. */
+static void normalize_key(const char *key, char **ret_host, char **ret_path) {
+        const char *start = strstr(key, "://");
+
+        start = start ? start + 3 : key;
+        size_t n = strcspn(start, "/");
+        const char *path = start + n;
+        while (*path == '/')
+                path++;
+        size_t path_len = strlen(path);
+        while (path_len && path[path_len - 1] == '/')
+                path_len--;
+        *ret_host = xstrndup(start, n);
+        *ret_path = xstrndup(path, path_len);
+        if (streq(*ret_path, "v1") || streq(*ret_path, "v2"))
+                **ret_path = '\0';
+        static const char *const hub[] = { "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com" };
+        for (size_t i = 0; i < ARRAY_SIZE(hub); i++)
+                if (streq(*ret_host, hub[i])) {
+                        free(*ret_host);
+                        *ret_host = xstrdup("docker.io");
+                }
+}
+
+static char *text_of(const json_t *object, const char *key) {
+        const char *text = json_string_value(json_object_get(object, key));
+        return str_empty(text) ? NULL : xstrdup(text);
+}
+
+static struct error *add_entry(struct credentials *c, const char *key, const json_t *json) {
+        const char *auth = json_string_value(json_object_get(json, "auth"));
+        struct credential credential = {
+                .user = text_of(json, "username"),
+                .password = text_of(json, "password"),
+                .identity_token = text_of(json, "identitytoken"),
+                .registry_token = text_of(json, "registrytoken"),
+        };
+
+        if (!str_empty(auth)) {
+                _cleanup_free_ char *decoded = NULL;
+                size_t len = 0;
+                char *colon = NULL;
+                if (base64_decode(auth, &decoded, &len))
+                        colon = strchr(decoded, ':');
+                if (!colon || strlen(decoded) != len) {
+                        free(credential.user);
+                        forget(credential.password);
+                        forget(credential.identity_token);
+                        forget(credential.registry_token);
+                        return error_new(ERROR_BAD_REQUEST, "\"auth\" of %.200s is not the base64 of user:password", key);
+                }
+                free(credential.user);
+                forget(credential.password);
+                credential.user = xstrndup(decoded, colon - decoded);
+                credential.password = xstrdup(colon + 1);
+                explicit_bzero(decoded, len);
+        }
+        if (!credential.identity_token && !credential.registry_token && !(credential.user && credential.password)) {
+                free(credential.user); /* "auths": {"host": {}} says that a helper knows */
+                forget(credential.password);
+                return NULL;
+        }
+        c->entries = xreallocarray(c->entries, c->n + 1, sizeof(*c->entries));
+        struct entry *e = &c->entries[c->n];
+        *e = (struct entry){ .order = c->n, .credential = credential };
+        normalize_key(key, &e->host, &e->path);
+        c->n++;
+        return NULL;
+}
+
+struct error *credentials_add_text(struct credentials *c, const char *text, size_t len) {
+        json_auto_t *json = NULL;
+        json_error_t where;
+        const char *key;
+        json_t *value;
+
+        json = json_loadb(text, len, 0, &where);
+        if (!json)
+                return error_new(ERROR_BAD_REQUEST, "not JSON: line %d: %s", where.line, where.text);
+        json_t *auths = json_object_get(json, "auths");
+        bool is_new_form = auths || json_object_get(json, "credHelpers") || json_object_get(json, "credsStore");
+        json_object_foreach(is_new_form ? auths : json, key, value) {
+                if (!json_is_object(value))
+                        continue;
+                struct error *err = add_entry(c, key, value);
+                if (err)
+                        return err;
+        }
+        return NULL;
+}
+
+struct error *credentials_add_file(struct credentials *c, const char *path) {
+        _cleanup_free_ char *text = NULL;
+        struct error *err;
+        size_t len;
+
+        err = file_read(path, FILE_SIZE_MAX, &text, &len);
+        if (err)
+                return error_context(err, "credentials file");
+        err = credentials_add_text(c, text, len);
+        explicit_bzero(text, len);
+        return error_context(err, "credentials file %s", path);
+}
+
+struct error *credentials_add_defaults(struct credentials *c) {
+        const char *home = getenv("HOME"), *run = getenv("XDG_RUNTIME_DIR"), *docker = getenv("DOCKER_CONFIG");
+        _cleanup_strv_ char **paths = NULL;
+
+        if (getenv("REGISTRY_AUTH_FILE"))
+                paths = strv_add(paths, getenv("REGISTRY_AUTH_FILE"));
+        if (run)
+                paths = strv_add_take(paths, path_join(run, "containers/auth.json"));
+        if (home)
+                paths = strv_add_take(paths, path_join(home, ".config/containers/auth.json"));
+        if (docker)
+                paths = strv_add_take(paths, path_join(docker, "config.json"));
+        else if (home)
+                paths = strv_add_take(paths, path_join(home, ".docker/config.json"));
+        for (size_t i = 0; paths && paths[i]; i++) {
+                struct error *err = credentials_add_file(c, paths[i]);
+                if (error_is(err, ERROR_NOT_FOUND))
+                        err = error_free(err);
+                if (err)
+                        return err;
+        }
+        return NULL;
+}
+
+/* Label by label, where "*" in a pattern stands for anything in one label; the ports must be equal. */
+static bool host_matches(const char *pattern, const char *host) {
+        for (;; pattern++, host++) {
+                if (*pattern == '*') {
+                        pattern++;
+                        size_t fixed = strcspn(pattern, ".:*"), label = strcspn(host, ".:");
+                        if (label < fixed || strncmp(host + label - fixed, pattern, fixed))
+                                return false;
+                        pattern += fixed;
+                        host += label;
+                }
+                if (*pattern != *host)
+                        return false;
+                if (!*pattern)
+                        return true;
+        }
+}
+
+static bool path_matches(const char *prefix, const char *path) {
+        size_t n = strlen(prefix);
+        return !n || (!strncmp(prefix, path, n) && (path[n] == '/' || path[n] == '\0'));
+}
+
+static int compare_entries(const void *a, const void *b) {
+        const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+        size_t nx = strlen(x->path), ny = strlen(y->path);
+
+        if (nx != ny)
+                return nx > ny ? -1 : 1;
+        return x->order < y->order ? -1 : x->order > y->order;
+}
+
+void credentials_find(const struct credentials *c, const char *domain, const char *path, const struct credential ***ret,
+                      size_t *ret_n) {
+        _cleanup_free_ struct entry **found = xcalloc((c ? c->n : 0) + 1, sizeof(*found));
+        size_t n = 0;
+
+        for (size_t i = 0; c && i < c->n; i++)
+                if (host_matches(c->entries[i].host, domain) && path_matches(c->entries[i].path, path))
+                        found[n++] = &c->entries[i];
+        qsort(found, n, sizeof(*found), compare_entries);
+        *ret = xcalloc(n + 1, sizeof(**ret));
+        for (size_t i = 0; i < n; i++)
+                (*ret)[i] = &found[i]->credential;
+        *ret_n = n;
+}
