@@ -16,7 +16,7 @@ MAY_USE = {
     "net": ["base", "api", "store"],
     "oci": ["base", "api", "store", "image"],
     "volume": ["base", "api", "store", "image"],
-    "husk": ["base", "loop", "api"] + LIBRARIES,
+    "husk": ["base", "loop", "api", "husk-pod"] + LIBRARIES,  # of husk-pod only its socket's protocol
     "husk-pod": ["base", "loop", "api", "husk-keeper"] + LIBRARIES,  # of husk-keeper only its protocol
     "husk-keeper": ["base"],
     "husk-infra": ["husk-keeper"],  # the few lines of start-up both share
@@ -40,6 +40,8 @@ def main():
                             wrong.append("%s:%d: %s may not use %s" % (path, number, folder, m.group(1)))
                         if m and m.group(1) == "husk-keeper" and folder == "husk-pod" and "protocol.h" not in line:
                             wrong.append("%s:%d: of husk-keeper only protocol.h is for others" % (path, number))
+                        if m and m.group(1) == "husk-pod" and folder == "husk" and "control.h" not in line:
+                            wrong.append("%s:%d: of husk-pod only control.h is for others" % (path, number))
                         if folder == "base" and KUBERNETES.search(line) and "metav1" not in line:
                             if not line.lstrip().startswith(("/*", "*")):
                                 wrong.append("%s:%d: no Kubernetes words in base" % (path, number))

@@ -1,3 +1,355 @@
-int main(void) {
-        return 0;
+/* husk.c - the verbs of husk: one row each, from which the command line is parsed and the help is printed.
+ *
+ * A verb's code is in the file of its name, with its flags in a table beside it. To add one: write that file, add a row
+ * here and its name to the list in verbs.h. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "husk/cli.h"
+#include "husk/verbs.h"
+
+#define BASIC "Basic verbs"
+#define LOOK "Looking into pods"
+#define CHANGE "Changing objects"
+#define OTHER "Node, images and this program"
+
+#define CODE(id) .flags = id##_flags, .run = id##_run
+
+const struct verb verbs[] = {
+        {
+                .name = "apply",
+                .group = BASIC,
+                .summary = "Make what a manifest describes, and change what differs from it",
+                .usage = "-f (FILE | DIR | -) [flags]",
+                .description = "A file may hold several documents, YAML or JSON. All of them are checked before "
+                               "anything is done: a\n"
+                               "file with a mistake changes nothing, and every mistake is shown with its line.",
+                .example = "# run the pods of a file\n"
+                           "husk apply -f web.yaml\n"
+                           "# all manifests of a folder\n"
+                           "husk apply -f manifests/ -R\n"
+                           "# from another program\n"
+                           "generate | husk apply -f -\n"
+                           "# look first\n"
+                           "husk apply -f web.yaml --dry-run=server -o yaml",
+                CODE(apply),
+        },
+        {
+                .name = "create",
+                .group = BASIC,
+                .summary = "Create objects that do not exist yet",
+                .usage = "-f (FILE | DIR | -) [flags]",
+                .example = "# fails if there is a pod of that name\n"
+                           "husk create -f web.yaml",
+                CODE(create),
+        },
+        {
+                .name = "run",
+                .group = BASIC,
+                .summary = "Run an image as a pod of one container",
+                .usage = "NAME --image=IMAGE [flags] [-- ARGUMENT…]",
+                .example = "# a pod that stays\n"
+                           "husk run cache --image=redis:7 --port=6379\n"
+                           "# a shell, gone when it ends\n"
+                           "husk run -it --rm shell --image=busybox --restart=Never -- sh\n"
+                           "# the manifest only\n"
+                           "husk run cache --image=redis:7 --dry-run=client -o yaml",
+                CODE(run),
+        },
+        {
+                .name = "get",
+                .group = BASIC,
+                .summary = "Show objects: one line each, or as JSON or YAML",
+                .usage = "(TYPE[,TYPE…] [NAME…] | TYPE/NAME… | -f FILE) [flags]",
+                .example = "# the pods of the namespace\n"
+                           "husk get pods\n"
+                           "# with addresses, of all namespaces, as they change\n"
+                           "husk get pods -A -o wide -w\n"
+                           "# one field\n"
+                           "husk get pod web -o jsonpath='{.status.podIP}'\n"
+                           "# columns of your own\n"
+                           "husk get pods -l app=web -o "
+                           "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image",
+                CODE(get),
+        },
+        {
+                .name = "delete",
+                .group = BASIC,
+                .summary = "Stop pods gracefully and remove them; remove other objects",
+                .usage = "([-f FILE] | TYPE (NAME… | -l SELECTOR | --all) | TYPE/NAME…) [flags]",
+                .example = "# what a file made\n"
+                           "husk delete -f web.yaml\n"
+                           "# some pods by their labels\n"
+                           "husk delete pods -l app=web\n"
+                           "# at once\n"
+                           "husk delete pod web --grace-period=0 --force",
+                CODE(delete),
+        },
+        {
+                .name = "replace",
+                .group = BASIC,
+                .summary = "Replace objects as a whole",
+                .usage = "-f (FILE | DIR | -) [--force] [flags]",
+                .example = "# change what may be changed\n"
+                           "husk replace -f web.yaml\n"
+                           "# delete and create anew\n"
+                           "husk replace --force -f web.yaml",
+                CODE(replace),
+        },
+        {
+                .name = "describe",
+                .group = LOOK,
+                .summary = "Tell all about an object, with its events",
+                .usage = "(TYPE [NAME…] | TYPE/NAME… | -f FILE) [flags]",
+                .example = "# why does it not start?\n"
+                           "husk describe pod web\n"
+                           "# this machine\n"
+                           "husk describe node",
+                CODE(describe),
+        },
+        {
+                .name = "logs",
+                .group = LOOK,
+                .summary = "Show what containers printed",
+                .usage = "(POD | TYPE/NAME) [CONTAINER] [flags]",
+                .example = "# of the default container\n"
+                           "husk logs web\n"
+                           "# go on with what comes\n"
+                           "husk logs web -c app -f --tail=10\n"
+                           "# of the run that crashed\n"
+                           "husk logs web -c app --previous\n"
+                           "# of all containers of several pods\n"
+                           "husk logs -l app=web --all-containers --prefix",
+                CODE(logs),
+        },
+        {
+                .name = "exec",
+                .group = LOOK,
+                .summary = "Run a command in a container",
+                .usage = "(POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [ARGUMENT…]",
+                .description = "The command gets the container's user, environment, folder and limits; its exit status "
+                               "is that of husk.",
+                .example = "# a shell\n"
+                           "husk exec -it web -- sh\n"
+                           "# in another container, with input\n"
+                           "husk exec -i web -c db -- psql < dump.sql",
+                CODE(exec),
+        },
+        {
+                .name = "attach",
+                .group = LOOK,
+                .summary = "Connect to the streams of a container's main process",
+                .usage = "(POD | TYPE/NAME) [-c CONTAINER] [flags]",
+                .example = "# see what it prints from now on\n"
+                           "husk attach web\n"
+                           "# talk to a program that has `stdin: true` and `tty: true`\n"
+                           "husk attach -it console -c app",
+                CODE(attach),
+        },
+        {
+                .name = "port-forward",
+                .group = LOOK,
+                .summary = "Connect ports of this machine to ports of a pod, its loopback included",
+                .usage = "(POD | TYPE/NAME) [LOCAL:]REMOTE… [flags]",
+                .example = "# port 8080 here is port 80 there\n"
+                           "husk port-forward web 8080:80\n"
+                           "# any free port\n"
+                           "husk port-forward web :80",
+                CODE(port_forward),
+        },
+        {
+                .name = "events",
+                .group = LOOK,
+                .summary = "List what happened to pods",
+                .usage = "[flags]",
+                .example = "# everything in the namespace\n"
+                           "husk events\n"
+                           "# one pod's trouble as it comes\n"
+                           "husk events --for pod/web --types=Warning -w",
+                CODE(events),
+        },
+        {
+                .name = "wait",
+                .group = LOOK,
+                .summary = "Wait until objects are as you need them",
+                .usage = "(TYPE NAME… | TYPE/NAME… | -f FILE | TYPE (-l SELECTOR | --all)) --for=WHAT [flags]",
+                .example = "# ready to serve\n"
+                           "husk wait --for=condition=Ready pod/web --timeout=60s\n"
+                           "# done\n"
+                           "husk wait --for=jsonpath='{.status.phase}'=Succeeded pod/job\n"
+                           "# gone\n"
+                           "husk wait --for=delete pod/web",
+                CODE(wait),
+        },
+        {
+                .name = "label",
+                .group = CHANGE,
+                .summary = "Set or remove labels",
+                .usage = "(TYPE NAME… | TYPE/NAME… | -f FILE | TYPE --all) KEY=VALUE… KEY-… [flags]",
+                .example = "# what nodeSelectors look for\n"
+                           "husk label node --all disktype=ssd\n"
+                           "# change one, remove another\n"
+                           "husk label pod web tier=front old- --overwrite",
+                CODE(label),
+        },
+        {
+                .name = "annotate",
+                .group = CHANGE,
+                .summary = "Set or remove annotations",
+                .usage = "(TYPE NAME… | TYPE/NAME… | -f FILE | TYPE --all) KEY=VALUE… KEY-… [flags]",
+                .example = "# which container exec and logs mean\n"
+                           "husk annotate pod web kubectl.kubernetes.io/default-container=app\n"
+                           "# remove it\n"
+                           "husk annotate pod web kubectl.kubernetes.io/default-container-",
+                CODE(annotate),
+        },
+        {
+                .name = "patch",
+                .group = CHANGE,
+                .summary = "Change parts of an object",
+                .usage = "(TYPE NAME… | TYPE/NAME… | -f FILE) (-p PATCH | --patch-file FILE) [flags]",
+                .example =
+                        "# another image for one container\n"
+                        "husk patch pod web -p '{\"spec\":{\"containers\":[{\"name\":\"app\",\"image\":\"app:2\"}]}}'\n"
+                        "# more memory without a restart\n"
+                        "husk patch pod web --subresource=resize -p \\\n"
+                        "  "
+                        "'{\"spec\":{\"containers\":[{\"name\":\"app\",\"resources\":{\"limits\":{\"memory\":\"1Gi\"}}}"
+                        "]}}'\n"
+                        "# operations instead of an object\n"
+                        "husk patch pod web --type=json -p '[{\"op\":\"remove\",\"path\":\"/metadata/labels/old\"}]'",
+                CODE(patch),
+        },
+        {
+                .name = "image",
+                .group = OTHER,
+                .summary = "Pull, load, list and remove images",
+                .usage = "(pull REFERENCE | load FILE | ls | rm REFERENCE | …) [flags]",
+                .example = "# from a registry\n"
+                           "husk image pull docker.io/library/redis:7\n"
+                           "# an archive of docker save, podman save or skopeo\n"
+                           "husk image load app.tar\n"
+                           "# what is here\n"
+                           "husk image ls",
+                .verbatim = true,
+                CODE(image),
+        },
+        {
+                .name = "api-resources",
+                .group = OTHER,
+                .summary = "List the kinds of objects husk knows",
+                .usage = "[flags]",
+                .example = "# with their short names\n"
+                           "husk api-resources",
+                CODE(api_resources),
+        },
+        {
+                .name = "version",
+                .group = OTHER,
+                .summary = "Print the version of husk and of the Kubernetes API it speaks",
+                .usage = "[-o json|yaml] [flags]",
+                .example = "# both versions\n"
+                           "husk version\n"
+                           "# for a script\n"
+                           "husk version -o json",
+                CODE(version),
+        },
+        { 0 },
+};
+
+static struct cli invocation;
+
+const struct flag global_flags[] = {
+        { "namespace", 'n', FLAG_TEXT, &invocation.ns, "NAMESPACE", NULL,
+          "Namespace of the objects (default \"default\")" },
+        { "root", 0, FLAG_TEXT, &invocation.root, "DIR", NULL,
+          "Folder of this node's objects, pods and images (default $HUSK_ROOT or /var/lib/husk)" },
+        { "run", 0, FLAG_TEXT, &invocation.run, "DIR", NULL,
+          "Folder of what lives until the next boot (default $HUSK_RUN or /run/husk)" },
+        { "help", 'h', FLAG_BOOL, &invocation.help, NULL, NULL, "Explain the verb and stop" },
+        { 0 },
+};
+
+const struct verb *verb_find(const char *name) {
+        for (const struct verb *v = verbs; v->name; v++)
+                if (streq(v->name, name))
+                        return v;
+        return NULL;
+}
+
+struct error *verb_unknown(const char *name) {
+        const char *names[ARRAY_SIZE(verbs)];
+        size_t n = 0;
+
+        for (const struct verb *v = verbs; v->name; v++)
+                if (v->summary)
+                        names[n++] = v->name;
+        names[n] = NULL;
+        const char *nearest = nearest_name(name, names);
+        if (nearest)
+                return usage_error("unknown command \"%s\" for \"husk\"; did you mean \"%s\"?", name, nearest);
+        return usage_error("unknown command \"%s\" for \"husk\"; `husk help` lists them", name);
+}
+
+static struct error *help_run(char **words) {
+        const struct verb *verb;
+
+        if (!words[0] || words[0][0] == '-') {
+                help_print_overview(stdout);
+                return NULL;
+        }
+        verb = verb_find(words[0]);
+        if (!verb)
+                return verb_unknown(words[0]);
+        help_print_verb(stdout, verb);
+        return NULL;
+}
+
+static struct error *verb_run(struct cli *cli, const struct verb *verb, char **words) {
+        _cleanup_arguments_ struct arguments arguments = { .dash = -1 };
+        struct error *err;
+
+        cli->verb = verb;
+        err = flags_parse(verb->flags, global_flags, words, verb->verbatim, &arguments);
+        if (err) {
+                cli_print_error(err);
+                error_free(err);
+                fprintf(stderr, "See 'husk %s --help' for usage.\n", verb->name);
+                cli->status = 1;
+                return NULL;
+        }
+        if (cli->help) {
+                cli->help = false; /* the help shows defaults */
+                help_print_verb(stdout, verb);
+                return NULL;
+        }
+        return verb->run(cli, &arguments);
+}
+
+/* `husk [GLOBAL FLAGS] VERB …` */
+static struct error *dispatch(struct cli *cli, char **argv) {
+        _cleanup_arguments_ struct arguments arguments = { .dash = -1 };
+        const struct verb *verb;
+        struct error *err;
+
+        err = flags_parse(NULL, global_flags, argv, true, &arguments);
+        if (err)
+                return err;
+        if (arguments.n_words == 0 || streq(arguments.words[0], "help"))
+                return help_run(arguments.words + (arguments.n_words > 0));
+        verb = verb_find(arguments.words[0]);
+        if (!verb)
+                return verb_unknown(arguments.words[0]);
+        return verb_run(cli, verb, arguments.words + 1);
+}
+
+int cli_main(int argc, char **argv) {
+        struct cli *cli = &invocation;
+        struct error *err = dispatch(cli, argv + (argc > 0));
+
+        if (fflush(stdout) != 0 && !err)
+                err = error_errno(errno, "write standard output");
+        cli_report(cli, err);
+        cli->store = store_free(cli->store);
+        return cli->status;
 }

@@ -1,0 +1,284 @@
+/* delete.c - `husk delete`, and the deletion of an object for other verbs (delete.h). */
+#include "husk/delete.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "husk/field.h"
+#include "husk/output.h"
+#include "husk/selection.h"
+#include "husk/supervisor.h"
+#include "husk/submit.h"
+#include "husk/watch.h"
+#include "husk/verbs.h"
+
+/* ---- one pod ---- */
+
+/* What the pod gets to end: as asked for, else its own; nothing for a pod that is over or was never admitted. */
+static int64_t pod_grace(const json_t *pod, int64_t asked) {
+        const char *phase = field_text_or(pod, "status.phase", "");
+
+        if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+                return 0;
+        if (asked >= 0)
+                return asked;
+        return field_number(pod, "spec.terminationGracePeriodSeconds", 30);
+}
+
+/* Marks it. A deletion under way can be made shorter, not longer. */
+static struct error *pod_mark(struct store *store, json_t *pod, int64_t asked) {
+        int64_t grace = pod_grace(pod, asked), before = field_number(pod, "metadata.deletionGracePeriodSeconds", -1);
+        json_t *metadata = json_object_get(pod, "metadata");
+        char when[RFC3339_MAX];
+
+        if (field_text(pod, "metadata.deletionTimestamp") && before >= 0 && before <= grace)
+                return NULL;
+        rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC + grace, when);
+        json_object_set_new(metadata, "deletionTimestamp", json_string(when));
+        json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace));
+        return store_update(store, api_kind_of("Pod"), pod);
+}
+
+static bool pod_is_gone(struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = store_pod_folder(store, uid);
+        return !file_exists(folder);
+}
+
+/* Cleans up after a pod that nobody supervises; a supervisor that appears meanwhile does it instead. */
+static struct error *pod_cleanup_if_alone(struct store *store, const char *uid) {
+        if (supervisor_is_alive(store, uid))
+                return NULL;
+        struct error *err = supervisor_cleanup(store, uid);
+        if (err && (supervisor_is_alive(store, uid) || pod_is_gone(store, uid)))
+                return error_free(err);
+        return err;
+}
+
+static struct error *pod_begin(struct store *store, const json_t *pod, int64_t grace) {
+        const char *uid = field_text_or(pod, "metadata.uid", "");
+
+        for (;;) {
+                _cleanup_json_ json_t *now = NULL;
+                struct error *err = store_get(store, api_kind_of("Pod"), object_namespace(pod), object_name(pod), &now);
+                /* Gone, or another one of that name by now: done. */
+                if (error_is(err, ERROR_NOT_FOUND) || (!err && !streq_ptr(field_text(now, "metadata.uid"), uid)))
+                        return error_free(err);
+                if (!err)
+                        err = pod_mark(store, now, grace);
+                if (error_is(err, ERROR_CONFLICT)) {
+                        error_free(err);
+                        continue;
+                }
+                if (error_is(err, ERROR_NOT_FOUND))
+                        return error_free(err);
+                return err ? err : pod_cleanup_if_alone(store, uid);
+        }
+}
+
+static struct error *pod_wait(struct store *store, const json_t *pod, int64_t timeout_ns) {
+        const char *uid = field_text_or(pod, "metadata.uid", "");
+        _cleanup_free_ char *folders = path_join(store->root, "pods");
+        _cleanup_watch_ struct watch watch = WATCH_INIT;
+        struct error *err;
+
+        err = watch_open(timeout_ns > 0 ? timeout_ns : -1, &watch);
+        if (err)
+                return err;
+        for (;;) {
+                watch_add(&watch, folders);
+                watch_add_pod(&watch, store, uid);
+                if (pod_is_gone(store, uid))
+                        return NULL;
+                /* None, though the lock is held: a supervisor that is just starting, and about to write its pid. */
+                _cleanup_close_ int keeper = supervisor_open(store, uid);
+                if (keeper < 0 && !supervisor_is_alive(store, uid)) {
+                        err = pod_cleanup_if_alone(store, uid);
+                        if (err || pod_is_gone(store, uid))
+                                return err;
+                }
+                if (watch_wait(&watch, keeper) == WATCH_TIMEOUT)
+                        return error_new(ERROR_TIMEOUT, "timed out waiting for the condition on pods/%s",
+                                         object_name(pod));
+        }
+}
+
+/* ---- a namespace with all that is in it ---- */
+
+static struct error *namespace_empty(struct cli *cli, struct store *store, const char *ns,
+                                     const struct delete_options *options) {
+        size_t n_kinds;
+        const struct api_kind *kinds = api_kinds(&n_kinds);
+        const struct delete_options one = { .grace = options->grace, .wait = true, .timeout_ns = options->timeout_ns };
+
+        for (size_t k = 0; k < n_kinds; k++) {
+                _cleanup_json_ json_t *objects = NULL;
+                struct error *err;
+                json_t *object;
+                size_t i;
+
+                if (!kinds[k].namespaced || streq(kinds[k].kind, "Event"))
+                        continue;
+                err = store_list(store, &kinds[k], ns, &objects);
+                if (err)
+                        return err;
+                json_array_foreach(objects, i, object) {
+                        err = delete_begin(cli, &kinds[k], object, &one);
+                        if (err)
+                                return err;
+                }
+                json_array_foreach(objects, i, object) {
+                        err = delete_wait(cli, &kinds[k], object, &one);
+                        if (err)
+                                return err;
+                }
+        }
+        return NULL;
+}
+
+static struct error *namespace_delete(struct cli *cli, struct store *store, const json_t *object,
+                                      const struct delete_options *options) {
+        const char *name = object_name(object);
+        struct error *err;
+
+        if (streq(name, "default"))
+                return error_new(ERROR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+                                 name);
+        err = namespace_empty(cli, store, name, options);
+        return err ? err : store_delete(store, api_kind_of("Namespace"), NULL, name);
+}
+
+/* ---- any object ---- */
+
+struct error *delete_begin(struct cli *cli, const struct api_kind *kind, const json_t *object,
+                           const struct delete_options *options) {
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        if (err)
+                return err;
+        if (streq(kind->kind, "Pod"))
+                return pod_begin(store, object, options->grace);
+        if (streq(kind->kind, "Namespace"))
+                return namespace_delete(cli, store, object, options);
+        if (streq(kind->kind, "Node"))
+                return error_new(ERROR_FORBIDDEN, "nodes \"%s\" is forbidden: it is the machine husk runs on",
+                                 object_name(object));
+        return store_delete(store, kind, object_namespace(object), object_name(object));
+}
+
+struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const json_t *object,
+                          const struct delete_options *options) {
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        if (err || !streq(kind->kind, "Pod"))
+                return err;
+        return pod_wait(store, object, options->timeout_ns);
+}
+
+struct error *delete_object(struct cli *cli, const struct api_kind *kind, const json_t *object,
+                            const struct delete_options *options) {
+        struct error *err = delete_begin(cli, kind, object, options);
+
+        return err || !options->wait ? err : delete_wait(cli, kind, object, options);
+}
+
+/* ---- the verb ---- */
+
+static struct selection selection;
+static struct delete_options options = DELETE_OPTIONS_INIT;
+static bool force, now;
+static const char *output_text, *dry_run_text, *cascade;
+
+const struct flag delete_flags[] = {
+        FLAGS_FILENAME(selection),
+        FLAG_SELECTOR(selection),
+        FLAG_FIELD_SELECTOR(selection),
+        FLAG_ALL(selection),
+        FLAG_ALL_NAMESPACES(selection),
+        FLAG_IGNORE_NOT_FOUND(selection),
+        { "grace-period", 0, FLAG_NUMBER, &options.grace, "SECONDS", NULL,
+          "Time the pod gets to end; negative: its own terminationGracePeriodSeconds; 0 only with --force" },
+        { "force", 0, FLAG_BOOL, &force, NULL, NULL, "Kill at once, without any grace" },
+        { "now", 0, FLAG_BOOL, &now, NULL, NULL, "The same as --grace-period=1" },
+        { "wait", 0, FLAG_BOOL, &options.wait, NULL, NULL, "Return when the objects are gone" },
+        { "timeout", 0, FLAG_DURATION, &options.timeout_ns, NULL, NULL, "Longest time to wait (0: for ever)" },
+        { "cascade", 0, FLAG_TEXT, &cascade, "background", "background",
+          "Accepted for scripts: no kind here has dependents" },
+        FLAG_DRY_RUN(dry_run_text),
+        { "output", 'o', FLAG_TEXT, &output_text, "name", NULL, "Print type/name only" },
+        { 0 },
+};
+
+static struct error *options_check(void) {
+        if (now && options.grace >= 0)
+                return usage_error("--now and --grace-period cannot be specified together");
+        if (now)
+                options.grace = 1;
+        if (options.grace == 0 && !force)
+                /* As kubectl: zero seconds without --force is a wish for haste, not for violence. */
+                options.grace = 1;
+        if (force && options.grace < 0)
+                options.grace = 0;
+        if (force && options.grace > 0)
+                return usage_error("--force and --grace-period greater than 0 cannot be specified together");
+        if (output_text && !streq(output_text, "name"))
+                return usage_error("unexpected -o output mode: %s. We only support '-o name'", output_text);
+        return NULL;
+}
+
+static void print_deleted(const struct api_kind *kind, const json_t *object, enum dry_run dry_run) {
+        if (output_text)
+                printf("%s/%s\n", kind->singular, object_name(object));
+        else
+                printf("%s \"%s\" %sdeleted%s\n", kind->singular, object_name(object), force ? "force " : "",
+                       dry_run_suffix(dry_run));
+        fflush(stdout);
+}
+
+/* Asks for every deletion first, so that many pods end side by side, then waits for each. */
+static struct error *delete_all(struct cli *cli, const json_t *objects, enum dry_run dry_run) {
+        _cleanup_json_ json_t *begun = json_array();
+        json_t *object;
+        size_t i;
+
+        json_array_foreach(objects, i, object) {
+                const struct api_kind *kind = api_kind_of(field_text_or(object, "kind", ""));
+                struct error *err = dry_run ? NULL : delete_begin(cli, kind, object, &options);
+                if (selection.ignore_not_found && error_is(err, ERROR_NOT_FOUND))
+                        err = error_free(err);
+                if (err) {
+                        cli_report(cli, err);
+                        continue;
+                }
+                print_deleted(kind, object, dry_run);
+                json_array_append(begun, object);
+        }
+        if (!options.wait || dry_run)
+                return NULL;
+        json_array_foreach(begun, i, object)
+                cli_report(cli, delete_wait(cli, api_kind_of(field_text_or(object, "kind", "")), object, &options));
+        return NULL;
+}
+
+struct error *delete_run(struct cli *cli, struct arguments *arguments) {
+        _cleanup_requests_ struct requests requests = REQUESTS_INIT;
+        enum dry_run dry_run;
+        struct error *err;
+
+        err = options_check();
+        if (!err)
+                err = dry_run_parse(dry_run_text, &dry_run);
+        if (!err)
+                err = selection_parse(cli, &selection, arguments->words, arguments->n_words, NULL, &requests);
+        if (err)
+                return err;
+        for (size_t i = 0; i < requests.n; i++)
+                if (!requests.items[i].name && !selection.all && !selection.labels && !selection.fields)
+                        return usage_error("resource(s) were provided, but no name was specified");
+        _cleanup_json_ json_t *objects = requests_load(cli, &requests, &selection);
+        if (json_array_size(objects) == 0 && cli->status == 0 && !selection.ignore_not_found)
+                puts("No resources found");
+        return delete_all(cli, objects, dry_run);
+}

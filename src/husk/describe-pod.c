@@ -1,0 +1,416 @@
+/* describe-pod.c - everything about a pod, in kubectl's order and words. */
+#include <inttypes.h>
+
+#include "base/str.h"
+#include "husk/describe.h"
+
+#define NONE "<none>"
+
+static char *list_format(const json_t *list, const char *separator) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        json_t *item;
+        size_t i;
+
+        json_array_foreach(list, i, item)
+                strbuf_addf(&text, "%s%s", i ? separator : "", json_is_string(item) ? json_string_value(item) : "");
+        return strbuf_take(&text);
+}
+
+/* An int or a name, as ports are given. */
+static char *int_or_string(const json_t *value) {
+        if (json_is_integer(value))
+                return xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return xstrdup(json_is_string(value) ? json_string_value(value) : "");
+}
+
+/* ---- the pod itself ---- */
+
+static void describe_addresses(struct page *page, const json_t *pod) {
+        const json_t *ips = field_at(pod, "status.podIPs");
+        json_t *ip;
+        size_t i;
+
+        page_field(page, 0, "IP", field_text(pod, "status.podIP"));
+        if (!json_array_size(ips)) {
+                page_field(page, 0, "IPs", NONE);
+                return;
+        }
+        page_heading(page, 0, "IPs");
+        json_array_foreach(ips, i, ip) page_field(page, 1, "IP", field_text(ip, "ip"));
+}
+
+static void describe_status(struct page *page, const json_t *pod) {
+        const char *deleted = field_text(pod, "metadata.deletionTimestamp");
+        const char *node = field_text(pod, "spec.nodeName");
+
+        page_fieldf(page, 0, "Priority", "%" PRId64, field_number(pod, "spec.priority", 0));
+        if (field_text(pod, "spec.priorityClassName"))
+                page_field(page, 0, "Priority Class Name", field_text(pod, "spec.priorityClassName"));
+        if (field_text(pod, "spec.runtimeClassName"))
+                page_field(page, 0, "Runtime Class Name", field_text(pod, "spec.runtimeClassName"));
+        page_field(page, 0, "Service Account", field_text_or(pod, "spec.serviceAccountName", "default"));
+        if (node)
+                page_fieldf(page, 0, "Node", "%s/%s", node, field_text_or(pod, "status.hostIP", ""));
+        else
+                page_field(page, 0, "Node", NONE);
+        if (field_text(pod, "status.startTime"))
+                page_time(page, 0, "Start Time", field_text(pod, "status.startTime"));
+        page_map(page, 0, "Labels", field_at(pod, "metadata.labels"), "=");
+        page_map(page, 0, "Annotations", field_at(pod, "metadata.annotations"), ": ");
+        if (deleted) {
+                page_fieldf(page, 0, "Status", "Terminating (until %s)", deleted);
+                page_fieldf(page, 0, "Termination Grace Period", "%" PRId64 "s",
+                            field_number(pod, "metadata.deletionGracePeriodSeconds", 0));
+        } else {
+                page_field(page, 0, "Status", field_text_or(pod, "status.phase", "Pending"));
+        }
+        if (field_text(pod, "status.reason"))
+                page_field(page, 0, "Reason", field_text(pod, "status.reason"));
+        if (field_text(pod, "status.message"))
+                page_field(page, 0, "Message", field_text(pod, "status.message"));
+        describe_addresses(page, pod);
+}
+
+/* ---- containers ---- */
+
+static void describe_ports(struct page *page, const json_t *container) {
+        const json_t *ports = field_at(container, "ports");
+        _cleanup_strbuf_ struct strbuf inside = STRBUF_INIT, outside = STRBUF_INIT;
+        json_t *port;
+        size_t i;
+
+        json_array_foreach(ports, i, port) {
+                const char *protocol = field_text_or(port, "protocol", "TCP"), *name = field_text(port, "name");
+                strbuf_addf(&inside, "%s%" PRId64 "/%s", i ? ", " : "", field_number(port, "containerPort", 0),
+                            protocol);
+                if (name)
+                        strbuf_addf(&inside, " (%s)", name);
+                strbuf_addf(&outside, "%s%" PRId64 "/%s", i ? ", " : "", field_number(port, "hostPort", 0), protocol);
+        }
+        bool several = json_array_size(ports) > 1, none = json_array_size(ports) == 0;
+        page_field(page, 2, several ? "Ports" : "Port", none ? NONE : strbuf_str(&inside));
+        page_field(page, 2, several ? "Host Ports" : "Host Port", none ? NONE : strbuf_str(&outside));
+}
+
+static void describe_words(struct page *page, const char *key, const json_t *words) {
+        json_t *word;
+        size_t i;
+
+        if (!json_array_size(words))
+                return;
+        page_heading(page, 2, "%s", key);
+        json_array_foreach(words, i, word) page_text(page, 3, json_is_string(word) ? json_string_value(word) : "");
+}
+
+static void describe_terminated(struct page *page, const json_t *terminated) {
+        int64_t signal = field_number(terminated, "signal", 0);
+
+        if (field_text(terminated, "reason"))
+                page_field(page, 3, "Reason", field_text(terminated, "reason"));
+        if (field_text(terminated, "message"))
+                page_field(page, 3, "Message", field_text(terminated, "message"));
+        page_fieldf(page, 3, "Exit Code", "%" PRId64, field_number(terminated, "exitCode", 0));
+        if (signal)
+                page_fieldf(page, 3, "Signal", "%" PRId64, signal);
+        page_time(page, 3, "Started", field_text(terminated, "startedAt"));
+        page_time(page, 3, "Finished", field_text(terminated, "finishedAt"));
+}
+
+static void describe_state(struct page *page, const char *key, const json_t *state) {
+        const json_t *running = field_at(state, "running"), *waiting = field_at(state, "waiting");
+        const json_t *terminated = field_at(state, "terminated");
+
+        if (running) {
+                page_field(page, 2, key, "Running");
+                page_time(page, 3, "Started", field_text(running, "startedAt"));
+        } else if (terminated) {
+                page_field(page, 2, key, "Terminated");
+                describe_terminated(page, terminated);
+        } else {
+                page_field(page, 2, key, "Waiting");
+                if (field_text(waiting, "reason"))
+                        page_field(page, 3, "Reason", field_text(waiting, "reason"));
+                if (field_text(waiting, "message"))
+                        page_field(page, 3, "Message", field_text(waiting, "message"));
+        }
+}
+
+static void describe_resources(struct page *page, const char *title, const json_t *list) {
+        const char *name;
+        json_t *value;
+
+        if (!json_object_size(list))
+                return;
+        page_heading(page, 2, "%s", title);
+        json_object_foreach((json_t *)list, name, value)
+                page_field(page, 3, name, json_is_string(value) ? json_string_value(value) : "");
+}
+
+static char *probe_action(const json_t *probe) {
+        const json_t *http = field_at(probe, "httpGet"), *tcp = field_at(probe, "tcpSocket");
+        const json_t *grpc = field_at(probe, "grpc");
+
+        if (field_at(probe, "exec")) {
+                _cleanup_free_ char *command = list_format(field_at(probe, "exec.command"), " ");
+                return xasprintf("exec [%s]", command);
+        }
+        if (http) {
+                _cleanup_free_ char *port = int_or_string(field_at(http, "port"));
+                const char *scheme = field_text_or(http, "scheme", "HTTP");
+                return xasprintf("http-get %s://%s:%s%s", streq(scheme, "HTTPS") ? "https" : "http",
+                                 field_text_or(http, "host", ""), port, field_text_or(http, "path", ""));
+        }
+        if (tcp) {
+                _cleanup_free_ char *port = int_or_string(field_at(tcp, "port"));
+                return xasprintf("tcp-socket %s:%s", field_text_or(tcp, "host", ""), port);
+        }
+        if (grpc)
+                return xasprintf("grpc <pod>:%" PRId64 " %s", field_number(grpc, "port", 0),
+                                 field_text_or(grpc, "service", ""));
+        return xstrdup("unknown");
+}
+
+static void describe_probe(struct page *page, const char *title, const json_t *probe) {
+        if (!probe)
+                return;
+        _cleanup_free_ char *action = probe_action(probe);
+        page_fieldf(page, 2, title,
+                    "%s delay=%" PRId64 "s timeout=%" PRId64 "s period=%" PRId64 "s #success=%" PRId64
+                    " #failure=%" PRId64,
+                    action, field_number(probe, "initialDelaySeconds", 0), field_number(probe, "timeoutSeconds", 1),
+                    field_number(probe, "periodSeconds", 10), field_number(probe, "successThreshold", 1),
+                    field_number(probe, "failureThreshold", 3));
+}
+
+static void describe_env_from(struct page *page, const json_t *sources) {
+        json_t *source;
+        size_t i;
+
+        if (!json_array_size(sources))
+                return;
+        page_heading(page, 2, "Environment Variables from");
+        json_array_foreach(sources, i, source) {
+                bool secret = field_at(source, "secretRef") != NULL;
+                const json_t *ref = field_at(source, secret ? "secretRef" : "configMapRef");
+                const char *prefix = field_text(source, "prefix");
+                page_fieldf(page, 3, field_text_or(ref, "name", ""), "%s%s%s%s  Optional: %s",
+                            secret ? "Secret" : "ConfigMap", prefix ? " with prefix '" : "", prefix ? prefix : "",
+                            prefix ? "'" : "", field_is_true(ref, "optional") ? "true" : "false");
+        }
+}
+
+/* Where a variable's value comes from, for one that is not written down. A secret is named, not shown. */
+static char *env_source(const json_t *from) {
+        static const struct {
+                const char *path, *text;
+        } refs[] = { { "configMapKeyRef", "config map" }, { "secretKeyRef", "secret" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(refs); i++) {
+                const json_t *ref = field_at(from, refs[i].path);
+                if (ref)
+                        return xasprintf("<set to the key '%s' of %s '%s'>  Optional: %s",
+                                         field_text_or(ref, "key", ""), refs[i].text, field_text_or(ref, "name", ""),
+                                         field_is_true(ref, "optional") ? "true" : "false");
+        }
+        if (field_at(from, "fieldRef"))
+                return xasprintf(" (%s:%s)", field_text_or(from, "fieldRef.apiVersion", "v1"),
+                                 field_text_or(from, "fieldRef.fieldPath", ""));
+        if (field_at(from, "resourceFieldRef"))
+                return xasprintf(" (%s)", field_text_or(from, "resourceFieldRef.resource", ""));
+        return xstrdup("");
+}
+
+static void describe_env(struct page *page, const json_t *env) {
+        json_t *variable;
+        size_t i;
+
+        if (!json_array_size(env)) {
+                page_field(page, 2, "Environment", NONE);
+                return;
+        }
+        page_heading(page, 2, "Environment");
+        json_array_foreach(env, i, variable) {
+                const json_t *from = field_at(variable, "valueFrom");
+                _cleanup_free_ char *value = from ? env_source(from) : xstrdup(field_text_or(variable, "value", ""));
+                page_field(page, 3, field_text_or(variable, "name", ""), value);
+        }
+}
+
+static void describe_mounts(struct page *page, const json_t *mounts) {
+        json_t *mount;
+        size_t i;
+
+        if (!json_array_size(mounts)) {
+                page_field(page, 2, "Mounts", NONE);
+                return;
+        }
+        page_heading(page, 2, "Mounts");
+        json_array_foreach(mounts, i, mount) {
+                const char *sub = field_text(mount, "subPath");
+                _cleanup_free_ char *text =
+                        xasprintf("%s from %s (%s%s%s%s)", field_text_or(mount, "mountPath", ""),
+                                  field_text_or(mount, "name", ""), field_is_true(mount, "readOnly") ? "ro" : "rw",
+                                  sub ? ",path=\"" : "", sub ? sub : "", sub ? "\"" : "");
+                page_text(page, 3, text);
+        }
+}
+
+static void describe_container(struct page *page, const json_t *container, const json_t *status) {
+        page_heading(page, 1, "%s", field_text_or(container, "name", ""));
+        page_field(page, 2, "Container ID", field_text(status, "containerID"));
+        page_field(page, 2, "Image", field_text(container, "image"));
+        page_field(page, 2, "Image ID", field_text(status, "imageID"));
+        describe_ports(page, container);
+        describe_words(page, "Command", field_at(container, "command"));
+        describe_words(page, "Args", field_at(container, "args"));
+        describe_state(page, "State", field_at(status, "state"));
+        if (field_at(status, "lastState.terminated"))
+                describe_state(page, "Last State", field_at(status, "lastState"));
+        page_field(page, 2, "Ready", field_is_true(status, "ready") ? "True" : "False");
+        page_fieldf(page, 2, "Restart Count", "%" PRId64, field_number(status, "restartCount", 0));
+        describe_resources(page, "Limits", field_at(container, "resources.limits"));
+        describe_resources(page, "Requests", field_at(container, "resources.requests"));
+        describe_probe(page, "Liveness", field_at(container, "livenessProbe"));
+        describe_probe(page, "Readiness", field_at(container, "readinessProbe"));
+        describe_probe(page, "Startup", field_at(container, "startupProbe"));
+        describe_env_from(page, field_at(container, "envFrom"));
+        describe_env(page, field_at(container, "env"));
+        describe_mounts(page, field_at(container, "volumeMounts"));
+}
+
+static void describe_containers(struct page *page, const json_t *pod, const char *title, const char *spec,
+                                const char *statuses) {
+        json_t *container;
+        size_t i;
+
+        if (!json_array_size(field_at(pod, spec)))
+                return;
+        page_heading(page, 0, "%s", title);
+        json_array_foreach(field_at(pod, spec), i, container) describe_container(
+                page, container, field_find(pod, statuses, "name", field_text_or(container, "name", "")));
+}
+
+/* ---- conditions and volumes ---- */
+
+static void describe_conditions(struct page *page, const json_t *pod) {
+        const json_t *conditions = field_at(pod, "status.conditions");
+        json_t *condition;
+        size_t i, width = strlen("Type");
+
+        if (!json_array_size(conditions))
+                return;
+        page_heading(page, 0, "Conditions");
+        json_array_foreach(conditions, i, condition) width = MAX(width, strlen(field_text_or(condition, "type", "")));
+        _cleanup_free_ char *titles = xasprintf("%-*s  Status", (int)width, "Type");
+        page_text(page, 1, titles);
+        json_array_foreach(conditions, i, condition) {
+                _cleanup_free_ char *line = xasprintf("%-*s  %s", (int)width, field_text_or(condition, "type", ""),
+                                                      field_text_or(condition, "status", ""));
+                page_text(page, 1, line);
+        }
+}
+
+/* The kinds of volumes people look at most get a sentence and their fields; any other its type and fields as they are.
+ */
+static const struct {
+        const char *key, *text;
+} volume_types[] = {
+        { "emptyDir", "EmptyDir (a temporary directory that shares a pod's lifetime)" },
+        { "hostPath", "HostPath (bare host directory volume)" },
+        { "configMap", "ConfigMap (a volume populated by a ConfigMap)" },
+        { "secret", "Secret (a volume populated by a Secret)" },
+        { "persistentVolumeClaim",
+          "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)" },
+        { "projected", "Projected (a volume that contains injected data from multiple sources)" },
+        { "downwardAPI", "DownwardAPI (a volume populated by information about the pod)" },
+        { "image", "Image (a container image or OCI artifact)" },
+};
+
+static void describe_volume_fields(struct page *page, const json_t *source) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)source, key, value) {
+                _cleanup_free_ char *text = json_is_string(value) ? xstrdup(json_string_value(value))
+                                                                  : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+                _cleanup_free_ char *title = xstrdup(key);
+                if (*title >= 'a' && *title <= 'z')
+                        *title -= 'a' - 'A';
+                page_field(page, 2, title, text);
+        }
+}
+
+static void describe_volume(struct page *page, const json_t *volume) {
+        const char *key;
+        json_t *source;
+
+        page_heading(page, 1, "%s", field_text_or(volume, "name", ""));
+        json_object_foreach((json_t *)volume, key, source) {
+                const char *text = key;
+                if (streq(key, "name"))
+                        continue;
+                for (size_t i = 0; i < ARRAY_SIZE(volume_types); i++)
+                        if (streq(volume_types[i].key, key))
+                                text = volume_types[i].text;
+                page_field(page, 2, "Type", text);
+                describe_volume_fields(page, source);
+        }
+}
+
+static void describe_volumes(struct page *page, const json_t *pod) {
+        const json_t *volumes = field_at(pod, "spec.volumes");
+        json_t *volume;
+        size_t i;
+
+        if (!json_array_size(volumes)) {
+                page_field(page, 0, "Volumes", NONE);
+                return;
+        }
+        page_heading(page, 0, "Volumes");
+        json_array_foreach(volumes, i, volume) describe_volume(page, volume);
+}
+
+static char *toleration_format(const json_t *toleration) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        const char *value = field_text(toleration, "value"), *effect = field_text(toleration, "effect");
+        int64_t seconds = field_number(toleration, "tolerationSeconds", -1);
+
+        strbuf_adds(&text, field_text_or(toleration, "key", ""));
+        if (value)
+                strbuf_addf(&text, "=%s", value);
+        if (effect)
+                strbuf_addf(&text, ":%s", effect);
+        if (streq(field_text_or(toleration, "operator", ""), "Exists") && !value)
+                strbuf_adds(&text, text.len ? " op=Exists" : "op=Exists");
+        if (seconds >= 0)
+                strbuf_addf(&text, " for %" PRId64 "s", seconds);
+        return strbuf_take(&text);
+}
+
+static void describe_scheduling(struct page *page, const json_t *pod) {
+        const json_t *tolerations = field_at(pod, "spec.tolerations");
+        json_t *toleration;
+        size_t i;
+
+        page_field(page, 0, "QoS Class", field_text_or(pod, "status.qosClass", NONE));
+        page_map(page, 0, "Node-Selectors", field_at(pod, "spec.nodeSelector"), "=");
+        if (!json_array_size(tolerations))
+                page_field(page, 0, "Tolerations", NONE);
+        json_array_foreach(tolerations, i, toleration) {
+                _cleanup_free_ char *text = toleration_format(toleration);
+                page_field(page, 0, i ? "" : "Tolerations", text);
+        }
+}
+
+void describe_pod(struct page *page, const json_t *pod) {
+        page_field(page, 0, "Name", object_name(pod));
+        page_field(page, 0, "Namespace", object_namespace(pod));
+        describe_status(page, pod);
+        describe_containers(page, pod, "Init Containers", "spec.initContainers", "status.initContainerStatuses");
+        describe_containers(page, pod, "Containers", "spec.containers", "status.containerStatuses");
+        describe_containers(page, pod, "Ephemeral Containers", "spec.ephemeralContainers",
+                            "status.ephemeralContainerStatuses");
+        describe_conditions(page, pod);
+        describe_volumes(page, pod);
+        describe_scheduling(page, pod);
+}

@@ -1,0 +1,226 @@
+#include "husk/plan.h"
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "husk/field.h"
+
+/* Kinds in the order in which objects may need each other; what is not named comes between. */
+static int kind_rank(const char *kind) {
+        static const struct {
+                const char *kind;
+                int rank;
+        } ranks[] = { { "Namespace", 0 }, { "Node", 0 }, { "Pod", 2 } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(ranks); i++)
+                if (streq(ranks[i].kind, kind))
+                        return ranks[i].rank;
+        return 1;
+}
+
+static struct plan_item *plan_add(struct plan *plan) {
+        plan->items = xreallocarray(plan->items, plan->n + 1, sizeof(*plan->items));
+        plan->items[plan->n] = (struct plan_item){ 0 };
+        return &plan->items[plan->n++];
+}
+
+void plan_release(struct plan *plan) {
+        for (size_t i = 0; i < plan->n; i++) {
+                json_decref(plan->items[i].live);
+                json_decref(plan->items[i].object);
+        }
+        free(plan->items);
+        plan->manifest = manifest_free(plan->manifest);
+        *plan = (struct plan)PLAN_INIT;
+}
+
+/* Stable: documents of one rank keep their order. */
+static void plan_sort(struct plan *plan) {
+        for (size_t i = 1; i < plan->n; i++) {
+                struct plan_item item = plan->items[i];
+                size_t at = i;
+                for (; at > 0 && kind_rank(plan->items[at - 1].kind->kind) > kind_rank(item.kind->kind); at--)
+                        plan->items[at] = plan->items[at - 1];
+                plan->items[at] = item;
+        }
+}
+
+static bool same_object(const struct plan_item *a, const struct plan_item *b) {
+        return a->kind == b->kind && streq_ptr(a->ns, b->ns) && *a->name && streq(a->name, b->name);
+}
+
+/* Two documents for one object: one of them is a slip. */
+static void check_duplicate(const struct plan *plan, struct plan_item *item) {
+        struct field_path metadata = field_path_child(NULL, "metadata");
+        struct field_path name = field_path_child(&metadata, "name");
+
+        for (const struct plan_item *other = plan->items; other < item; other++)
+                if (same_object(other, item)) {
+                        diagnostics_add_string(&item->document->diags, DIAGNOSTIC_DUPLICATE, &name, item->name, NULL);
+                        return;
+                }
+}
+
+/* The namespace exists, or a document before the others makes it. */
+static struct error *check_namespace(struct cli *cli, const struct plan *plan, const struct plan_item *item) {
+        _cleanup_json_ json_t *found = NULL;
+        const struct api_kind *namespaces = api_kind_of("Namespace");
+        struct store *store;
+        struct error *err;
+
+        if (!item->ns)
+                return NULL;
+        for (size_t i = 0; i < plan->n; i++)
+                if (plan->items[i].kind == namespaces && streq(plan->items[i].name, item->ns))
+                        return NULL;
+        err = cli_store(cli, &store);
+        if (err)
+                return err;
+        return store_get(store, namespaces, NULL, item->ns, &found);
+}
+
+static struct error *read_live(struct cli *cli, struct plan_item *item) {
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        if (err || !*item->name)
+                return err;
+        err = store_get(store, item->kind, item->ns, item->name, &item->live);
+        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
+}
+
+static struct error *add_document(struct cli *cli, struct plan *plan, struct manifest_document *document) {
+        const struct api_kind *kind = api_kind_of_json(document->json, &document->diags);
+        struct plan_item *item;
+
+        if (!kind)
+                return NULL;
+        item = plan_add(plan);
+        item->document = document;
+        item->kind = kind;
+        item->name = object_name(document->json);
+        return namespace_of_document(cli, kind, document->json, &item->ns);
+}
+
+static bool document_matches(const struct selection *selection, const struct manifest_document *document) {
+        return !selection->labels ||
+               label_selector_matches(selection->labels, field_at(document->json, "metadata.labels"));
+}
+
+static struct error *add_documents(struct cli *cli, struct plan *plan, struct selection *selection) {
+        struct error *err = NULL;
+
+        if (selection->selector)
+                err = label_selector_parse(selection->selector, &selection->labels);
+        for (size_t i = 0; !err && i < plan->manifest->n; i++)
+                if (document_matches(selection, plan->manifest->documents[i]))
+                        err = add_document(cli, plan, plan->manifest->documents[i]);
+        return err;
+}
+
+static struct error *plan_mistakes(struct plan *plan) {
+        size_t mistakes = manifest_mistakes(plan->manifest);
+
+        if (!mistakes)
+                return NULL;
+        _cleanup_free_ char *text = manifest_explain(plan->manifest);
+        fputs(text, stderr);
+        return usage_error("%zu mistake%s; nothing was changed", mistakes, mistakes == 1 ? "" : "s");
+}
+
+/* One object was refused for another reason than its text. What the store answers names the object itself. */
+static struct error *item_context(const struct plan_item *item, struct error *err) {
+        bool is_answer =
+                error_is(err, ERROR_NOT_FOUND) || error_is(err, ERROR_ALREADY_EXISTS) || error_is(err, ERROR_CONFLICT);
+        return is_answer ? err : error_context(err, "%s", item->document->file->name);
+}
+
+struct error *plan_make(struct cli *cli, struct selection *selection, plan_decide decide, struct plan *ret) {
+        _cleanup_plan_ struct plan plan = PLAN_INIT;
+        struct error *err;
+
+        err = selection_read_files(selection, &plan.manifest);
+        if (!err)
+                err = add_documents(cli, &plan, selection);
+        for (size_t i = 0; !err && i < plan.n; i++) {
+                struct plan_item *item = &plan.items[i];
+                check_duplicate(&plan, item);
+                err = read_live(cli, item);
+                if (!err)
+                        err = decide(item);
+                if (!err && !item->live)
+                        err = check_namespace(cli, &plan, item);
+                if (err)
+                        err = item_context(item, err);
+        }
+        /* Mistakes in the text are said in any case: they may be why the rest went wrong. */
+        struct error *mistakes = plan_mistakes(&plan);
+        if (mistakes) {
+                error_free(err);
+                return mistakes;
+        }
+        if (err)
+                return err;
+        plan_sort(&plan);
+        *ret = plan;
+        plan = (struct plan)PLAN_INIT;
+        return NULL;
+}
+
+static struct error *recreate(struct cli *cli, const struct plan *plan, struct plan_item *item) {
+        struct error *err = NULL;
+
+        if (item->live)
+                err = delete_object(cli, item->kind, item->live, &plan->delete_options);
+        return err ? err : submit_create(cli, item->kind, item->object);
+}
+
+static struct error *item_carry_out(struct cli *cli, const struct plan *plan, struct plan_item *item) {
+        switch (item->action) {
+        case PLAN_CREATE:
+                return submit_create(cli, item->kind, item->object);
+        case PLAN_UPDATE:
+                return submit_update(cli, item->kind, item->object);
+        case PLAN_RECREATE:
+                return recreate(cli, plan, item);
+        case PLAN_NOTHING:
+                break;
+        }
+        return NULL;
+}
+
+/* -o json of several objects is one List. */
+static struct error *print_documents(const struct plan *plan, const struct output *output) {
+        _cleanup_json_ json_t *items = json_array();
+
+        for (size_t i = 0; i < plan->n; i++)
+                json_array_append(items, plan->items[i].object);
+        if (plan->n == 1)
+                return output_print(output, plan->items[0].object);
+        _cleanup_json_ json_t *list = output_list(items);
+        return output_print(output, list);
+}
+
+struct error *plan_carry_out(struct cli *cli, struct plan *plan, enum dry_run dry_run, const struct output *output) {
+        const char *update_word = streq(cli->verb->name, "replace") ? "replaced" : "configured";
+        const char *const words[] = {
+                [PLAN_NOTHING] = "unchanged",
+                [PLAN_CREATE] = "created",
+                [PLAN_UPDATE] = update_word,
+                [PLAN_RECREATE] = "replaced",
+        };
+
+        for (size_t i = 0; i < plan->n; i++) {
+                struct plan_item *item = &plan->items[i];
+                struct error *err = dry_run == DRY_RUN_NONE ? item_carry_out(cli, plan, item) : NULL;
+                if (err)
+                        return err;
+                if (output_is_document(output))
+                        continue;
+                _cleanup_free_ char *action = xasprintf("%s%s", words[item->action], dry_run_suffix(dry_run));
+                err = output_result(output, item->object, action);
+                if (err)
+                        return err;
+        }
+        return output_is_document(output) ? print_documents(plan, output) : NULL;
+}

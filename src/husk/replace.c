@@ -1,0 +1,63 @@
+/* replace.c - `husk replace -f`: puts objects in the place of those that exist; with --force by deleting them first. */
+#include "husk/delete.h"
+#include "husk/field.h"
+#include "husk/plan.h"
+#include "husk/verbs.h"
+
+static struct selection selection;
+static const char *output_text, *template_text, *dry_run_text;
+static bool force;
+static int64_t grace = -1, timeout_ns;
+static bool wait;
+
+const struct flag replace_flags[] = {
+        FLAGS_FILENAME(selection),
+        { "force", 0, FLAG_BOOL, &force, NULL, NULL, "Delete the objects and create them anew" },
+        { "grace-period", 0, FLAG_NUMBER, &grace, "SECONDS", NULL, "With --force: time the pods get to end" },
+        { "timeout", 0, FLAG_DURATION, &timeout_ns, NULL, NULL,
+          "With --force: how long to wait for their end (0: for ever)" },
+        { "wait", 0, FLAG_BOOL, &wait, NULL, NULL, "Accepted for scripts: --force always waits" },
+        FLAG_DRY_RUN(dry_run_text),
+        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
+        { "template", 0, FLAG_TEXT, &template_text, "TEXT", NULL, "Template of -o jsonpath" },
+        { 0 },
+};
+
+static struct error *plan_one(struct plan_item *item) {
+        struct diagnostics *diags = &item->document->diags;
+
+        if (force) {
+                item->action = PLAN_RECREATE;
+                submit_check_new(item->kind, item->document->json, item->ns, diags, &item->object);
+                return NULL;
+        }
+        if (!item->live)
+                return error_new(ERROR_NOT_FOUND, "%s \"%s\" not found", item->kind->plural, item->name);
+        item->action = PLAN_UPDATE;
+        _cleanup_json_ json_t *document = json_deep_copy(item->document->json);
+        if (item->ns)
+                json_object_set_new(field_make_object(document, "metadata"), "namespace", json_string(item->ns));
+        submit_check_update(item->kind, document, item->live, NULL, diags, &item->object);
+        return NULL;
+}
+
+struct error *replace_run(struct cli *cli, struct arguments *arguments) {
+        _cleanup_output_ struct output output = OUTPUT_INIT;
+        _cleanup_plan_ struct plan plan = PLAN_INIT;
+        enum dry_run dry_run;
+        struct error *err;
+
+        if (arguments->n_words || !selection.filenames)
+                return usage_error("must specify the objects with -f FILE");
+        if (grace >= 0 && !force)
+                return usage_error("--grace-period must have --force specified");
+        err = dry_run_parse(dry_run_text, &dry_run);
+        if (!err)
+                err = output_parse(output_text, template_text, &output);
+        if (!err)
+                err = plan_make(cli, &selection, plan_one, &plan);
+        if (err)
+                return err;
+        plan.delete_options = (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns };
+        return plan_carry_out(cli, &plan, dry_run, &output);
+}

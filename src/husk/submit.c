@@ -1,0 +1,262 @@
+#include "husk/submit.h"
+
+#include <sys/random.h>
+
+#include "api/defaults.h"
+#include "api/validate.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "husk/field.h"
+#include "husk/supervisor.h"
+
+#define CONFLICT_RETRIES 20
+
+/* Written by the system alone; whatever a manifest says about them (it may be an exported object) is not meant. */
+static const char *const system_metadata[] = { "uid",        "resourceVersion",   "creationTimestamp",
+                                               "selfLink",   "deletionTimestamp", "deletionGracePeriodSeconds",
+                                               "generation", "managedFields" };
+
+static void remove_system_metadata(json_t *object) {
+        json_t *metadata = json_object_get(object, "metadata");
+
+        for (size_t i = 0; i < ARRAY_SIZE(system_metadata); i++)
+                json_object_del(metadata, system_metadata[i]);
+}
+
+/* metadata.generateName: five letters and digits that cannot be read as a word, as the API server adds them. */
+static void generate_name(json_t *object) {
+        static const char letters[] = "bcdfghjklmnpqrstvwxz2456789";
+        const char *prefix = field_text(object, "metadata.generateName");
+        unsigned char bytes[5] = { 0 };
+        char name[300];
+
+        if (str_empty(prefix) || !str_empty(object_name(object)) || strlen(prefix) > sizeof(name) - 6)
+                return;
+        if (getrandom(bytes, sizeof(bytes), 0) < 0)
+                bytes[0] = (unsigned char)clock_realtime_ns();
+        size_t len = strlen(prefix);
+        memcpy(name, prefix, len);
+        for (size_t i = 0; i < sizeof(bytes); i++)
+                name[len + i] = letters[bytes[i] % (sizeof(letters) - 1)];
+        name[len + sizeof(bytes)] = '\0';
+        json_object_set_new(json_object_get(object, "metadata"), "name", json_string(name));
+}
+
+/* Decoding goes first: rules are looked at only for an object that could be read entirely. */
+static ProtobufCMessage *decode(const struct api_kind *kind, const json_t *object, struct api_arena *arena,
+                                struct diagnostics *diags) {
+        size_t before = diags->n;
+        ProtobufCMessage *message = api_decode(object, kind->descriptor, arena, diags);
+
+        if (message && streq(kind->kind, "Pod"))
+                api_check_supported((const V1Pod *)message, diags);
+        if (!message || diags->n > before)
+                return NULL;
+        api_set_defaults(message, arena);
+        return message;
+}
+
+void submit_check_new(const struct api_kind *kind, const json_t *object, const char *ns, struct diagnostics *diags,
+                      json_t **ret) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_json_ json_t *copy = json_deep_copy(object);
+        size_t before = diags->n;
+
+        *ret = NULL;
+        remove_system_metadata(copy);
+        generate_name(copy);
+        if (kind->namespaced && json_is_object(json_object_get(copy, "metadata")))
+                json_object_set_new(json_object_get(copy, "metadata"), "namespace", json_string(ns));
+        ProtobufCMessage *message = decode(kind, copy, arena, diags);
+        if (!message)
+                return;
+        api_validate(message, NULL, diags);
+        if (diags->n == before)
+                *ret = api_encode(message);
+}
+
+bool submit_subresource_is_known(const char *subresource) {
+        static const char *const known[] = { "resize", "ephemeralcontainers", "status", NULL };
+        return strv_contains((char *const *)known, subresource);
+}
+
+static void validate_update(const ProtobufCMessage *new_message, const ProtobufCMessage *old_message,
+                            const char *subresource, struct diagnostics *diags) {
+        const V1Pod *new_pod = (const V1Pod *)new_message, *old_pod = (const V1Pod *)old_message;
+
+        if (!subresource)
+                api_validate(new_message, old_message, diags);
+        else if (streq(subresource, "resize"))
+                api_validate_pod_resize(new_pod, old_pod, diags);
+        else if (streq(subresource, "ephemeralcontainers"))
+                api_validate_pod_ephemeral(new_pod, old_pod, diags);
+        else
+                api_validate_pod_status(new_pod, old_pod, diags);
+}
+
+/* A subresource changes its own part of the object and leaves the rest as it was. */
+static json_t *restrict_to_subresource(const json_t *object, const json_t *live, const char *subresource) {
+        json_t *result = json_deep_copy(live);
+        const char *key = streq(subresource, "status") ? "status" : "spec";
+
+        if (streq(subresource, "ephemeralcontainers")) {
+                json_t *list = field_at(object, "spec.ephemeralContainers");
+                if (list)
+                        json_object_set(field_make_object(result, "spec"), "ephemeralContainers", list);
+        } else if (json_object_get(object, key)) {
+                json_object_set(result, key, json_object_get(object, key));
+        }
+        return result;
+}
+
+void submit_check_update(const struct api_kind *kind, const json_t *object, const json_t *live, const char *subresource,
+                         struct diagnostics *diags, json_t **ret) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_json_ json_t *part = subresource ? restrict_to_subresource(object, live, subresource) : NULL;
+        ProtobufCMessage *new_message, *old_message = NULL;
+        size_t before = diags->n;
+
+        *ret = NULL;
+        new_message = decode(kind, part ? part : object, arena, diags);
+        if (!new_message)
+                return;
+        struct error *err = api_decode_stored(live, kind->descriptor, arena, &old_message);
+        if (err) {
+                diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL, "the stored object: %s", error_message(err));
+                error_free(err);
+                return;
+        }
+        validate_update(new_message, old_message, subresource, diags);
+        if (diags->n == before)
+                *ret = api_encode(new_message);
+}
+
+/* In the form in which the API writes it, without status and what the system sets. */
+static json_t *comparable(const struct api_kind *kind, const json_t *object) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        ProtobufCMessage *message = NULL;
+        json_t *result;
+
+        struct error *err = api_decode_stored(object, kind->descriptor, arena, &message);
+        if (err) {
+                error_free(err);
+                return json_deep_copy(object);
+        }
+        result = api_encode(message);
+        remove_system_metadata(result);
+        json_object_del(result, "status");
+        return result;
+}
+
+bool submit_is_unchanged(const struct api_kind *kind, const json_t *object, const json_t *live) {
+        _cleanup_json_ json_t *a = comparable(kind, object);
+        _cleanup_json_ json_t *b = comparable(kind, live);
+        return json_equal(a, b);
+}
+
+struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t *object) {
+        struct store *store;
+        struct error *err;
+
+        err = cli_store(cli, &store);
+        if (err)
+                return err;
+        err = store_create(store, kind, object);
+        if (err || !streq(kind->kind, "Pod"))
+                return err;
+        /* The supervisor sets to work while the files are brought to the disk. */
+        const char *uid = field_text_or(object, "metadata.uid", "");
+        err = supervisor_start(store, uid);
+        if (!err)
+                return store_pod_sync(store, uid);
+        struct error *undo = store_pod_remove(store, uid);
+        error_free(undo);
+        return err;
+}
+
+struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object) {
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        return err ? err : store_update(store, kind, object);
+}
+
+struct error *submit_refusal(const struct api_kind *kind, const char *name, const struct diagnostics *diags) {
+        struct error *err = diagnostics_error(diags);
+
+        if (!err)
+                return NULL;
+        _cleanup_error_ struct error *cause = err;
+        return error_new(ERROR_INVALID, "the %s \"%s\" is invalid: %s", kind->kind, name, error_message(cause));
+}
+
+/* One attempt of submit_modify(). */
+static struct error *modify_once(struct cli *cli, struct store *store, const struct api_kind *kind, const json_t *live,
+                                 const char *subresource, bool dry_run, submit_change change, void *arg, json_t **ret,
+                                 bool *ret_changed) {
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        _cleanup_json_ json_t *object = json_deep_copy(live);
+        _cleanup_json_ json_t *checked = NULL;
+        struct error *err;
+
+        err = change(object, arg);
+        if (err)
+                return err;
+        submit_check_update(kind, object, live, subresource, &diags, &checked);
+        err = submit_refusal(kind, object_name(live), &diags);
+        if (err)
+                return err;
+        *ret_changed = !submit_is_unchanged(kind, checked, live);
+        if (*ret_changed && !dry_run)
+                err = store_update(store, kind, checked);
+        if (err)
+                return err;
+        /* A pod's status is not part of what was stored; who prints the object wants it. */
+        if (!json_object_get(checked, "status") && json_object_get(live, "status"))
+                json_object_set(checked, "status", json_object_get(live, "status"));
+        *ret = json_incref(checked);
+        return NULL;
+}
+
+struct error *submit_modify(struct cli *cli, const struct api_kind *kind, const char *ns, const char *name,
+                            const char *subresource, bool dry_run, submit_change change, void *arg, json_t **ret,
+                            bool *ret_changed) {
+        struct store *store;
+        bool changed;
+        struct error *err = cli_store(cli, &store);
+
+        for (int attempt = 0; !err; attempt++) {
+                _cleanup_json_ json_t *live = NULL;
+                err = store_get(store, kind, ns, name, &live);
+                if (err)
+                        break;
+                err = modify_once(cli, store, kind, live, subresource, dry_run, change, arg, ret,
+                                  ret_changed ? ret_changed : &changed);
+                if (!err)
+                        return NULL;
+                if (error_is(err, ERROR_CONFLICT) && attempt < CONFLICT_RETRIES)
+                        err = error_free(err);
+        }
+        return err;
+}
+
+struct error *dry_run_parse(const char *text, enum dry_run *ret) {
+        if (!text || streq(text, "none"))
+                *ret = DRY_RUN_NONE;
+        else if (streq(text, "client"))
+                *ret = DRY_RUN_CLIENT;
+        else if (streq(text, "server"))
+                *ret = DRY_RUN_SERVER;
+        else
+                return usage_error("Invalid dry-run value (%s). Must be \"none\", \"server\", or \"client\".", text);
+        return NULL;
+}
+
+const char *dry_run_suffix(enum dry_run dry_run) {
+        static const char *const suffixes[] = {
+                [DRY_RUN_NONE] = "",
+                [DRY_RUN_CLIENT] = " (dry run)",
+                [DRY_RUN_SERVER] = " (server dry run)",
+        };
+        return suffixes[dry_run];
+}
