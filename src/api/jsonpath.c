@@ -4,7 +4,7 @@
 #include "base/str.h"
 
 #define NESTING_MAX 32     /* of ranges, filters and unions */
-#define VALUES_MAX 1000000 /* of one step: repeated ".." multiply */
+#define VALUES_MAX 1000000 /* looked at in one evaluation: repeated ".." and ranges multiply */
 
 enum step_type {
         STEP_FIELD,     /* .name, ['name'] */
@@ -58,15 +58,17 @@ struct jsonpath {
         size_t n;
 };
 
-/* Values found so far; borrowed from the document. */
+/* Values found so far; borrowed from the document. `work` counts over the whole evaluation. */
 struct values {
         json_t **items;
         size_t n;
+        size_t *work;
 };
 
 static void values_add(struct values *values, json_t *value) {
         if (!value)
                 return;
+        (*values->work)++;
         if ((values->n & (values->n - 1)) == 0)
                 values->items = xreallocarray(values->items, values->n ? values->n * 2 : 1, sizeof(*values->items));
         values->items[values->n++] = value;
@@ -525,7 +527,7 @@ static void add_children(json_t *json, struct values *ret) {
 
 /* Everything that has children, outermost first. */
 static void add_descendants(json_t *json, struct values *ret) {
-        _cleanup_values_ struct values children = { 0 };
+        _cleanup_values_ struct values children = { .work = ret->work };
 
         add_children(json, &children);
         if (children.n == 0)
@@ -597,8 +599,8 @@ static struct error *eval_operand(const struct operand *operand, json_t *current
         return NULL;
 }
 
-static struct error *passes(const struct step *step, json_t *element, bool *ret) {
-        _cleanup_values_ struct values left = { 0 }, right = { 0 };
+static struct error *passes(const struct step *step, json_t *element, size_t *work, bool *ret) {
+        _cleanup_values_ struct values left = { .work = work }, right = { .work = work };
         int order;
         struct error *err = eval_operand(&step->left, element, &left);
 
@@ -631,7 +633,7 @@ static struct error *eval_filter(const struct step *step, json_t *json, struct v
                 return error_new(ERROR_BAD_REQUEST, "jsonpath: only a list can be filtered");
         for (size_t i = 0; i < json_array_size(json); i++) {
                 bool pass;
-                struct error *err = passes(step, json_array_get(json, i), &pass);
+                struct error *err = passes(step, json_array_get(json, i), ret->work, &pass);
 
                 if (err)
                         return err;
@@ -666,16 +668,16 @@ static struct error *eval_step(const struct step *step, json_t *json, struct val
 }
 
 static struct error *eval_path(const struct path *path, json_t *current, struct values *ret) {
-        _cleanup_values_ struct values values = { 0 };
+        _cleanup_values_ struct values values = { .work = ret->work };
 
         values_add(&values, current);
         for (size_t i = 0; i < path->n; i++) {
-                struct values next = { 0 };
+                struct values next = { .work = ret->work };
                 struct error *err = NULL;
 
                 for (size_t j = 0; j < values.n && !err; j++) {
                         err = eval_step(&path->steps[i], values.items[j], &next);
-                        if (!err && next.n > VALUES_MAX)
+                        if (!err && *ret->work > VALUES_MAX)
                                 err = error_new(ERROR_BAD_REQUEST, "jsonpath: more than %d values", VALUES_MAX);
                 }
                 free(values.items);
@@ -705,9 +707,10 @@ char *jsonpath_value_text(const json_t *json) {
 }
 
 /* Text goes to `b`, or values to `list`; the other one is NULL. */
-static struct error *run(const struct node *nodes, size_t n, json_t *current, struct strbuf *b, json_t *list) {
+static struct error *run(const struct node *nodes, size_t n, json_t *current, size_t *work, struct strbuf *b,
+                         json_t *list) {
         for (size_t i = 0; i < n; i++) {
-                _cleanup_values_ struct values values = { 0 };
+                _cleanup_values_ struct values values = { .work = work };
                 const struct node *node = &nodes[i];
                 struct error *err;
 
@@ -719,7 +722,7 @@ static struct error *run(const struct node *nodes, size_t n, json_t *current, st
                 err = eval_path(&node->path, current, &values);
                 for (size_t j = 0; j < values.n && !err; j++) {
                         if (node->type == NODE_RANGE) {
-                                err = run(node->body, node->n_body, values.items[j], b, list);
+                                err = run(node->body, node->n_body, values.items[j], work, b, list);
                         } else if (b) {
                                 _cleanup_free_ char *text = jsonpath_value_text(values.items[j]);
                                 strbuf_addf(b, "%s%s", j > 0 ? " " : "", text ? text : "");
@@ -735,7 +738,8 @@ static struct error *run(const struct node *nodes, size_t n, json_t *current, st
 
 struct error *jsonpath_print(const struct jsonpath *jsonpath, const json_t *json, char **ret) {
         _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
-        struct error *err = run(jsonpath->nodes, jsonpath->n, (json_t *)json, &b, NULL);
+        size_t work = 0;
+        struct error *err = run(jsonpath->nodes, jsonpath->n, (json_t *)json, &work, &b, NULL);
 
         if (err)
                 return err;
@@ -745,7 +749,8 @@ struct error *jsonpath_print(const struct jsonpath *jsonpath, const json_t *json
 
 struct error *jsonpath_find(const struct jsonpath *jsonpath, const json_t *json, json_t **ret) {
         json_auto_t *list = json_array();
-        struct error *err = run(jsonpath->nodes, jsonpath->n, (json_t *)json, NULL, list);
+        size_t work = 0;
+        struct error *err = run(jsonpath->nodes, jsonpath->n, (json_t *)json, &work, NULL, list);
 
         if (err)
                 return err;

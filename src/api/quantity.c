@@ -210,6 +210,11 @@ bool quantity_parse(const char *text, struct quantity *ret, const char **ret_rea
         if (p.negative)
                 q.value = -q.value;
         normalize(&q);
+        if (q.scale > EXPONENT_MAX) {
+                if (ret_reason)
+                        *ret_reason = bad_number;
+                return false;
+        }
         if (q.format == QUANTITY_BINARY_SI) {
                 struct quantity max = quantity_from_int(INT64_MAX, QUANTITY_BINARY_SI),
                                 one = quantity_from_int(1, QUANTITY_DECIMAL_SI);
