@@ -8,9 +8,9 @@
 
 /* One reason why it does not fit, in the words of the scheduler's plugin. */
 struct misfit {
-        const char *plugin;  /* as a kubelet names it in status.reason: NodeAffinity, NodePorts, … */
+        const char *plugin; /* as a kubelet names it in status.reason: NodeAffinity, NodePorts, … */
         char text[160];
-        bool for_good;       /* removing other pods would not help */
+        bool for_good; /* removing other pods would not help */
 };
 
 #define MISFITS_MAX 16
@@ -48,10 +48,10 @@ static void claim_ports(json_t *array, V1Container *const *containers, size_t n,
                         if (!number && host_network)
                                 number = port->containerport;
                         if (number)
-                                json_array_append_new(array, json_pack("{s:s, s:s, s:i}", "ip",
-                                                                       str_empty(port->hostip) ? "0.0.0.0" : port->hostip,
-                                                                       "protocol", port->protocol ?: "TCP", "port",
-                                                                       number));
+                                json_array_append_new(array,
+                                                      json_pack("{s:s, s:s, s:i}", "ip",
+                                                                str_empty(port->hostip) ? "0.0.0.0" : port->hostip,
+                                                                "protocol", port->protocol ?: "TCP", "port", number));
                 }
 }
 
@@ -123,7 +123,8 @@ static json_t *node_labels(const V1Node *node) {
         json_t *labels = json_object();
 
         for (size_t i = 0; i < node->metadata->n_labels; i++)
-                json_object_set_new(labels, node->metadata->labels[i]->key, json_string(node->metadata->labels[i]->value));
+                json_object_set_new(labels, node->metadata->labels[i]->key,
+                                    json_string(node->metadata->labels[i]->value));
         return labels;
 }
 
@@ -144,7 +145,8 @@ static void check_affinity(const V1PodSpec *spec, const V1Node *node, struct mis
 }
 
 static bool ports_clash(const json_t *a, const json_t *b) {
-        const char *ip_a = json_string_value(json_object_get(a, "ip")), *ip_b = json_string_value(json_object_get(b, "ip"));
+        const char *ip_a = json_string_value(json_object_get(a, "ip")),
+                   *ip_b = json_string_value(json_object_get(b, "ip"));
         const char *protocol_a = json_string_value(json_object_get(a, "protocol"));
         const char *protocol_b = json_string_value(json_object_get(b, "protocol"));
 
@@ -160,10 +162,7 @@ static bool any_port_clashes(const json_t *mine, const json_t *others) {
         size_t i, j;
         json_t *a, *b;
 
-        json_array_foreach(mine, i, a)
-                json_array_foreach(others, j, b)
-                        if (ports_clash(a, b))
-                                return true;
+        json_array_foreach(mine, i, a) json_array_foreach(others, j, b) if (ports_clash(a, b)) return true;
         return false;
 }
 
@@ -171,12 +170,12 @@ static void check_ports(const char *uid, const json_t *claim, const json_t *clai
         const char *other_uid;
         json_t *other;
 
-        json_object_foreach((json_t *) claims, other_uid, other)
-                if (!streq(other_uid, uid) &&
-                    any_port_clashes(json_object_get(claim, "ports"), json_object_get(other, "ports"))) {
-                        misfit_add(m, "NodePorts", false, "node(s) didn't have free ports for the requested pod ports");
-                        return;
-                }
+        json_object_foreach((json_t *)claims, other_uid,
+                            other) if (!streq(other_uid, uid) && any_port_clashes(json_object_get(claim, "ports"),
+                                                                                  json_object_get(other, "ports"))) {
+                misfit_add(m, "NodePorts", false, "node(s) didn't have free ports for the requested pod ports");
+                return;
+        }
 }
 
 static int64_t used_of(const char *uid, const json_t *claims, const char *resource) {
@@ -184,15 +183,15 @@ static int64_t used_of(const char *uid, const json_t *claims, const char *resour
         json_t *other;
         int64_t sum = 0;
 
-        json_object_foreach((json_t *) claims, other_uid, other)
-                if (!streq(other_uid, uid))
-                        sum = add_bounded(sum, json_integer_value(json_object_get(json_object_get(other, "resources"), resource)));
+        json_object_foreach((json_t *)claims, other_uid, other) if (!streq(other_uid, uid)) sum =
+                add_bounded(sum, json_integer_value(json_object_get(json_object_get(other, "resources"), resource)));
         return sum;
 }
 
 static bool find_allocatable(const V1Node *node, const char *resource, int64_t *ret) {
-        const V1Quantity *q = node->status ? api_quantity_get(node->status->allocatable, node->status->n_allocatable, resource)
-                                           : NULL;
+        const V1Quantity *q =
+                node->status ? api_quantity_get(node->status->allocatable, node->status->n_allocatable, resource)
+                             : NULL;
         struct quantity parsed;
 
         if (!q || !q->string || !quantity_parse(q->string, &parsed, NULL))
@@ -204,15 +203,17 @@ static bool find_allocatable(const V1Node *node, const char *resource, int64_t *
 /* What a resource is short of; the first one also in the kubelet's sentence. */
 static void check_resources(const char *uid, const json_t *claim, const struct admit_facts *facts, struct misfits *m,
                             char *kubelet, size_t size) {
-        int64_t pods = (int64_t) json_object_size(facts->claims) - (json_object_get(facts->claims, uid) ? 1 : 0), allocatable;
+        int64_t pods = (int64_t)json_object_size(facts->claims) - (json_object_get(facts->claims, uid) ? 1 : 0),
+                allocatable;
         const char *resource;
         json_t *value;
         char text[160];
 
         if (find_allocatable(facts->node, "pods", &allocatable) && pods + 1 > allocatable) {
                 misfit_add(m, "pods", false, "Too many pods");
-                snprintf(kubelet, size, "Node didn't have enough resource: pods, requested: 1, used: %lld, capacity: %lld",
-                         (long long) pods, (long long) allocatable);
+                snprintf(kubelet, size,
+                         "Node didn't have enough resource: pods, requested: 1, used: %lld, capacity: %lld",
+                         (long long)pods, (long long)allocatable);
         }
         json_object_foreach(json_object_get(claim, "resources"), resource, value) {
                 int64_t wanted = json_integer_value(value), used = used_of(uid, facts->claims, resource);
@@ -226,8 +227,9 @@ static void check_resources(const char *uid, const json_t *claim, const struct a
                         continue;
                 snprintf(text, sizeof(text), "Insufficient %s", resource);
                 if (!*kubelet)
-                        snprintf(kubelet, size, "Node didn't have enough resource: %s, requested: %lld, used: %lld, capacity: %lld",
-                                 resource, (long long) wanted, (long long) used, (long long) allocatable);
+                        snprintf(kubelet, size,
+                                 "Node didn't have enough resource: %s, requested: %lld, used: %lld, capacity: %lld",
+                                 resource, (long long)wanted, (long long)used, (long long)allocatable);
                 misfit_add(m, resource, wanted > allocatable, text);
         }
 }
@@ -235,7 +237,7 @@ static void check_resources(const char *uid, const json_t *claim, const struct a
 /* ---- answers ---- */
 
 static int misfit_compare(const void *a, const void *b) {
-        return strcmp(((const struct misfit *) a)->text, ((const struct misfit *) b)->text);
+        return strcmp(((const struct misfit *)a)->text, ((const struct misfit *)b)->text);
 }
 
 /* The scheduler's sentence: the reasons in order, each with the number of nodes, then what preemption would bring. */
@@ -250,7 +252,8 @@ static void refuse_as_scheduler(struct misfits *m, struct admission_result *ret)
                 for_good |= m->items[i].for_good;
         }
         strbuf_addf(&b, ". no new claims to deallocate, preemption: 0/1 nodes are available: 1 %s.",
-                    for_good ? "Preemption is not helpful for scheduling" : "No preemption victims found for incoming pod");
+                    for_good ? "Preemption is not helpful for scheduling"
+                             : "No preemption victims found for incoming pod");
         ret->admission = ADMIT_WAIT;
         snprintf(ret->reason, sizeof(ret->reason), "Unschedulable");
         snprintf(ret->message, sizeof(ret->message), "%s", strbuf_str(&b));
@@ -268,18 +271,12 @@ static const struct {
         const char *name;
         bool net;
 } safe_sysctls[] = {
-        { "kernel.shm_rmid_forced", false },
-        { "net.ipv4.ip_local_port_range", true },
-        { "net.ipv4.ip_local_reserved_ports", true },
-        { "net.ipv4.ip_unprivileged_port_start", true },
-        { "net.ipv4.ping_group_range", true },
-        { "net.ipv4.tcp_fin_timeout", true },
-        { "net.ipv4.tcp_keepalive_intvl", true },
-        { "net.ipv4.tcp_keepalive_probes", true },
-        { "net.ipv4.tcp_keepalive_time", true },
-        { "net.ipv4.tcp_rmem", true },
-        { "net.ipv4.tcp_syncookies", true },
-        { "net.ipv4.tcp_wmem", true },
+        { "kernel.shm_rmid_forced", false },          { "net.ipv4.ip_local_port_range", true },
+        { "net.ipv4.ip_local_reserved_ports", true }, { "net.ipv4.ip_unprivileged_port_start", true },
+        { "net.ipv4.ping_group_range", true },        { "net.ipv4.tcp_fin_timeout", true },
+        { "net.ipv4.tcp_keepalive_intvl", true },     { "net.ipv4.tcp_keepalive_probes", true },
+        { "net.ipv4.tcp_keepalive_time", true },      { "net.ipv4.tcp_rmem", true },
+        { "net.ipv4.tcp_syncookies", true },          { "net.ipv4.tcp_wmem", true },
 };
 
 /* sysctl(8) takes both separators: with a slash first, dots are part of names. */
@@ -314,7 +311,8 @@ static bool check_sysctls(const V1PodSpec *spec, struct admission_result *ret) {
                 if (safe && !with)
                         continue;
                 if (with)
-                        snprintf(message, sizeof(message), "forbidden sysctl: \"%s\" not allowed with host %s enabled", name, with);
+                        snprintf(message, sizeof(message), "forbidden sysctl: \"%s\" not allowed with host %s enabled",
+                                 name, with);
                 else
                         snprintf(message, sizeof(message), "forbidden sysctl: \"%s\" not allowlisted", name);
                 refuse_for_good(ret, "SysctlForbidden", message);
@@ -324,7 +322,8 @@ static bool check_sysctls(const V1PodSpec *spec, struct admission_result *ret) {
 }
 
 /* The scheduler asks plugin after plugin and stops at the first that says no. */
-static void ask_scheduler(const V1Pod *pod, const struct admit_facts *facts, const json_t *claim, struct admission_result *ret) {
+static void ask_scheduler(const V1Pod *pod, const struct admit_facts *facts, const json_t *claim,
+                          struct admission_result *ret) {
         struct misfits m = { 0 };
         char kubelet[200] = "";
 
@@ -342,7 +341,8 @@ static void ask_scheduler(const V1Pod *pod, const struct admit_facts *facts, con
 }
 
 /* Bound to the node by spec.nodeName: only the kubelet looks, and what does not fit has failed. */
-static void ask_kubelet(const V1Pod *pod, const struct admit_facts *facts, const json_t *claim, struct admission_result *ret) {
+static void ask_kubelet(const V1Pod *pod, const struct admit_facts *facts, const json_t *claim,
+                        struct admission_result *ret) {
         struct misfits m = { 0 };
         char kubelet[200] = "", message[300], reason[64];
 

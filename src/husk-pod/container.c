@@ -9,10 +9,9 @@
 #define KILL_AGAIN_MAX_NS (60 * NSEC_PER_SEC)
 
 const char *const container_state_names[_CONTAINER_STATE_MAX] = {
-        [CONTAINER_WAITING] = "Waiting",     [CONTAINER_IMAGE] = "Image",
-        [CONTAINER_STARTING] = "Starting",   [CONTAINER_RETRY] = "Retry",
-        [CONTAINER_POST_START] = "PostStart", [CONTAINER_RUNNING] = "Running",
-        [CONTAINER_STOPPING] = "Stopping",   [CONTAINER_EXITED] = "Exited",
+        [CONTAINER_WAITING] = "Waiting",   [CONTAINER_IMAGE] = "Image",          [CONTAINER_STARTING] = "Starting",
+        [CONTAINER_RETRY] = "Retry",       [CONTAINER_POST_START] = "PostStart", [CONTAINER_RUNNING] = "Running",
+        [CONTAINER_STOPPING] = "Stopping", [CONTAINER_EXITED] = "Exited",
 };
 
 const char *const start_failure_reasons[_START_FAILURE_MAX] = {
@@ -26,7 +25,7 @@ const char *const start_failure_reasons[_START_FAILURE_MAX] = {
 static const unsigned allowed_moves[_CONTAINER_STATE_MAX] = {
         [CONTAINER_WAITING] = TO(IMAGE),
         [CONTAINER_IMAGE] = TO(STARTING) | TO(WAITING) | TO(EXITED),
-        [CONTAINER_STARTING] = TO(POST_START) | TO(RUNNING) | TO(RETRY) | TO(EXITED),
+        [CONTAINER_STARTING] = TO(POST_START) | TO(RUNNING) | TO(RETRY) | TO(EXITED) | TO(WAITING),
         [CONTAINER_RETRY] = TO(IMAGE) | TO(WAITING) | TO(EXITED),
         [CONTAINER_POST_START] = TO(RUNNING) | TO(STOPPING) | TO(EXITED),
         [CONTAINER_RUNNING] = TO(STOPPING) | TO(EXITED),
@@ -376,6 +375,7 @@ static void begin_run(struct container *c) {
         c->restart_forced = false;
         c->restart_all_seen = false;
         c->backoff_told = false;
+        c->backoff.updated_ns = c->pod->now_ns; /* the ten minutes that end a series are minutes of running */
         c->resize_failed = false;
         replace_string(&c->id, NULL);
         replace_string(&c->failure_message, NULL);
@@ -403,7 +403,7 @@ static void take_started(struct container *c, const struct container_started *s)
         free(TAKE_PTR(c->groups));
         c->n_groups = MAX(s->n_groups, 0);
         if (c->n_groups)
-                c->groups = xmemdup(s->groups, (size_t) c->n_groups * sizeof(int64_t));
+                c->groups = xmemdup(s->groups, (size_t)c->n_groups * sizeof(int64_t));
 }
 
 static const V1LifecycleHandler *hook_spec(const struct container *c, enum run_kind kind) {
@@ -613,7 +613,8 @@ static void killing_event(struct container *c, enum stop_cause cause) {
                 pod_event(c->pod, c, EVENT_NORMAL, "Killing", "FailedPostStartHook");
                 return;
         case STOP_CHANGED:
-                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s definition changed, will be restarted", name);
+                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s definition changed, will be restarted",
+                          name);
                 return;
         default:
                 pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Stopping container %s", name);
@@ -689,7 +690,8 @@ static enum restart_verdict verdict_of(const struct container *c, int exit_code)
 
         /* Killed for a failed probe it comes back even after exit code 0, unless the policy is Never. */
         if (verdict == RESTART_NO && c->state == CONTAINER_STOPPING &&
-            (c->stop_cause == STOP_LIVENESS || c->stop_cause == STOP_STARTUP) && restart_after_probe(pod, c->spec, c->role))
+            (c->stop_cause == STOP_LIVENESS || c->stop_cause == STOP_STARTUP) &&
+            restart_after_probe(pod, c->spec, c->role))
                 return RESTART_YES;
         return verdict;
 }
@@ -742,6 +744,11 @@ void container_lost(struct container *c) {
         end_run(c, 0);
 }
 
+void container_forget_start(struct container *c) {
+        if (c->state == CONTAINER_STARTING)
+                container_move(c, CONTAINER_WAITING);
+}
+
 /* The program could not be executed: a finished run, as containerd reports it (TRAPS 4). */
 static void start_error(struct container *c, const char *message, const char *id) {
         begin_run(c);
@@ -791,9 +798,9 @@ void container_reset(struct container *c) {
 
 void container_step(struct container *c) {
         static void (*const steps[_CONTAINER_STATE_MAX])(struct container *) = {
-                [CONTAINER_WAITING] = step_waiting,       [CONTAINER_IMAGE] = step_image,
-                [CONTAINER_RETRY] = step_retry,           [CONTAINER_POST_START] = step_post_start,
-                [CONTAINER_RUNNING] = step_running,       [CONTAINER_STOPPING] = step_stopping,
+                [CONTAINER_WAITING] = step_waiting, [CONTAINER_IMAGE] = step_image,
+                [CONTAINER_RETRY] = step_retry,     [CONTAINER_POST_START] = step_post_start,
+                [CONTAINER_RUNNING] = step_running, [CONTAINER_STOPPING] = step_stopping,
                 [CONTAINER_EXITED] = step_exited,
         };
         if (steps[c->state])

@@ -31,8 +31,8 @@ enum container_state {
         CONTAINER_RETRY,      /* it could not be created; tried again later */
         CONTAINER_POST_START, /* the process runs, its postStart hook goes on; still shown as waiting */
         CONTAINER_RUNNING,
-        CONTAINER_STOPPING,   /* to be ended: preStop, its turn, stop signal, SIGKILL */
-        CONTAINER_EXITED,     /* the last run has ended; restarted if it may be */
+        CONTAINER_STOPPING, /* to be ended: preStop, its turn, stop signal, SIGKILL */
+        CONTAINER_EXITED,   /* the last run has ended; restarted if it may be */
         _CONTAINER_STATE_MAX,
 };
 
@@ -46,12 +46,12 @@ enum stop_step {
 
 /* Why a container is stopped: decides event, grace period, preStop, and whether it comes back whatever the policy. */
 enum stop_cause {
-        STOP_POD,          /* the pod ends, or gets a new sandbox */
+        STOP_POD, /* the pod ends, or gets a new sandbox */
         STOP_LIVENESS,
         STOP_STARTUP,
-        STOP_HOOK,         /* postStart failed */
-        STOP_CHANGED,      /* another image, or resources that need a restart */
-        STOP_RESTART_ALL,  /* rule RestartAllContainers: no preStop, no grace */
+        STOP_HOOK,        /* postStart failed */
+        STOP_CHANGED,     /* another image, or resources that need a restart */
+        STOP_RESTART_ALL, /* rule RestartAllContainers: no preStop, no grace */
         _STOP_CAUSE_MAX,
 };
 
@@ -72,17 +72,17 @@ struct container {
         const char *target;      /* ephemeral: targetContainerName */
 
         enum container_state state;
-        unsigned attempt;        /* of the run that is being started, goes on, or ended last */
-        bool ran;                /* there was a run: attempt counts, the next one is attempt + 1 */
-        unsigned restarts;       /* restartCount as shown: attempt of the last run that came into being */
+        unsigned attempt;  /* of the run that is being started, goes on, or ended last */
+        bool ran;          /* there was a run: attempt counts, the next one is attempt + 1 */
+        unsigned restarts; /* restartCount as shown: attempt of the last run that came into being */
 
         /* image */
-        char *image;             /* the reference it was or is being started with */
-        char *image_id;          /* what that turned out to be */
-        char *image_name;        /* normalised, as the runtime named it; NULL: `image` */
-        bool image_looked;       /* the store was asked whether it is there */
-        bool image_asked;        /* waits for the pull of it that is under way */
-        bool image_ready;        /* it is here: go on */
+        char *image;                        /* the reference it was or is being started with */
+        char *image_id;                     /* what that turned out to be */
+        char *image_name;                   /* normalised, as the runtime named it; NULL: `image` */
+        bool image_looked;                  /* the store was asked whether it is there */
+        bool image_asked;                   /* waits for the pull of it that is under way */
+        bool image_ready;                   /* it is here: go on */
         char *image_reason, *image_message; /* ErrImageNeverPull, InvalidImageName: no pull will help */
         int64_t image_retry_ns;
 
@@ -95,20 +95,20 @@ struct container {
         bool has_user;
         int64_t uid, gid, *groups;
         int n_groups;
-        bool started;            /* startup probe succeeded and postStart is done: others may follow */
-        bool has_been_started;   /* in this sandbox: a sidecar that restarts does not hold up those after it again */
+        bool started;          /* startup probe succeeded and postStart is done: others may follow */
+        bool has_been_started; /* in this sandbox: a sidecar that restarts does not hold up those after it again */
         V1ResourceRequirements *resources; /* as applied to the run; in resources_arena */
         struct api_arena *resources_arena;
         bool resize_failed;
         int64_t resize_retry_ns;
 
-        struct termination term; /* of the last run, once it has ended */
-        struct termination last; /* of the one before */
+        struct termination term;      /* of the last run, once it has ended */
+        struct termination last;      /* of the one before */
         enum restart_verdict verdict; /* what the rules said when it ended */
-        bool restart_forced;     /* it was stopped for a change: it comes back whatever the policy */
-        bool restart_all_seen;   /* its RESTART_EVERYTHING was acted upon */
-        bool backoff_told;       /* the BackOff event of this wait was written */
-        bool backoff_due;        /* the next start is the first since the last end: the delay grows */
+        bool restart_forced;          /* it was stopped for a change: it comes back whatever the policy */
+        bool restart_all_seen;        /* its RESTART_EVERYTHING was acted upon */
+        bool backoff_told;            /* the BackOff event of this wait was written */
+        bool backoff_due;             /* the next start is the first since the last end: the delay grows */
         struct backoff backoff;
 
         /* CONTAINER_RETRY */
@@ -124,7 +124,7 @@ struct container {
         int64_t kill_ns;          /* when SIGKILL is due (again) */
         int64_t kill_interval_ns;
 
-        bool found;               /* after a restore: it was reported to live */
+        bool found; /* after a restore: it was reported to live */
         struct probe startup, liveness, readiness;
         struct hook post_start, pre_stop;
 };
@@ -152,15 +152,17 @@ void container_started(struct container *c, const struct container_started *star
 void container_start_failed(struct container *c, enum start_failure failure, const char *message, const char *id);
 void container_exited(struct container *c, const struct container_exit *end);
 void container_lost(struct container *c); /* it ran, and nobody knows what became of it */
+/* A start asked for by a predecessor came to nothing, and is not wanted any more. */
+void container_forget_start(struct container *c);
 void container_run_done(struct container *c, uint64_t id, enum run_result result, const char *output);
 bool container_has_run(const struct container *c, uint64_t id);
 
-bool container_is_alive(const struct container *c);    /* its process runs, as far as is known */
-bool container_is_busy(const struct container *c);     /* alive, or being started */
-bool container_is_ready(const struct container *c);    /* as status.…ready */
-bool container_is_finished(const struct container *c); /* has ended for good */
+bool container_is_alive(const struct container *c);       /* its process runs, as far as is known */
+bool container_is_busy(const struct container *c);        /* alive, or being started */
+bool container_is_ready(const struct container *c);       /* as status.…ready */
+bool container_is_finished(const struct container *c);    /* has ended for good */
 bool container_is_initialized(const struct container *c); /* an init container that holds up nothing any more */
-bool container_in_backoff(const struct container *c);  /* waits for its restart: CrashLoopBackOff */
+bool container_in_backoff(const struct container *c);     /* waits for its restart: CrashLoopBackOff */
 /* When an ended container may be started again. */
 int64_t container_restart_ns(const struct container *c);
 

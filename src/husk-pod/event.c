@@ -58,7 +58,7 @@ void event_log_add(struct event_log *log, enum event_source source, enum event_t
                                       .message = xstrdup(message),
                                       .field_path = xstrdup(field_path),
                                       /* A counter keeps the names of events of the same instant apart. */
-                                      .name = xasprintf("%s.%llx", pod_name, (unsigned long long) now_ns + log->n),
+                                      .name = xasprintf("%s.%llx", pod_name, (unsigned long long)now_ns + log->n),
                                       .first_ns = now_ns,
                                       .last_ns = now_ns,
                                       .count = 1,
@@ -79,7 +79,7 @@ static json_t *text_json(const char *s) {
                 _cleanup_free_ char *clean = xstrdup(s);
 
                 for (char *p = clean; *p; p++)
-                        if ((unsigned char) *p >= 0x80)
+                        if ((unsigned char)*p >= 0x80)
                                 *p = '?';
                 json = json_string(clean);
         }
@@ -164,7 +164,7 @@ void event_log_from_json(struct event_log *log, const json_t *array) {
                                               .name = xstrdup(name),
                                               .first_ns = time_of(json, "firstTimestamp"),
                                               .last_ns = time_of(json, "lastTimestamp"),
-                                              .count = count > 0 ? (unsigned) count : 1,
+                                              .count = count > 0 ? (unsigned)count : 1,
                                       });
         }
 }

@@ -18,8 +18,8 @@ struct event {
         enum event_source source;
         char *reason;
         char *message;
-        char *field_path; /* "spec.containers{app}", or NULL for the pod itself */
-        char *name;       /* metadata.name */
+        char *field_path;          /* "spec.containers{app}", or NULL for the pod itself */
+        char *name;                /* metadata.name */
         int64_t first_ns, last_ns; /* realtime */
         unsigned count;
 };

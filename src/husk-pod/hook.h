@@ -19,8 +19,8 @@ enum hook_state {
 struct hook {
         enum run_kind kind;
         enum hook_state state;
-        uint64_t run_id;     /* of the runtime's run; 0 for a sleep */
-        int64_t wake_up_ns;  /* end of a sleep */
+        uint64_t run_id;    /* of the runtime's run; 0 for a sleep */
+        int64_t wake_up_ns; /* end of a sleep */
 };
 
 /* True if the runtime must be asked to run it (with `id`); otherwise it sleeps, or has failed already. */

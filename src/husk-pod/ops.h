@@ -7,7 +7,8 @@
  * Rules that hold for every operation:
  *  - Asynchronous operations return at once and are answered by exactly one event (named beside each of them). An
  *    answer may come from inside the operation's own call; the machine notes it and steps afterwards.
- *  - A stale answer (of an earlier sandbox, attempt or id) is ignored, so nothing needs to be taken back in the runtime.
+ *  - A stale answer (of an earlier sandbox, attempt or id) is ignored, so nothing needs to be taken back in the
+ * runtime.
  *  - Operations cannot fail by themselves: a failure is an answer with a reason and a message.
  *  - Strings and structures passed in either direction are borrowed for the call only; keep copies.
  *  - Before an effect is asked for, the machine has called save() with a state that says so ("intent before effect"):
@@ -32,15 +33,15 @@ enum admission {
 
 struct admission_result {
         enum admission admission;
-        char reason[64];  /* WAIT: "Unschedulable", "SchedulingGated"; REFUSE: "NodeAffinity", "SysctlForbidden", … */
+        char reason[64]; /* WAIT: "Unschedulable", "SchedulingGated"; REFUSE: "NodeAffinity", "SysctlForbidden", … */
         char message[1024];
-        char node[256];   /* YES: name of the node */
+        char node[256]; /* YES: name of the node */
 };
 
 /* ---- sandbox ---- */
 
 struct sandbox_facts {
-        const char *const *ips;      /* pod addresses, the primary first; NULL-terminated; the host's with hostNetwork */
+        const char *const *ips; /* pod addresses, the primary first; NULL-terminated; the host's with hostNetwork */
         const char *const *host_ips; /* node addresses, the primary first; NULL-terminated */
 };
 
@@ -53,11 +54,11 @@ enum image_presence {
 };
 
 struct image_facts {
-        const char *id;        /* what status.containerStatuses[].imageID shows, e.g. "docker.io/x@sha256:…" */
-        const char *name;      /* what status.…image shows: a normalised tag; NULL: the text of the spec */
-        uint64_t size;         /* bytes, for the Pulled event */
-        int64_t pull_ns;       /* how long the transfer took, for the Pulled event; 0 when it was there already */
-        int64_t waited_ns;     /* including the time it stood in a queue */
+        const char *id;    /* what status.containerStatuses[].imageID shows, e.g. "docker.io/x@sha256:…" */
+        const char *name;  /* what status.…image shows: a normalised tag; NULL: the text of the spec */
+        uint64_t size;     /* bytes, for the Pulled event */
+        int64_t pull_ns;   /* how long the transfer took, for the Pulled event; 0 when it was there already */
+        int64_t waited_ns; /* including the time it stood in a queue */
 };
 
 /* Reasons of a failed pull, as containerStatuses[].state.waiting.reason shows them; NULL means "ErrImagePull".
@@ -77,19 +78,19 @@ enum container_role {
 struct container_run {
         const char *name;
         enum container_role role;
-        const V1Container *spec;   /* for an ephemeral container the same fields copied from its common part */
-        const char *target;        /* ephemeral: targetContainerName, else NULL */
-        const char *image_id;      /* what image_lookup() or the pull said (image_facts.id) */
-        unsigned attempt;          /* = restartCount of the run: the <n> of its log file <n>.log */
-        unsigned sandbox;          /* attempt of the sandbox it runs in */
+        const V1Container *spec; /* for an ephemeral container the same fields copied from its common part */
+        const char *target;      /* ephemeral: targetContainerName, else NULL */
+        const char *image_id;    /* what image_lookup() or the pull said (image_facts.id) */
+        unsigned attempt;        /* = restartCount of the run: the <n> of its log file <n>.log */
+        unsigned sandbox;        /* attempt of the sandbox it runs in */
 };
 
 struct container_started {
-        const char *id;            /* 64 hex digits; status shows "husk://" before it */
+        const char *id; /* 64 hex digits; status shows "husk://" before it */
         pid_t pid;
-        uint64_t pid_start_time;   /* process_start_time(), so that a successor is not fooled by a recycled pid */
-        int64_t realtime_ns;       /* startedAt */
-        int64_t monotonic_ns;      /* the same instant; 0: now */
+        uint64_t pid_start_time; /* process_start_time(), so that a successor is not fooled by a recycled pid */
+        int64_t realtime_ns;     /* startedAt */
+        int64_t monotonic_ns;    /* the same instant; 0: now */
         /* status.…user.linux; n_groups -1: not known, then user is not shown */
         int64_t uid, gid;
         const int64_t *groups;
@@ -98,20 +99,22 @@ struct container_started {
 
 /* Why container_start() could not. The word is the reason that status and events show. */
 enum start_failure {
-        START_CONFIG_ERROR,  /* CreateContainerConfigError: env, ConfigMap key, runAsNonRoot, subPath, … nothing was made */
-        START_CREATE_ERROR,  /* CreateContainerError: e.g. no command given, the runtime refused to create it */
-        START_START_ERROR,   /* the program could not be executed: a finished run, reason StartError, exit code 128 */
-        START_RUN_ERROR,     /* RunContainerError: created, but could not be started for a reason not its own */
+        START_CONFIG_ERROR, /* CreateContainerConfigError: env, ConfigMap key, runAsNonRoot, subPath, … nothing was made
+                             */
+        START_CREATE_ERROR, /* CreateContainerError: e.g. no command given, the runtime refused to create it */
+        START_START_ERROR,  /* the program could not be executed: a finished run, reason StartError, exit code 128 */
+        START_RUN_ERROR,    /* RunContainerError: created, but could not be started for a reason not its own */
         _START_FAILURE_MAX,
 };
 
 struct container_exit {
-        int exit_code;                 /* 128 + signal when a signal ended it */
-        int signal;                    /* 0, or the signal (state.terminated.signal stays unset as a kubelet leaves it) */
+        int exit_code; /* 128 + signal when a signal ended it */
+        int signal;    /* 0, or the signal (state.terminated.signal stays unset as a kubelet leaves it) */
         bool oom_killed;
         int64_t started_at_ns;         /* realtime; 0: as container_started said (for a restored run not yet known) */
         int64_t finished_at_ns;        /* realtime */
-        int64_t finished_monotonic_ns; /* 0: now. Back-off counts from it, also for exits during a supervisor's absence */
+        int64_t finished_monotonic_ns; /* 0: now. Back-off counts from it, also for exits during a supervisor's absence
+                                        */
         const char *message;           /* termination message, already cut to its limits; NULL or "" for none */
 };
 
@@ -136,12 +139,12 @@ struct action_run {
         uint64_t id;
         enum run_kind kind;
         const char *container;
-        const V1Container *spec;       /* named ports are looked up here */
+        const V1Container *spec; /* named ports are looked up here */
         const V1ExecAction *exec;
         const V1HTTPGetAction *http_get;
         const V1TCPSocketAction *tcp_socket;
         const V1GRPCAction *grpc;
-        int64_t timeout_ns;            /* probes: timeoutSeconds, the runtime enforces it and answers failure; hooks: 0 */
+        int64_t timeout_ns; /* probes: timeoutSeconds, the runtime enforces it and answers failure; hooks: 0 */
 };
 
 enum run_result {
@@ -181,8 +184,8 @@ struct pod_ops {
         void (*sandbox_stop)(void *ctx, unsigned attempt);
 
         /* Set up every volume that some container (init and ephemeral ones included) mounts; volumes that nobody mounts
-         * are left alone. Called again after a failure, after pod_objects_changed(), and when ephemeral containers come.
-         * Answer: pod_volumes_ready() or pod_volumes_failed(message: what stands in the FailedMount event). */
+         * are left alone. Called again after a failure, after pod_objects_changed(), and when ephemeral containers
+         * come. Answer: pod_volumes_ready() or pod_volumes_failed(message: what stands in the FailedMount event). */
         void (*volumes_setup)(void *ctx);
 
         /* Is the image here? Synchronous, file reads only. ret is filled when present; valid until the next call. */
@@ -191,8 +194,8 @@ struct pod_ops {
          * Answer: pod_image_pulled() or pod_image_failed(). Goes on, or not, as the runtime likes when the pod ends. */
         void (*image_pull)(void *ctx, const char *image);
 
-        /* Start one run: rootfs, spec, log, crun. Whatever is left of an earlier attempt with the same number is removed
-         * first. Answer: pod_container_started() or pod_container_start_failed(). */
+        /* Start one run: rootfs, spec, log, crun. Whatever is left of an earlier attempt with the same number is
+         * removed first. Answer: pod_container_started() or pod_container_start_failed(). */
         void (*container_start)(void *ctx, const struct container_run *run);
         /* Signals the running container; nothing happens if it is gone already (its exit is on the way). */
         void (*container_signal)(void *ctx, const struct container_run *run, enum stop_signal signal);

@@ -23,7 +23,7 @@ enum pod_cause {
         POD_CAUSE_LOST,      /* the sandbox died, and the restart policy is Never */
         POD_CAUSE_REFUSED,   /* not admitted by the node */
         POD_CAUSE_EVICTED,
-        POD_CAUSE_DEADLINE,  /* activeDeadlineSeconds */
+        POD_CAUSE_DEADLINE, /* activeDeadlineSeconds */
         _POD_CAUSE_MAX,
 };
 
@@ -31,8 +31,8 @@ enum sandbox_state {
         SANDBOX_NONE,
         SANDBOX_STARTING,
         SANDBOX_UP,
-        SANDBOX_RETRY,    /* could not be made; again at sandbox_retry_ns */
-        SANDBOX_DEAD,     /* its infra process is gone; not removed yet */
+        SANDBOX_RETRY, /* could not be made; again at sandbox_retry_ns */
+        SANDBOX_DEAD,  /* its infra process is gone; not removed yet */
         SANDBOX_STOPPING,
         _SANDBOX_STATE_MAX,
 };
@@ -49,8 +49,8 @@ enum volumes_state {
 struct pull {
         char *image;
         bool running;
-        bool failed;         /* the last try failed: reason, message, retry_ns hold */
-        bool backoff_told;   /* the change from ErrImagePull to ImagePullBackOff was made */
+        bool failed;       /* the last try failed: reason, message, retry_ns hold */
+        bool backoff_told; /* the change from ErrImagePull to ImagePullBackOff was made */
         char *reason, *message;
         int64_t failed_ns, retry_ns;
         struct backoff backoff;
@@ -58,9 +58,9 @@ struct pull {
 
 struct condition {
         char *type, *reason, *message;
-        char status[8];          /* True, False, Unknown */
-        int64_t transition_ns;   /* realtime; 0: never changed since the pod was made */
-        bool foreign;            /* set from outside (a readiness gate) */
+        char status[8];        /* True, False, Unknown */
+        int64_t transition_ns; /* realtime; 0: never changed since the pod was made */
+        bool foreign;          /* set from outside (a readiness gate) */
 };
 
 enum effect_kind {
@@ -82,8 +82,8 @@ struct effect {
         enum effect_kind kind;
         struct container *container;
         enum run_kind run;
-        uint64_t id;         /* run id, sandbox attempt */
-        unsigned attempt;    /* of the container's run meant: dropped if that is over */
+        uint64_t id;      /* run id, sandbox attempt */
+        unsigned attempt; /* of the container's run meant: dropped if that is over */
         char *image;
 };
 
@@ -92,37 +92,37 @@ struct pod {
         void *ctx;
         const V1Pod *spec;
         char *uid, *name, *namespace;
-        char *node;                 /* name of the node, once known, for events */
+        char *node; /* name of the node, once known, for events */
 
         enum pod_state state;
         enum pod_cause cause;
-        char *reason, *message;     /* status.reason, status.message */
-        bool deleted;               /* the object carries a deletionTimestamp */
-        bool ask_admission;         /* admission is to be asked for (again) */
+        char *reason, *message; /* status.reason, status.message */
+        bool deleted;           /* the object carries a deletionTimestamp */
+        bool ask_admission;     /* admission is to be asked for (again) */
         bool scheduled;
-        bool finished;              /* ops.finished was called: nothing may be asked any more */
-        bool restoring;             /* between pod_restore() and pod_restored(): record, do not step */
+        bool finished;                        /* ops.finished was called: nothing may be asked any more */
+        bool restoring;                       /* between pod_restore() and pod_restored(): record, do not step */
         int64_t start_ns, start_monotonic_ns; /* startTime: when the node took it */
-        int64_t stop_deadline_ns;   /* TERMINATING: end of the pod's grace period */
-        bool initialized;           /* all init containers have done their part in this sandbox */
-        bool was_initialized;       /* and in any: the condition Initialized never goes back by a restart of all */
-        bool restarting_all;        /* condition AllContainersRestarting */
-        bool disrupted;             /* condition DisruptionTarget */
+        int64_t stop_deadline_ns;             /* TERMINATING: end of the pod's grace period */
+        bool initialized;                     /* all init containers have done their part in this sandbox */
+        bool was_initialized; /* and in any: the condition Initialized never goes back by a restart of all */
+        bool restarting_all;  /* condition AllContainersRestarting */
+        bool disrupted;       /* condition DisruptionTarget */
         char *disruption_reason, *disruption_message;
-        char *admission_message;    /* of the last refusal, so that its event is written once */
+        char *admission_message; /* of the last refusal, so that its event is written once */
         char *resize_pending_message;
 
         struct {
                 enum sandbox_state state;
                 unsigned attempt;
-                bool ever;          /* there was one before: attempt counts */
-                bool found;         /* after a restore: it was reported to live */
+                bool ever;  /* there was one before: attempt counts */
+                bool found; /* after a restore: it was reported to live */
                 int64_t retry_ns, delay_ns;
                 char **ips, **host_ips;
         } sandbox;
         struct {
                 enum volumes_state state;
-                bool again;         /* something changed while the set-up was under way */
+                bool again; /* something changed while the set-up was under way */
                 int64_t retry_ns, delay_ns;
         } volumes;
 
@@ -136,16 +136,16 @@ struct pod {
         uint64_t next_run_id;
 
         /* of the step under way */
-        int64_t now_ns;             /* monotonic */
-        int64_t wake_ns;            /* the earliest deadline anybody named */
+        int64_t now_ns;  /* monotonic */
+        int64_t wake_ns; /* the earliest deadline anybody named */
         bool stepping, again, moved;
         struct effect *effects;
         size_t n_effects;
 
         bool status_dirty, state_dirty;
-        V1PodStatus *status;        /* as published last, in status_arena */
+        V1PodStatus *status; /* as published last, in status_arena */
         struct api_arena *status_arena;
-        char phase[16];             /* as published last */
+        char phase[16]; /* as published last */
 };
 
 extern const char *const pod_state_names[_POD_STATE_MAX];
@@ -164,8 +164,8 @@ void pod_effect(struct pod *pod, enum effect_kind kind, struct container *c);
 void pod_effect_run(struct pod *pod, enum effect_kind kind, struct container *c, enum run_kind run, uint64_t id);
 void pod_trace(struct pod *pod, const char *format, ...) _printf_(2, 3);
 /* An event about a container (or, with NULL, the pod) from the kubelet's mouth. */
-void pod_event(struct pod *pod, const struct container *c, enum event_type type, const char *reason,
-               const char *format, ...) _printf_(5, 6);
+void pod_event(struct pod *pod, const struct container *c, enum event_type type, const char *reason, const char *format,
+               ...) _printf_(5, 6);
 
 /* May an init or main container be started now, as far as the pod is concerned? */
 bool pod_is_turn_of(const struct pod *pod, const struct container *c);

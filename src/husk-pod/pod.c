@@ -85,8 +85,8 @@ static void pod_event_text(struct pod *pod, enum event_source source, const stru
         event_log_add(&pod->events, source, type, reason, path, pod->name, pod_realtime(pod), message);
 }
 
-void pod_event(struct pod *pod, const struct container *c, enum event_type type, const char *reason,
-               const char *format, ...) {
+void pod_event(struct pod *pod, const struct container *c, enum event_type type, const char *reason, const char *format,
+               ...) {
         _cleanup_free_ char *message = NULL;
         va_list ap;
 
@@ -178,7 +178,7 @@ static void perform_container(struct pod *pod, const struct effect *e) {
 
         container_describe_run(c, &run);
         run.attempt = e->attempt;
-        run.sandbox = (unsigned) e->id;
+        run.sandbox = (unsigned)e->id;
         switch (e->kind) {
         case EFFECT_CONTAINER_START:
                 if (current && c->state == CONTAINER_STARTING)
@@ -199,10 +199,10 @@ static void perform_container(struct pod *pod, const struct effect *e) {
 static void perform(struct pod *pod, const struct effect *e) {
         switch (e->kind) {
         case EFFECT_SANDBOX_START:
-                pod->ops->sandbox_start(pod->ctx, (unsigned) e->id);
+                pod->ops->sandbox_start(pod->ctx, (unsigned)e->id);
                 break;
         case EFFECT_SANDBOX_STOP:
-                pod->ops->sandbox_stop(pod->ctx, (unsigned) e->id);
+                pod->ops->sandbox_stop(pod->ctx, (unsigned)e->id);
                 break;
         case EFFECT_VOLUMES_SETUP:
                 pod->ops->volumes_setup(pod->ctx);
@@ -302,8 +302,10 @@ static bool look_for_image(struct pod *pod, struct container *c) {
         c->image_looked = true;
         switch (pod->ops->image_lookup(pod->ctx, c->image, &facts)) {
         case IMAGE_INVALID_NAME:
-                message = xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid "
-                                    "reference format", c->image, c->image);
+                message =
+                        xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid "
+                                  "reference format",
+                                  c->image, c->image);
                 image_hopeless(c, "InspectFailed", "InvalidImageName", message);
                 return true;
         case IMAGE_PRESENT:
@@ -383,19 +385,19 @@ static char *format_duration(int64_t ns) {
         char fraction[8] = "";
 
         if (ms < 1000)
-                return xasprintf("%lldms", (long long) ms);
+                return xasprintf("%lldms", (long long)ms);
         if (ms % 1000) {
-                int len = snprintf(fraction, sizeof(fraction), ".%03d", (int) (ms % 1000));
+                int len = snprintf(fraction, sizeof(fraction), ".%03d", (int)(ms % 1000));
 
                 while (fraction[len - 1] == '0')
                         fraction[--len] = '\0';
         }
         if (ms < 60000)
-                return xasprintf("%lld%ss", (long long) ms / 1000, fraction);
+                return xasprintf("%lld%ss", (long long)ms / 1000, fraction);
         if (ms < 3600000)
-                return xasprintf("%lldm%lld%ss", (long long) ms / 60000, (long long) ms / 1000 % 60, fraction);
-        return xasprintf("%lldh%lldm%lld%ss", (long long) ms / 3600000, (long long) ms / 60000 % 60,
-                         (long long) ms / 1000 % 60, fraction);
+                return xasprintf("%lldm%lld%ss", (long long)ms / 60000, (long long)ms / 1000 % 60, fraction);
+        return xasprintf("%lldh%lldm%lld%ss", (long long)ms / 3600000, (long long)ms / 60000 % 60,
+                         (long long)ms / 1000 % 60, fraction);
 }
 
 /* ---- whose turn is it ---- */
@@ -553,7 +555,8 @@ static void ask_resize_admission(struct pod *pod) {
         pod->ask_admission = false;
         pod->ops->admit(pod->ctx, &result);
         waits = result.admission != ADMIT_YES;
-        if (waits == (pod->resize_pending_message != NULL) && (!waits || streq(pod->resize_pending_message, result.message)))
+        if (waits == (pod->resize_pending_message != NULL) &&
+            (!waits || streq(pod->resize_pending_message, result.message)))
                 return;
         set_string(&pod->resize_pending_message, waits ? result.message : NULL);
         pod->moved = true;
@@ -893,7 +896,8 @@ static bool bind_containers(struct pod *pod) {
                         enum container_role role = i >= n_fixed ? ROLE_EPHEMERAL : ROLE_MAIN;
 
                         if (i < n_init)
-                                role = streq_ptr(spec->initcontainers[i]->restartpolicy, "Always") ? ROLE_SIDECAR : ROLE_INIT;
+                                role = streq_ptr(spec->initcontainers[i]->restartpolicy, "Always") ? ROLE_SIDECAR
+                                                                                                   : ROLE_INIT;
                         c = container_new(pod, role, NULL);
                         add_container(pod, c);
                         added = true;
@@ -989,7 +993,8 @@ void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds) {
 bool pod_set_condition(struct pod *pod, const char *type, const char *status, const char *reason, const char *message) {
         struct condition *found = NULL;
 
-        if (status_owns_condition(type) || (!streq(status, "True") && !streq(status, "False") && !streq(status, "Unknown")))
+        if (status_owns_condition(type) ||
+            (!streq(status, "True") && !streq(status, "False") && !streq(status, "Unknown")))
                 return false;
         if (!pod_listens(pod))
                 return true;
@@ -1014,8 +1019,8 @@ bool pod_set_condition(struct pod *pod, const char *type, const char *status, co
 static void take_addresses(struct pod *pod, const struct sandbox_facts *facts) {
         strv_free(pod->sandbox.ips);
         strv_free(pod->sandbox.host_ips);
-        pod->sandbox.ips = facts && facts->ips ? strv_copy((char *const *) facts->ips) : NULL;
-        pod->sandbox.host_ips = facts && facts->host_ips ? strv_copy((char *const *) facts->host_ips) : NULL;
+        pod->sandbox.ips = facts && facts->ips ? strv_copy((char *const *)facts->ips) : NULL;
+        pod->sandbox.host_ips = facts && facts->host_ips ? strv_copy((char *const *)facts->host_ips) : NULL;
 }
 
 void pod_sandbox_started(struct pod *pod, unsigned attempt, const struct sandbox_facts *facts) {
@@ -1033,7 +1038,8 @@ void pod_sandbox_failed(struct pod *pod, unsigned attempt, const char *message) 
                 return;
         pod_event(pod, NULL, EVENT_WARNING, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", message);
         pod->sandbox.state = SANDBOX_RETRY;
-        pod->sandbox.delay_ns = MIN(pod->sandbox.delay_ns ? 2 * pod->sandbox.delay_ns : SANDBOX_RETRY_NS, SANDBOX_RETRY_MAX_NS);
+        pod->sandbox.delay_ns =
+                MIN(pod->sandbox.delay_ns ? 2 * pod->sandbox.delay_ns : SANDBOX_RETRY_NS, SANDBOX_RETRY_MAX_NS);
         pod->sandbox.retry_ns = pod->now_ns + pod->sandbox.delay_ns;
         pod_touch(pod);
         pod_step(pod);
@@ -1069,7 +1075,8 @@ void pod_volumes_failed(struct pod *pod, const char *message) {
         if (!pod_listens(pod) || pod->volumes.state != VOLUMES_ASKED)
                 return;
         pod_event(pod, NULL, EVENT_WARNING, "FailedMount", "%s", message);
-        pod->volumes.delay_ns = MIN(pod->volumes.delay_ns ? 2 * pod->volumes.delay_ns : VOLUMES_RETRY_NS, VOLUMES_RETRY_MAX_NS);
+        pod->volumes.delay_ns =
+                MIN(pod->volumes.delay_ns ? 2 * pod->volumes.delay_ns : VOLUMES_RETRY_NS, VOLUMES_RETRY_MAX_NS);
         pod->volumes.retry_ns = pod->now_ns + pod->volumes.delay_ns;
         pod->volumes.state = pod->volumes.again ? VOLUMES_WANTED : VOLUMES_RETRY;
         pod_touch(pod);
@@ -1091,8 +1098,8 @@ void pod_image_pulled(struct pod *pod, const char *image, const struct image_fac
                 if (c->state != CONTAINER_IMAGE || !c->image_asked || !streq(c->image, image))
                         continue;
                 pod_event(pod, c, EVENT_NORMAL, "Pulled",
-                          "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu bytes.", image,
-                          took, waited, (unsigned long long) facts->size);
+                          "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu bytes.",
+                          image, took, waited, (unsigned long long)facts->size);
                 take_image(c, facts);
         }
         pod_touch(pod);
@@ -1125,7 +1132,8 @@ void pod_image_failed(struct pod *pod, const char *image, const char *reason, co
         pod_step(pod);
 }
 
-void pod_container_started(struct pod *pod, const char *name, unsigned attempt, const struct container_started *started) {
+void pod_container_started(struct pod *pod, const char *name, unsigned attempt,
+                           const struct container_started *started) {
         struct container *c = container_of(pod, name, attempt);
 
         if (!pod_listens(pod) || !c)
@@ -1172,7 +1180,8 @@ void pod_sandbox_found(struct pod *pod, unsigned attempt, const struct sandbox_f
         if (pod->sandbox.state == SANDBOX_STARTING || pod->sandbox.state == SANDBOX_UP) {
                 pod->sandbox.state = SANDBOX_UP;
                 pod->sandbox.found = true;
-                take_addresses(pod, facts);
+                if (facts && facts->ips)
+                        take_addresses(pod, facts);
         }
 }
 
@@ -1193,8 +1202,10 @@ void pod_container_found(struct pod *pod, const char *name, unsigned attempt, co
 
 /* What a step that was under way in the predecessor left unanswered is asked again, or taken as lost. */
 static void restored_container(struct pod *pod, struct container *c) {
-        if (c->state == CONTAINER_STARTING)
+        if (c->state == CONTAINER_STARTING && pod->state == POD_RUNNING && pod->sandbox.state == SANDBOX_UP)
                 pod_effect(pod, EFFECT_CONTAINER_START, c);
+        else if (c->state == CONTAINER_STARTING)
+                container_forget_start(c);
         else if (container_is_alive(c) && !c->found)
                 container_lost(c);
         if (c->state == CONTAINER_STOPPING && c->stop_step >= STOP_STEP_ASKED)
@@ -1217,10 +1228,10 @@ void pod_restored(struct pod *pod) {
 
                 pod->ops->admit(pod->ctx, &result); /* its claim may be gone with the last boot */
         }
-        for (size_t i = 0; i < pod->n_containers; i++)
-                restored_container(pod, pod->containers[i]);
         if (!pod->sandbox.found && (pod->sandbox.state == SANDBOX_UP || pod->sandbox.state == SANDBOX_STARTING))
                 pod->sandbox.state = SANDBOX_DEAD;
+        for (size_t i = 0; i < pod->n_containers; i++)
+                restored_container(pod, pod->containers[i]);
         if (pod->sandbox.state == SANDBOX_STOPPING)
                 pod_effect(pod, EFFECT_SANDBOX_STOP, NULL);
         pod_touch(pod);
@@ -1247,8 +1258,8 @@ struct pod *pod_new(const struct pod_ops *ops, void *ctx, const V1Pod *spec) {
         return pod;
 }
 
-struct pod *pod_restore(const struct pod_ops *ops, void *ctx, const V1Pod *spec, const json_t *state, const json_t *events,
-                        bool same_boot) {
+struct pod *pod_restore(const struct pod_ops *ops, void *ctx, const V1Pod *spec, const json_t *state,
+                        const json_t *events, bool same_boot) {
         struct pod *pod = pod_new(ops, ctx, spec);
 
         pod->restoring = true;

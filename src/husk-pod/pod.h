@@ -45,7 +45,8 @@ void pod_node_changed(struct pod *pod);
  * volume set-ups, CreateContainerConfigErrors and ErrImageNeverPull are tried again at once. */
 void pod_objects_changed(struct pod *pod);
 /* The node evicts the pod (an emptyDir or ephemeral-storage limit): Failed, reason Evicted, this message, condition
- * DisruptionTarget. Containers get `grace_seconds` (a kubelet: 1 for a local limit) or the pod's own if that is less. */
+ * DisruptionTarget. Containers get `grace_seconds` (a kubelet: 1 for a local limit) or the pod's own if that is less.
+ */
 void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds);
 /* Somebody wrote a condition that is not the machine's own (a readiness gate). Types that are its own are refused. */
 bool pod_set_condition(struct pod *pod, const char *type, const char *status, const char *reason, const char *message);
@@ -64,7 +65,8 @@ void pod_volumes_failed(struct pod *pod, const char *message);
 void pod_image_pulled(struct pod *pod, const char *image, const struct image_facts *facts);
 void pod_image_failed(struct pod *pod, const char *image, const char *reason, const char *message);
 
-void pod_container_started(struct pod *pod, const char *name, unsigned attempt, const struct container_started *started);
+void pod_container_started(struct pod *pod, const char *name, unsigned attempt,
+                           const struct container_started *started);
 /* START_START_ERROR may carry the id the container had; NULL otherwise. */
 void pod_container_start_failed(struct pod *pod, const char *name, unsigned attempt, enum start_failure failure,
                                 const char *message, const char *id);
@@ -79,9 +81,10 @@ json_t *pod_save(const struct pod *pod);
 /* `state` is what was saved last (NULL: nothing was, then this is pod_new()), `events` the last published list or NULL.
  * With same_boot false (the machine was started anew meanwhile) monotonic deadlines are dropped; restart counts, last
  * states and conditions stay. State that makes no sense is ignored piece by piece. */
-struct pod *pod_restore(const struct pod_ops *ops, void *ctx, const V1Pod *spec, const json_t *state, const json_t *events,
-                        bool same_boot);
-/* Between pod_restore() and pod_restored(), as far as it applies: the sandbox of this attempt lives; this run lives
+struct pod *pod_restore(const struct pod_ops *ops, void *ctx, const V1Pod *spec, const json_t *state,
+                        const json_t *events, bool same_boot);
+/* Between pod_restore() and pod_restored(), as far as it applies: the sandbox of this attempt lives (facts
+ * may be NULL: its addresses are known); this run lives
  * (also one whose start the predecessor was never told of); pod_container_exited() for a run that ended meanwhile.
  * Exits for which the kernel has no answer are left out: they become ContainerStatusUnknown. */
 void pod_sandbox_found(struct pod *pod, unsigned attempt, const struct sandbox_facts *facts);

@@ -17,8 +17,8 @@ int64_t probe_timeout_ns(const V1Probe *spec) {
 
 static int threshold_of(const struct probe *p, enum probe_value value) {
         if (value == PROBE_SUCCESS)
-                return (int) number_or(p->spec->has_successthreshold, p->spec->successthreshold, 1);
-        return (int) number_or(p->spec->has_failurethreshold, p->spec->failurethreshold, 3);
+                return (int)number_or(p->spec->has_successthreshold, p->spec->successthreshold, 1);
+        return (int)number_or(p->spec->has_failurethreshold, p->spec->failurethreshold, 3);
 }
 
 void probe_reset(struct probe *p) {
@@ -40,7 +40,7 @@ void probe_schedule(struct probe *p, int64_t started_ns, int64_t now_ns) {
 
 void probe_jitter(struct probe *p, uint64_t random, int64_t now_ns) {
         if (p->next_ns && p->next_ns <= now_ns)
-                p->next_ns = now_ns + (int64_t) (random % (uint64_t) probe_period_ns(p->spec));
+                p->next_ns = now_ns + (int64_t)(random % (uint64_t)probe_period_ns(p->spec));
 }
 
 /* The next point of the grid. One that passed while the last run went on is made up for at once, but only one: as Go's
@@ -82,9 +82,8 @@ bool probe_is_due(const struct probe *p, int64_t now_ns) {
 
 const char *probe_kind_word(enum run_kind kind) {
         static const char *const words[_RUN_KIND_MAX] = {
-                [RUN_STARTUP_PROBE] = "Startup",   [RUN_LIVENESS_PROBE] = "Liveness",
-                [RUN_READINESS_PROBE] = "Readiness", [RUN_POST_START] = "PostStart",
-                [RUN_PRE_STOP] = "PreStop",
+                [RUN_STARTUP_PROBE] = "Startup", [RUN_LIVENESS_PROBE] = "Liveness", [RUN_READINESS_PROBE] = "Readiness",
+                [RUN_POST_START] = "PostStart",  [RUN_PRE_STOP] = "PreStop",
         };
         return words[kind];
 }

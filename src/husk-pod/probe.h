@@ -25,8 +25,8 @@ struct probe {
         enum probe_value value;
         enum probe_value last; /* the last answer, and how many of them came in a row (no further than its threshold) */
         int in_a_row;
-        int64_t next_ns;       /* monotonic time of the next run; 0: not scheduled */
-        uint64_t run_id;       /* the run under way; 0: none */
+        int64_t next_ns; /* monotonic time of the next run; 0: not scheduled */
+        uint64_t run_id; /* the run under way; 0: none */
 };
 
 int64_t probe_period_ns(const V1Probe *spec);

@@ -11,7 +11,7 @@
 
 enum kept {
         KEPT_BOOL,
-        KEPT_INT,       /* int, unsigned, enum or pid_t */
+        KEPT_INT, /* int, unsigned, enum or pid_t */
         KEPT_INT64,
         KEPT_MONOTONIC, /* int64_t; dropped after a reboot */
         KEPT_STRING,
@@ -25,8 +25,10 @@ struct kept_field {
         int max; /* KEPT_INT that is an enum: its number of values; 0: any number not below zero */
 };
 
-#define FIELD(type, member, kind, ...) { #member, offsetof(struct type, member), kind, ##__VA_ARGS__ }
-#define END { 0 }
+#define FIELD(type, member, kind, ...) \
+        { #member, offsetof(struct type, member), kind, ##__VA_ARGS__ }
+#define END \
+        { 0 }
 
 static const struct kept_field probe_fields[] = {
         FIELD(probe, value, KEPT_INT, PROBE_FAILURE + 1),
@@ -86,9 +88,12 @@ static const struct kept_field container_fields[] = {
 };
 
 static const struct kept_field pull_fields[] = {
-        FIELD(pull, failed, KEPT_BOOL),         FIELD(pull, backoff_told, KEPT_BOOL),
-        FIELD(pull, reason, KEPT_STRING),       FIELD(pull, message, KEPT_STRING),
-        FIELD(pull, failed_ns, KEPT_MONOTONIC), FIELD(pull, retry_ns, KEPT_MONOTONIC),
+        FIELD(pull, failed, KEPT_BOOL),
+        FIELD(pull, backoff_told, KEPT_BOOL),
+        FIELD(pull, reason, KEPT_STRING),
+        FIELD(pull, message, KEPT_STRING),
+        FIELD(pull, failed_ns, KEPT_MONOTONIC),
+        FIELD(pull, retry_ns, KEPT_MONOTONIC),
         END,
 };
 
@@ -145,7 +150,7 @@ static json_t *string_json(const char *s) {
                 _cleanup_free_ char *clean = xstrdup(s);
 
                 for (char *p = clean; *p; p++)
-                        if ((unsigned char) *p >= 0x80)
+                        if ((unsigned char)*p >= 0x80)
                                 *p = '?';
                 json = json_string(clean);
         }
@@ -162,20 +167,20 @@ static json_t *strings_json(char *const *v) {
 
 /* What has its initial value is left out. */
 static json_t *field_json(const struct kept_field *f, const void *object) {
-        const char *p = (const char *) object + f->offset;
+        const char *p = (const char *)object + f->offset;
 
         switch (f->kind) {
         case KEPT_BOOL:
-                return *(const bool *) p ? json_true() : NULL;
+                return *(const bool *)p ? json_true() : NULL;
         case KEPT_INT:
-                return *(const int *) p ? json_integer(*(const int *) p) : NULL;
+                return *(const int *)p ? json_integer(*(const int *)p) : NULL;
         case KEPT_INT64:
         case KEPT_MONOTONIC:
-                return *(const int64_t *) p ? json_integer(*(const int64_t *) p) : NULL;
+                return *(const int64_t *)p ? json_integer(*(const int64_t *)p) : NULL;
         case KEPT_STRING:
-                return *(char *const *) p ? string_json(*(char *const *) p) : NULL;
+                return *(char *const *)p ? string_json(*(char *const *)p) : NULL;
         case KEPT_STRINGS:
-                return *(char **const *) p ? strings_json(*(char **const *) p) : NULL;
+                return *(char **const *)p ? strings_json(*(char **const *)p) : NULL;
         }
         return NULL;
 }
@@ -251,28 +256,26 @@ static void load_strings(char ***p, const json_t *array) {
         json_t *item;
 
         *p = strv_free(*p);
-        json_array_foreach(array, i, item)
-                if (json_is_string(item))
-                        *p = strv_add(*p, json_string_value(item));
+        json_array_foreach(array, i, item) if (json_is_string(item)) *p = strv_add(*p, json_string_value(item));
 }
 
 static void load_int(const struct kept_field *f, int *p, json_int_t value) {
         if (value < 0 || value > INT32_MAX || (f->max && value >= f->max))
                 return;
-        *p = (int) value;
+        *p = (int)value;
 }
 
 static void load_field(const struct kept_field *f, void *object, const json_t *value, bool same_boot) {
-        char *p = (char *) object + f->offset;
+        char *p = (char *)object + f->offset;
 
         switch (f->kind) {
         case KEPT_BOOL:
                 if (json_is_boolean(value))
-                        *(bool *) p = json_is_true(value);
+                        *(bool *)p = json_is_true(value);
                 break;
         case KEPT_INT:
                 if (json_is_integer(value))
-                        load_int(f, (int *) p, json_integer_value(value));
+                        load_int(f, (int *)p, json_integer_value(value));
                 break;
         case KEPT_MONOTONIC:
                 if (!same_boot)
@@ -280,16 +283,16 @@ static void load_field(const struct kept_field *f, void *object, const json_t *v
                 /* fall through */
         case KEPT_INT64:
                 if (json_is_integer(value))
-                        *(int64_t *) p = json_integer_value(value);
+                        *(int64_t *)p = json_integer_value(value);
                 break;
         case KEPT_STRING:
                 if (json_is_string(value)) {
-                        free(*(char **) p);
-                        *(char **) p = xstrdup(json_string_value(value));
+                        free(*(char **)p);
+                        *(char **)p = xstrdup(json_string_value(value));
                 }
                 break;
         case KEPT_STRINGS:
-                load_strings((char ***) p, value);
+                load_strings((char ***)p, value);
                 break;
         }
 }
@@ -319,8 +322,7 @@ static void load_groups(struct container *c, const json_t *array) {
         json_t *item;
 
         c->groups = xcalloc(json_array_size(array) + 1, sizeof(int64_t));
-        json_array_foreach(array, i, item)
-                c->groups[c->n_groups++] = json_integer_value(item);
+        json_array_foreach(array, i, item) c->groups[c->n_groups++] = json_integer_value(item);
 }
 
 /* States in which something was asked of the dead predecessor's runtime that it can no longer answer. */

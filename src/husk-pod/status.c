@@ -17,7 +17,8 @@ static V1Time *time_of(struct api_arena *arena, int64_t ns) {
 
 #define NEW(arena, descriptor) api_new(arena, &descriptor)
 #define APPEND(arena, message, field, n_field, value) \
-        *(__typeof__((message)->field)) api_arena_append(arena, &(message)->field, &(message)->n_field, sizeof(void *)) = (value)
+        *(__typeof__((message)->field))api_arena_append(arena, &(message)->field, &(message)->n_field, \
+                                                        sizeof(void *)) = (value)
 
 /* ---- container statuses ---- */
 
@@ -152,10 +153,10 @@ static void fill_user(const struct container *c, V1ContainerStatus *s, struct ap
         user->has_uid = user->has_gid = true;
         user->uid = c->uid;
         user->gid = c->gid;
-        user->n_supplementalgroups = (size_t) c->n_groups;
+        user->n_supplementalgroups = (size_t)c->n_groups;
         if (c->n_groups) {
-                user->supplementalgroups = api_arena_alloc(arena, (size_t) c->n_groups * sizeof(int64_t));
-                memcpy(user->supplementalgroups, c->groups, (size_t) c->n_groups * sizeof(int64_t));
+                user->supplementalgroups = api_arena_alloc(arena, (size_t)c->n_groups * sizeof(int64_t));
+                memcpy(user->supplementalgroups, c->groups, (size_t)c->n_groups * sizeof(int64_t));
         }
 }
 
@@ -176,7 +177,7 @@ static V1ContainerStatus *container_status(const struct container *c, struct api
         s->has_ready = true;
         s->ready = container_is_ready(c);
         s->has_restartcount = true;
-        s->restartcount = (int32_t) c->restarts;
+        s->restartcount = (int32_t)c->restarts;
         s->image = text(arena, c->ran && c->image_name ? c->image_name : c->spec->image ?: "");
         s->imageid = text(arena, c->ran ? c->image_id ?: "" : "");
         if (c->id)
@@ -291,7 +292,7 @@ static const char *phase_of(const struct pod *pod) {
 /* ---- conditions ---- */
 
 static const char *const owned_conditions[] = {
-        "PodScheduled",     "PodReadyToStartContainers", "Initialized",       "ContainersReady",    "Ready",
+        "PodScheduled",     "PodReadyToStartContainers", "Initialized",      "ContainersReady",     "Ready",
         "DisruptionTarget", "AllContainersRestarting",   "PodResizePending", "PodResizeInProgress",
 };
 
@@ -336,7 +337,7 @@ static void condition_drop(struct pod *pod, const char *type) {
         free(c->type);
         free(c->reason);
         free(c->message);
-        memmove(c, c + 1, (size_t) (&pod->conditions[pod->n_conditions] - (c + 1)) * sizeof(*c));
+        memmove(c, c + 1, (size_t)(&pod->conditions[pod->n_conditions] - (c + 1)) * sizeof(*c));
         pod->n_conditions--;
 }
 
@@ -378,9 +379,11 @@ static void update_ready(struct pod *pod, const char *phase) {
                 if (gates.len)
                         strbuf_adds(&gates, ", ");
                 if (c)
-                        strbuf_addf(&gates, "the status of pod readiness gate \"%s\" is not \"True\", but %s", type, c->status);
+                        strbuf_addf(&gates, "the status of pod readiness gate \"%s\" is not \"True\", but %s", type,
+                                    c->status);
                 else
-                        strbuf_addf(&gates, "corresponding condition of pod readiness gate \"%s\" does not exist.", type ?: "");
+                        strbuf_addf(&gates, "corresponding condition of pod readiness gate \"%s\" does not exist.",
+                                    type ?: "");
         }
         condition_set(pod, "Ready", gates.len == 0, gates.len ? "ReadinessGatesNotReady" : NULL,
                       gates.len ? gates.data : NULL);
@@ -430,7 +433,8 @@ static void update_restarting_all(struct pod *pod, const char *phase) {
         if (!restart_may_restart_everything(pod->spec->spec))
                 return;
         if (status_phase_is_terminal(phase))
-                condition_set(pod, "AllContainersRestarting", false, streq(phase, "Failed") ? "PodFailed" : "PodCompleted", NULL);
+                condition_set(pod, "AllContainersRestarting", false,
+                              streq(phase, "Failed") ? "PodFailed" : "PodCompleted", NULL);
         else if (pod->restarting_all)
                 condition_set(pod, "AllContainersRestarting", true, "RestartAllContainersStarted",
                               "container exited with restart policy rule");

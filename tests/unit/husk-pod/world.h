@@ -14,14 +14,15 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "husk-pod/pod.h"
+#include "husk-pod/restart.h"
 
-#define SECONDS(n) ((int64_t) ((n) *1e9))
+#define SECONDS(n) ((int64_t)((n)*1e9 + 0.5))
 #define FOR_EVER INT64_MAX
 
 /* How one container's program behaves. */
 struct program {
         const char *name;
-        int64_t runs_ns;     /* then it exits; FOR_EVER */
+        int64_t runs_ns; /* then it exits; FOR_EVER */
         int exit_code;
         bool ignores_term;
         int64_t term_takes_ns;
@@ -40,11 +41,28 @@ struct process {
         unsigned attempt, sandbox;
         enum container_role role;
         bool alive, asked;
-        struct container_exit end; /* when it was found dead while nobody listened */
-        bool end_unreported;
+        bool told; /* the machine knows that it was started */
+        int exit_code;
+        int64_t started_ns, ended_ns;
+        char image[64];
 };
 
-enum answer_kind { ANSWER_SANDBOX, ANSWER_SANDBOX_GONE, ANSWER_VOLUMES, ANSWER_IMAGE, ANSWER_START, ANSWER_EXIT, ANSWER_RUN };
+/* A probe or hook under way. */
+struct active_run {
+        uint64_t id;
+        char container[32];
+        enum run_kind kind;
+};
+
+enum answer_kind {
+        ANSWER_SANDBOX,
+        ANSWER_SANDBOX_GONE,
+        ANSWER_VOLUMES,
+        ANSWER_IMAGE,
+        ANSWER_START,
+        ANSWER_EXIT,
+        ANSWER_RUN
+};
 struct answer {
         enum answer_kind kind;
         int64_t at_ns;
@@ -57,8 +75,9 @@ struct answer {
 
 struct world {
         struct pod *pod;
+        const struct pod_ops *ops;
         int64_t now_ns, realtime_ns, wake_ns;
-        uint64_t seed;
+        uint64_t seed, first_seed; /* of the random numbers: as it is, and as it was for this run */
         struct api_arena *arena;
         V1Pod *spec;
 
@@ -68,8 +87,10 @@ struct world {
         size_t n_processes;
         struct answer answers[256];
         size_t n_answers;
-        uint64_t cancelled[64];
-        size_t n_cancelled;
+        struct active_run active[64];
+        size_t n_active;
+        char pulling[8][64];
+        size_t n_pulling;
 
         bool sandbox_exists;
         unsigned sandbox_attempt;
@@ -83,20 +104,33 @@ struct world {
         const char *resize_fails;
         bool finished;
         enum pod_end end;
-        bool quiet;               /* do not write lines (random test) */
+        bool told_to_end;        /* deleted or evicted: nothing may be started any more */
+        int64_t end_deadline_ns; /* when the grace of that is over */
+        bool sandbox_died;
+        bool restarts_all;  /* the spec has a rule RestartAllContainers */
+        bool was_probed;    /* a liveness or startup probe has failed once: policies bend */
+        bool image_changed; /* at some time: a restart whatever the policy, and without back-off */
+        bool quiet;         /* do not write lines (random test) */
         struct strbuf lines;
         json_t *events, *state;
         struct api_arena *status_arena;
-        V1PodStatus *status;      /* copy of the last published */
+        V1PodStatus *status; /* copy of the last published */
         unsigned n_published, n_saved, n_runs;
-        void (*on_start)(struct world *w, const struct container_run *run);
 };
 
-#define BREACH(w, ...)                                             \
-        do {                                                       \
-                print_error("seed %llu: ", (unsigned long long) (w)->seed); \
-                fail_msg(__VA_ARGS__);                             \
+#define BREACH(w, ...) \
+        do { \
+                print_error("seed %llu: ", (unsigned long long)(w)->first_seed); \
+                fail_msg(__VA_ARGS__); \
         } while (0)
+
+static inline bool world_traces(void) {
+        static int traces = -1;
+
+        if (traces < 0)
+                traces = getenv("HUSK_TRACE") != NULL;
+        return traces;
+}
 
 static inline void world_line(struct world *w, const char *format, ...) {
         va_list ap;
@@ -108,6 +142,8 @@ static inline void world_line(struct world *w, const char *format, ...) {
         vsnprintf(line, sizeof(line), format, ap);
         va_end(ap);
         strbuf_addf(&w->lines, "%s\n", line);
+        if (world_traces())
+                print_message("%10.3f   %s\n", (double)w->now_ns / 1e9, line);
 }
 
 static inline struct program *world_program(struct world *w, const char *name) {
@@ -149,7 +185,7 @@ static inline void world_answer(struct world *w, struct answer a) {
 /* ---- the operations ---- */
 
 static int64_t world_monotonic(void *ctx) {
-        return ((struct world *) ctx)->now_ns;
+        return ((struct world *)ctx)->now_ns;
 }
 
 static int64_t world_realtime(void *ctx) {
@@ -166,7 +202,7 @@ static uint64_t world_random(void *ctx) {
 }
 
 static void world_wake_at(void *ctx, int64_t at_ns) {
-        ((struct world *) ctx)->wake_ns = at_ns;
+        ((struct world *)ctx)->wake_ns = at_ns;
 }
 
 static void world_admit(void *ctx, struct admission_result *ret) {
@@ -198,6 +234,8 @@ static void world_sandbox_start(void *ctx, unsigned attempt) {
         world_line(w, "sandbox-start %u", attempt);
         w->sandbox_attempt = attempt;
         w->sandbox_exists = w->sandbox_fails == NULL;
+        if (w->told_to_end)
+                BREACH(w, "a sandbox for a pod that ends");
         world_answer(w, (struct answer){ .kind = ANSWER_SANDBOX, .at_ns = w->now_ns, .attempt = attempt });
 }
 
@@ -235,10 +273,58 @@ static void world_image_pull(void *ctx, const char *image) {
         struct world *w = ctx;
         struct answer a = { .kind = ANSWER_IMAGE, .at_ns = w->now_ns };
 
+        for (size_t i = 0; i < w->n_pulling; i++)
+                if (streq(w->pulling[i], image))
+                        BREACH(w, "%s is pulled twice at a time", image);
+        snprintf(w->pulling[w->n_pulling++], sizeof(w->pulling[0]), "%s", image);
+
         world_line(w, "pull %s", image);
         snprintf(a.name, sizeof(a.name), "%s", image);
         if (!w->hold_pull)
                 world_answer(w, a);
+}
+
+/* Ordinary init containers have ended well and sidecars have been up, in this sandbox, before what comes after them. */
+static inline void world_check_order(struct world *w, const struct container_run *run) {
+        const V1PodSpec *spec = w->spec->spec;
+
+        if (run->role == ROLE_EPHEMERAL)
+                return;
+        for (size_t i = 0; i < spec->n_initcontainers; i++) {
+                const V1Container *c = spec->initcontainers[i];
+                const struct process *p = world_process(w, c->name);
+
+                if (streq(c->name, run->name))
+                        break;
+                if (!p || p->sandbox != run->sandbox)
+                        BREACH(w, "%s is started before %s", run->name, c->name);
+                if (!streq_ptr(c->restartpolicy, "Always") && (p->alive || p->exit_code != 0))
+                        BREACH(w, "%s is started though %s has not ended well", run->name, c->name);
+        }
+        for (size_t i = 0; run->role == ROLE_INIT && i < spec->n_containers; i++)
+                if (world_alive(w, spec->containers[i]->name))
+                        BREACH(w, "%s is started while %s runs", run->name, spec->containers[i]->name);
+}
+
+/* What the restart policy forbids, and what back-off puts off. `p` is the run before. */
+static inline void world_check_policy(struct world *w, const struct container_run *run, const struct process *p) {
+        const V1PodSpec *spec = w->spec->spec;
+        const char *policy = run->spec->restartpolicy ?: spec->restartpolicy ?: "Always";
+        bool same = p && p->sandbox == run->sandbox && streq(p->image, run->spec->image) && p->ended_ns;
+
+        if (!same || run->role == ROLE_SIDECAR || w->restarts_all)
+                return;
+        if (run->role == ROLE_EPHEMERAL)
+                BREACH(w, "ephemeral %s is started again", run->name);
+        if (run->role == ROLE_INIT && p->exit_code == 0)
+                BREACH(w, "%s is run again though it ended well", run->name);
+        if (!w->was_probed && !w->image_changed && run->spec->n_restartpolicyrules == 0 &&
+            (streq(policy, "Never") || (streq(policy, "OnFailure") && p->exit_code == 0)))
+                BREACH(w, "%s is restarted against policy %s after %d", run->name, policy, p->exit_code);
+        if (run->attempt >= 2 && p->attempt == run->attempt - 1 && p->ended_ns - p->started_ns < SECONDS(500) &&
+            !w->image_changed && w->now_ns - p->ended_ns < SECONDS(10))
+                BREACH(w, "%s/%u is restarted after %.3f s", run->name, run->attempt,
+                       (double)(w->now_ns - p->ended_ns) / 1e9);
 }
 
 static void world_container_start(void *ctx, const struct container_run *run) {
@@ -252,26 +338,40 @@ static void world_container_start(void *ctx, const struct container_run *run) {
                 BREACH(w, "%s is started twice", run->name);
         if (p && run->attempt <= p->attempt)
                 BREACH(w, "%s: attempt %u again", run->name, run->attempt);
-        if (w->finished)
-                BREACH(w, "%s is started in a finished pod", run->name);
-        if (w->on_start)
-                w->on_start(w, run);
+        if (w->finished || w->told_to_end)
+                BREACH(w, "%s is started in a pod that ends", run->name);
+        world_check_order(w, run);
+        world_check_policy(w, run, p);
         world_line(w, "start %s/%u", run->name, run->attempt);
         snprintf(a.name, sizeof(a.name), "%s", run->name);
-        if (!world_program(w, run->name)->start_fails) {
+        a.exit_code = world_program(w, run->name)->start_fails;
+        if (!a.exit_code) {
                 if (w->n_processes == ARRAY_SIZE(w->processes)) { /* forget the oldest dead */
                         size_t i = 0;
 
                         while (w->processes[i].alive)
                                 i++;
-                        memmove(&w->processes[i], &w->processes[i + 1], (w->n_processes - i - 1) * sizeof(*w->processes));
+                        memmove(&w->processes[i], &w->processes[i + 1],
+                                (w->n_processes - i - 1) * sizeof(*w->processes));
                         w->n_processes--;
                 }
                 p = &w->processes[w->n_processes++];
-                *p = (struct process){ .attempt = run->attempt, .sandbox = run->sandbox, .role = run->role, .alive = true };
+                *p = (struct process){ .attempt = run->attempt,
+                                       .sandbox = run->sandbox,
+                                       .role = run->role,
+                                       .alive = true,
+                                       .started_ns = w->now_ns };
+                snprintf(p->image, sizeof(p->image), "%s", run->spec->image);
                 snprintf(p->name, sizeof(p->name), "%s", run->name);
         }
         world_answer(w, a);
+}
+
+static inline bool world_has_answer(const struct world *w, enum answer_kind kind, const char *name, unsigned attempt) {
+        for (size_t i = 0; i < w->n_answers; i++)
+                if (w->answers[i].kind == kind && streq(w->answers[i].name, name) && w->answers[i].attempt == attempt)
+                        return true;
+        return false;
 }
 
 static inline bool world_remove_answer(struct world *w, enum answer_kind kind, const char *name, unsigned attempt) {
@@ -284,8 +384,11 @@ static inline bool world_remove_answer(struct world *w, enum answer_kind kind, c
 }
 
 /* The process of a container ends at that time, with that code. */
-static inline void world_exit_at(struct world *w, const char *name, unsigned attempt, int64_t at_ns, int code, int signal) {
-        struct answer a = { .kind = ANSWER_EXIT, .at_ns = at_ns, .attempt = attempt, .exit_code = code, .signal = signal };
+static inline void world_exit_at(struct world *w, const char *name, unsigned attempt, int64_t at_ns, int code,
+                                 int signal) {
+        struct answer a = {
+                .kind = ANSWER_EXIT, .at_ns = at_ns, .attempt = attempt, .exit_code = code, .signal = signal
+        };
 
         world_remove_answer(w, ANSWER_EXIT, name, attempt);
         snprintf(a.name, sizeof(a.name), "%s", name);
@@ -300,11 +403,18 @@ static void world_container_signal(void *ctx, const struct container_run *run, e
         world_line(w, "%s %s/%u", signal == STOP_KILL ? "kill" : "ask", run->name, run->attempt);
         if (!p || !p->alive || p->attempt != run->attempt)
                 return;
+        if (signal == STOP_ASK && !p->asked && run->role == ROLE_SIDECAR && w->told_to_end &&
+            w->now_ns < w->end_deadline_ns)
+                for (size_t i = 0; i < w->spec->spec->n_containers; i++)
+                        if (world_alive(w, w->spec->spec->containers[i]->name))
+                                BREACH(w, "sidecar %s is stopped before %s", run->name,
+                                       w->spec->spec->containers[i]->name);
         p->asked = true;
         if (signal == STOP_KILL)
                 world_exit_at(w, run->name, run->attempt, w->now_ns, 137, 9);
         else if (!program->ignores_term)
-                world_exit_at(w, run->name, run->attempt, w->now_ns + program->term_takes_ns, program->term_exit_code, 0);
+                world_exit_at(w, run->name, run->attempt, w->now_ns + program->term_takes_ns, program->term_exit_code,
+                              0);
 }
 
 static void world_container_remove(void *ctx, const struct container_run *run) {
@@ -322,13 +432,28 @@ static struct error *world_container_resize(void *ctx, const struct container_ru
         return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
 }
 
+static inline void world_end_run(struct world *w, uint64_t id) {
+        for (size_t i = 0; i < w->n_active; i++)
+                if (w->active[i].id == id) {
+                        w->active[i] = w->active[--w->n_active];
+                        return;
+                }
+}
+
 static void world_run_start(void *ctx, const struct action_run *run) {
         static const char *const names[] = { "startup", "liveness", "readiness", "postStart", "preStop" };
         struct world *w = ctx;
         struct program *program = world_program(w, run->container);
 
-        if (!world_alive(w, run->container) && !world_process(w, run->container))
+        if (!world_alive(w, run->container))
                 BREACH(w, "%s: a %s where nothing runs", run->container, names[run->kind]);
+        for (size_t i = 0; i < w->n_active; i++)
+                if (w->active[i].kind == run->kind && streq(w->active[i].container, run->container))
+                        BREACH(w, "%s: two of %s at a time", run->container, names[run->kind]);
+        w->active[w->n_active] = (struct active_run){ .id = run->id, .kind = run->kind };
+        snprintf(w->active[w->n_active++].container, sizeof(w->active[0].container), "%s", run->container);
+        w->was_probed |= (run->kind == RUN_LIVENESS_PROBE || run->kind == RUN_STARTUP_PROBE) &&
+                         program->result[run->kind] == RUN_FAILURE;
         w->n_runs++;
         world_line(w, "%s %s", names[run->kind], run->container);
         if (program->takes_ns[run->kind] != FOR_EVER)
@@ -342,11 +467,43 @@ static void world_run_cancel(void *ctx, uint64_t id) {
         struct world *w = ctx;
 
         world_line(w, "cancel");
+        world_end_run(w, id);
         for (size_t i = 0; i < w->n_answers; i++)
                 if (w->answers[i].kind == ANSWER_RUN && w->answers[i].id == id) {
                         w->answers[i] = w->answers[--w->n_answers];
                         return;
                 }
+}
+
+/* What is shown running runs, what runs is not shown as ended, and only a pod whose parts are ready is ready. */
+static inline void world_check_container(struct world *w, const V1ContainerStatus *s) {
+        bool alive = world_alive(w, s->name);
+
+        if (s->state->running && !alive)
+                BREACH(w, "%s is shown running", s->name);
+        if ((s->ready || s->started) && !alive && !(s->state->terminated && s->state->terminated->exitcode == 0))
+                BREACH(w, "%s is shown ready", s->name);
+        if (!!s->state->running + !!s->state->waiting + !!s->state->terminated != 1)
+                BREACH(w, "%s is not in one state", s->name);
+        if (s->laststate->terminated && s->restartcount == 0 && s->state->running)
+                BREACH(w, "%s has a last state and no restart", s->name);
+}
+
+static inline void world_check_status(struct world *w, const V1PodStatus *status) {
+        bool ready = true;
+
+        for (size_t i = 0; i < status->n_initcontainerstatuses; i++)
+                world_check_container(w, status->initcontainerstatuses[i]);
+        for (size_t i = 0; i < status->n_ephemeralcontainerstatuses; i++)
+                world_check_container(w, status->ephemeralcontainerstatuses[i]);
+        for (size_t i = 0; i < status->n_containerstatuses; i++) {
+                world_check_container(w, status->containerstatuses[i]);
+                ready &= status->containerstatuses[i]->ready;
+        }
+        for (size_t i = 0; i < status->n_conditions; i++)
+                if (streq(status->conditions[i]->type, "Ready") && streq(status->conditions[i]->status, "True") &&
+                    !ready)
+                        BREACH(w, "the pod is Ready, its containers are not");
 }
 
 static void world_publish_status(void *ctx, const V1PodStatus *status, bool terminal) {
@@ -357,6 +514,7 @@ static void world_publish_status(void *ctx, const V1PodStatus *status, bool term
                 BREACH(w, "phase %s after %s", status->phase, w->status->phase);
         if (terminal && world_count_alive(w))
                 BREACH(w, "phase %s while a container runs", status->phase);
+        world_check_status(w, status);
         w->n_published++;
         api_arena_free(w->status_arena);
         w->status_arena = api_arena_new();
@@ -367,7 +525,7 @@ static void world_publish_events(void *ctx, const json_t *events) {
         struct world *w = ctx;
 
         json_decref(w->events);
-        w->events = json_incref((json_t *) events);
+        w->events = json_incref((json_t *)events);
 }
 
 static void world_save(void *ctx, const json_t *state) {
@@ -379,8 +537,8 @@ static void world_save(void *ctx, const json_t *state) {
 }
 
 static void world_trace(void *ctx, const char *line) {
-        if (getenv("HUSK_TRACE"))
-                print_message("%10.3f %s\n", (double) ((struct world *) ctx)->now_ns / 1e9, line);
+        if (world_traces())
+                print_message("%10.3f %s\n", (double)((struct world *)ctx)->now_ns / 1e9, line);
 }
 
 static void world_finished(void *ctx, enum pod_end end) {
@@ -427,23 +585,29 @@ static const struct pod_ops world_ops = {
 static inline void world_deliver_start(struct world *w, const struct answer *a) {
         struct program *program = world_program(w, a->name);
         static const int64_t groups[] = { 0, 10 };
-        struct container_started started = { .pid = 100, .pid_start_time = 1, .realtime_ns = world_realtime(w),
-                                             .groups = groups, .n_groups = 2 };
+        struct container_started started = {
+                .pid = 100, .pid_start_time = 1, .realtime_ns = world_realtime(w), .groups = groups, .n_groups = 2
+        };
         char id[80];
 
-        if (program->start_fails) {
-                pod_container_start_failed(w->pod, a->name, a->attempt, program->start_fails - 1,
+        if (a->exit_code) {
+                pod_container_start_failed(w->pod, a->name, a->attempt, (enum start_failure)a->exit_code - 1,
                                            program->message ?: "it cannot", NULL);
                 return;
         }
         snprintf(id, sizeof(id), "%s-%u", a->name, a->attempt);
         started.id = id;
+        if (world_process(w, a->name) && world_process(w, a->name)->attempt == a->attempt)
+                world_process(w, a->name)->told = true;
         if (program->runs_ns != FOR_EVER && world_alive(w, a->name))
                 world_exit_at(w, a->name, a->attempt, w->now_ns + program->runs_ns, program->exit_code, 0);
         pod_container_started(w->pod, a->name, a->attempt, &started);
 }
 
 static inline void world_deliver(struct world *w, struct answer a) {
+        if (world_traces())
+                print_message("%10.3f answer %d %s/%u\n", (double)w->now_ns / 1e9, a.kind, a.name, a.attempt);
+
         static const char *const ips[] = { "10.88.0.2", NULL }, *const host_ips[] = { "192.0.2.1", NULL };
         const struct sandbox_facts facts = { .ips = ips, .host_ips = host_ips };
         struct image_facts image = { .id = "sha256:2", .size = 1000, .pull_ns = SECONDS(1.5), .waited_ns = SECONDS(2) };
@@ -465,6 +629,12 @@ static inline void world_deliver(struct world *w, struct answer a) {
                         pod_volumes_ready(w->pod);
                 break;
         case ANSWER_IMAGE:
+                for (size_t i = 0; i < w->n_pulling; i++)
+                        if (streq(w->pulling[i], a.name)) {
+                                memmove(w->pulling[i], w->pulling[w->n_pulling - 1], sizeof(w->pulling[0]));
+                                w->n_pulling--;
+                                break;
+                        }
                 if (w->pull_fails)
                         pod_image_failed(w->pod, a.name, w->pull_reason, w->pull_fails);
                 else
@@ -476,15 +646,23 @@ static inline void world_deliver(struct world *w, struct answer a) {
         case ANSWER_EXIT: {
                 struct process *p = world_process(w, a.name);
                 struct program *program = world_program(w, a.name);
-                struct container_exit end = { .exit_code = a.exit_code, .signal = a.signal, .oom_killed = program->oom && !p->asked,
-                                              .finished_at_ns = world_realtime(w), .message = program->message };
+                struct container_exit end = { .exit_code = a.exit_code,
+                                              .signal = a.signal,
+                                              .oom_killed = program->oom && p && !p->asked,
+                                              .finished_at_ns = world_realtime(w),
+                                              .message = program->message };
 
-                if (p && p->attempt == a.attempt)
+                if (p && p->attempt == a.attempt) {
                         p->alive = false;
+                        p->told = true;
+                        p->exit_code = a.exit_code;
+                        p->ended_ns = w->now_ns;
+                }
                 pod_container_exited(w->pod, a.name, a.attempt, &end);
                 break;
         }
         case ANSWER_RUN:
+                world_end_run(w, a.id);
                 pod_run_done(w->pod, a.id, a.result, "said so");
                 break;
         }
@@ -539,8 +717,10 @@ static inline void world_advance(struct world *w, double seconds) {
 
 static inline V1Pod *world_decode(struct world *w, const char *spec) {
         json_error_t error;
-        _cleanup_free_ char *text = xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web\",\"namespace\":"
-                                              "\"default\",\"uid\":\"u1\",\"generation\":1},\"spec\":%s}", spec);
+        _cleanup_free_ char *text =
+                xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web\",\"namespace\":"
+                          "\"default\",\"uid\":\"u1\",\"generation\":1},\"spec\":%s}",
+                          spec);
         struct diagnostics diags = DIAGNOSTICS_INIT;
         json_t *json;
         V1Pod *pod;
@@ -566,7 +746,11 @@ static inline void world_add_program(struct world *w, const char *name) {
 }
 
 static inline void world_init(struct world *w, const char *spec) {
-        *w = (struct world){ .now_ns = SECONDS(1000), .realtime_ns = SECONDS(1700000000), .wake_ns = INT64_MAX, .seed = 1 };
+        *w = (struct world){ .now_ns = SECONDS(1000),
+                             .realtime_ns = SECONDS(1700000000),
+                             .wake_ns = INT64_MAX,
+                             .seed = 1,
+                             .first_seed = 1 };
         w->arena = api_arena_new();
         w->spec = world_decode(w, spec);
         for (size_t i = 0; i < w->spec->spec->n_initcontainers; i++)
@@ -575,7 +759,9 @@ static inline void world_init(struct world *w, const char *spec) {
                 world_add_program(w, w->spec->spec->containers[i]->name);
         for (size_t i = 0; i < w->spec->spec->n_ephemeralcontainers; i++)
                 world_add_program(w, w->spec->spec->ephemeralcontainers[i]->ephemeralcontainercommon->name);
-        w->pod = pod_new(&world_ops, w, w->spec);
+        w->restarts_all = restart_may_restart_everything(w->spec->spec);
+        w->ops = &world_ops;
+        w->pod = pod_new(w->ops, w, w->spec);
 }
 
 static inline void world_release_all(struct world *w) {
@@ -597,6 +783,11 @@ static inline void world_delete(struct world *w, int64_t grace) {
         spec->metadata->has_deletiongraceperiodseconds = true;
         spec->metadata->deletiongraceperiodseconds = grace;
         w->spec = spec;
+        w->end_deadline_ns =
+                w->told_to_end ? MIN(w->end_deadline_ns, w->now_ns + SECONDS(grace)) : w->now_ns + SECONDS(grace);
+        w->told_to_end = true;
+        if (world_traces())
+                print_message("%10.3f   delete, grace %lld\n", (double)w->now_ns / 1e9, (long long)grace);
         pod_spec_changed(w->pod, spec);
 }
 
@@ -671,10 +862,10 @@ static inline int world_event(struct world *w, const char *reason, const char *m
         json_t *e;
         int count = 0;
 
-        json_array_foreach(w->events, i, e)
-                if (streq(json_string_value(json_object_get(e, "reason")), reason) &&
-                    (!message || streq(json_string_value(json_object_get(e, "message")), message)))
-                        count += (int) json_integer_value(json_object_get(e, "count"));
+        json_array_foreach(w->events, i,
+                           e) if (streq(json_string_value(json_object_get(e, "reason")), reason) &&
+                                  (!message || streq(json_string_value(json_object_get(e, "message")), message)))
+                count += (int)json_integer_value(json_object_get(e, "count"));
         return count;
 }
 
@@ -683,8 +874,8 @@ static inline char *world_take_lines(struct world *w) {
         return strbuf_take(&w->lines);
 }
 
-#define assert_lines(w, expected)                                        \
-        do {                                                             \
-                _cleanup_free_ char *_lines = world_take_lines(w);       \
-                assert_string_equal(_lines, expected);                   \
+#define assert_lines(w, expected) \
+        do { \
+                _cleanup_free_ char *_lines = world_take_lines(w); \
+                assert_string_equal(_lines, expected); \
         } while (0)
