@@ -24,3 +24,8 @@ def test_an_installed_husk_finds_its_sisters(tmp_path):
     env = dict(os.environ, HUSK_ROOT=str(tmp_path / "root"), HUSK_RUN=str(tmp_path / "run"))
     r = subprocess.run([husk, "image", "ls"], env=env, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
+
+
+def test_the_page_of_fields_is_what_husk_decides_by():
+    r = subprocess.run([os.path.join(TOP, "scripts/gen-fields-doc.py"), "--check"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
