@@ -147,6 +147,18 @@ const struct verb verbs[] = {
                 CODE(attach),
         },
         {
+                .name = "cp",
+                .group = LOOK,
+                .summary = "Copy files and folders into and out of containers",
+                .usage = "SOURCE TARGET [-c CONTAINER] [flags], one of them as [NAMESPACE/]POD:PATH",
+                .description = "Nothing in the image is needed. Links are not followed out of either tree.",
+                .example = "# into the container's /tmp\n"
+                           "husk cp settings.json web:/tmp/\n"
+                           "# out of another one\n"
+                           "husk cp web:/var/lib/data ./data -c db",
+                CODE(cp),
+        },
+        {
                 .name = "port-forward",
                 .group = LOOK,
                 .summary = "Connect ports of this machine to ports of a pod, its loopback included",
@@ -180,6 +192,26 @@ const struct verb verbs[] = {
                            "# gone\n"
                            "husk wait --for=delete pod/web",
                 CODE(wait),
+        },
+        {
+                .name = "top",
+                .group = LOOK,
+                .summary = "Show what pods use of processor and memory",
+                .usage = "pod [NAME…] [flags]",
+                .example = "# all pods, the hungriest first\n"
+                           "husk top pod --sort-by=memory\n"
+                           "# each container of one\n"
+                           "husk top pod web --containers",
+                CODE(top),
+        },
+        {
+                .name = "tree",
+                .group = LOOK,
+                .summary = "Show a pod as a group of processes and who shares which namespace",
+                .usage = "(POD | TYPE/NAME) [flags]",
+                .example = "# one letter is one namespace\n"
+                           "husk tree web",
+                CODE(tree),
         },
         {
                 .name = "label",
@@ -242,6 +274,31 @@ const struct verb verbs[] = {
                 .example = "# with their short names\n"
                            "husk api-resources",
                 CODE(api_resources),
+        },
+        {
+                .name = "explain",
+                .group = OTHER,
+                .summary = "Show the fields of a type, and which of them husk does not carry out",
+                .usage = "TYPE[.FIELD…] [flags]",
+                .example = "# what may stand in a container\n"
+                           "husk explain pod.spec.containers\n"
+                           "# everything below a field\n"
+                           "husk explain pod.spec.volumes --recursive",
+                CODE(explain),
+        },
+        {
+                .name = "completion",
+                .group = OTHER,
+                .summary = "Print a script that completes husk's words in a shell",
+                .usage = "(bash | zsh | fish)",
+                .example = "# in this shell\n"
+                           "source <(husk completion bash)",
+                CODE(completion),
+        },
+        {
+                .name = "__complete", /* what those scripts call; no summary: it is not for people */
+                .verbatim = true,
+                CODE(complete),
         },
         {
                 .name = "version",

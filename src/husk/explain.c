@@ -1,0 +1,162 @@
+/* explain.c - `husk explain`: the fields of a type, from the schema. */
+#include <stdio.h>
+
+#include "api/api.h"
+#include "api/fields.h"
+#include "base/str.h"
+#include "husk/selection.h"
+#include "husk/verbs.h"
+
+static bool recursive;
+static const char *api_version, *output;
+
+const struct flag explain_flags[] = {
+        { "recursive", 0, FLAG_BOOL, &recursive, NULL, NULL, "Show the fields of the fields, too" },
+        { "api-version", 0, FLAG_TEXT, &api_version, "VERSION", NULL,
+          "Accepted for scripts: husk has one version of each kind" },
+        { "output", 'o', FLAG_TEXT, &output, "plaintext", NULL, "Accepted for scripts: there is one layout" },
+        { 0 },
+};
+
+#define DEPTH_MAX 12 /* the schema refers to itself nowhere this deep */
+
+static const char *scalar_name(ProtobufCType type) {
+        switch (type) {
+        case PROTOBUF_C_TYPE_BOOL:
+                return "boolean";
+        case PROTOBUF_C_TYPE_STRING:
+        case PROTOBUF_C_TYPE_BYTES:
+                return "string";
+        case PROTOBUF_C_TYPE_DOUBLE:
+        case PROTOBUF_C_TYPE_FLOAT:
+                return "number";
+        default:
+                return "integer";
+        }
+}
+
+/* What a type that is no object of fields is in JSON; "Object" names are those of Kubernetes, without our V1. */
+static const char *message_name(const struct api_type *type) {
+        switch (type->form) {
+        case API_TYPE_QUANTITY:
+                return "Quantity";
+        case API_TYPE_TIME:
+        case API_TYPE_MICRO_TIME:
+                return "Time";
+        case API_TYPE_INT_OR_STRING:
+                return "IntOrString";
+        case API_TYPE_RAW:
+        case API_TYPE_STRUCT:
+        case API_TYPE_LIST:
+                break;
+        }
+        return str_starts_with(type->name, "V1") ? type->name + 2 : type->name;
+}
+
+static char *type_text(const struct api_type *owner, const struct api_field *field) {
+        const ProtobufCFieldDescriptor *d = api_field_descriptor(owner, field);
+        const char *name = field->type ? message_name(field->type) : scalar_name(d->type);
+
+        if (field->flags & API_FIELD_MAP) {
+                const struct api_type *entry = field->type;
+                const char *value = "string";
+                for (size_t i = 0; entry && i < entry->n_fields; i++)
+                        if (streq(entry->fields[i].name, "value") && entry->fields[i].type)
+                                value = message_name(entry->fields[i].type);
+                return xasprintf("map[string]%s", value);
+        }
+        return xasprintf("%s%s", d->label == PROTOBUF_C_LABEL_REPEATED ? "[]" : "", name);
+}
+
+static const char *support_text(const struct api_field *field) {
+        switch (field->support) {
+        case FIELD_NOT_YET:
+                return "  (not supported yet)";
+        case FIELD_REFUSED:
+                return "  (not on one machine)";
+        case FIELD_HONOURED:
+        case FIELD_UNLISTED:
+                break;
+        }
+        return "";
+}
+
+static bool has_fields(const struct api_field *field) {
+        return field->type && field->type->form == API_TYPE_STRUCT && !(field->flags & API_FIELD_MAP);
+}
+
+static void print_fields(const struct api_type *type, int depth) {
+        for (size_t i = 0; i < type->n_names; i++) {
+                const struct api_name *name = &type->names[i];
+                const struct api_type *owner = name->inlined ? name->inlined->type : type;
+                _cleanup_free_ char *text = type_text(owner, name->field);
+
+                printf("%*s%s\t<%s>%s\n", 2 * depth, "", name->name, text, support_text(name->field));
+                if (recursive && depth < DEPTH_MAX && has_fields(name->field))
+                        print_fields(name->field->type, depth + 1);
+        }
+}
+
+static struct error *unknown_field(const struct api_type *type, const char *path) {
+        const char *names[256];
+        size_t n = 0;
+
+        for (size_t i = 0; i < type->n_names && n < ARRAY_SIZE(names) - 1; i++)
+                names[n++] = type->names[i].name;
+        names[n] = NULL;
+        const char *nearest = nearest_name(path, names);
+        if (nearest)
+                return usage_error("field \"%s\" does not exist; did you mean \"%s\"?", path, nearest);
+        return usage_error("field \"%s\" does not exist", path);
+}
+
+/* Walks "spec.containers.image" from a type; *ret_field is NULL for the type itself. */
+static struct error *walk(const struct api_type **type, const char *path, const struct api_field **ret_field,
+                          const struct api_type **ret_owner) {
+        _cleanup_strv_ char **parts = strv_split(path, '.');
+
+        *ret_field = NULL;
+        for (size_t i = 0; *path && parts[i]; i++) {
+                const struct api_name *name = *type ? api_type_find(*type, parts[i]) : NULL;
+                if (!*type)
+                        return usage_error("field \"%s\" does not exist", parts[i]);
+                if (!name)
+                        return unknown_field(*type, parts[i]);
+                *ret_owner = name->inlined ? name->inlined->type : *type;
+                *ret_field = name->field;
+                *type = has_fields(name->field) ? name->field->type : NULL;
+        }
+        return NULL;
+}
+
+struct error *explain_run(struct cli *cli, struct arguments *arguments) {
+        const struct api_type *type, *owner = NULL;
+        const struct api_field *field;
+        const struct api_kind *kind;
+        struct error *err;
+
+        if (arguments->n_words != 1)
+                return usage_error("you must specify the type of resource to explain, e.g. `husk explain pod.spec`");
+        size_t len = strcspn(arguments->words[0], ".");
+        _cleanup_free_ char *word = xstrndup(arguments->words[0], len);
+        const char *path = arguments->words[0] + len + (arguments->words[0][len] == '.');
+        err = kind_parse(word, &kind);
+        if (err)
+                return err;
+        type = api_type_of(kind->descriptor);
+        err = walk(&type, path, &field, &owner);
+        if (err)
+                return err;
+        printf("KIND:       %s\nVERSION:    %s\n\n", kind->kind, kind->api_version);
+        if (field) {
+                _cleanup_free_ char *text = type_text(owner, field);
+                printf("FIELD: %s <%s>%s\n\n", field->name, text, support_text(field));
+                if (field->reason)
+                        printf("%s.\n\n", field->reason);
+        }
+        if (type) {
+                printf("FIELDS:\n");
+                print_fields(type, 1);
+        }
+        return NULL;
+}
