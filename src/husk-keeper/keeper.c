@@ -236,7 +236,7 @@ static void take_lock(void) {
 
 /* What the pod mounts stays in this namespace and ends with it, while what the host mounts later still comes in. On a
  * hybrid host crun refuses to start as long as it sees the cgroup2 mount beside the v1 hierarchies, so that is covered
- * for the pod's processes by an empty file system. */
+ * for the pod's processes by an empty file system, a writable one, because crun makes its folders there all the same. */
 static void make_mount_namespace(void) {
         static const char unified[] = "/sys/fs/cgroup/unified";
         struct statfs fs;
@@ -246,7 +246,7 @@ static void make_mount_namespace(void) {
         if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 fail("make / a slave mount", "");
         if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
-            mount("husk", unified, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555") < 0)
+            mount("husk", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0755") < 0)
                 fail("cover ", unified);
 }
 

@@ -163,27 +163,24 @@ char *oci_runtime_log_message(const char *log, size_t len) {
         return newest;
 }
 
-/* How runtimes say that the container's own program is at fault. Compared from above; crun first, then runc. */
+/* How runtimes say that the container's own program is at fault. The first that is found counts: crun has the same words
+ * for a file that is not there and one that may not be executed, and then the errno. */
 static const struct {
-        const char *text, *meaning;
+        const char *text, *errno_text, *meaning;
         bool missing;
 } causes[] = {
-        { "executable file `", "executable file not found in $PATH", true },
-        { "executable file not found", "executable file not found in $PATH", true },
-        { "exec format error", "exec format error", false },
-        { "Exec format error", "exec format error", false },
+        { "executable", "ermission denied", "permission denied", false },
+        { "executable", "not found", "executable file not found in $PATH", true },
+        { "executable", "No such file", "executable file not found in $PATH", true },
+        { "xec", "ermission denied", "permission denied", false },
+        { "xec", "xec format error", "exec format error", false },
 };
 
 static const char *exec_cause(const char *log, bool *ret_missing) {
         *ret_missing = false;
         for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
-                if (strstr(log, causes[i].text)) {
+                if (strstr(log, causes[i].text) && strstr(log, causes[i].errno_text)) {
                         *ret_missing = causes[i].missing;
-                        /* crun names a file without the right to execute it in the same words */
-                        if (causes[i].missing && strstr(log, "ermission denied")) {
-                                *ret_missing = false;
-                                return "permission denied";
-                        }
                         return causes[i].meaning;
                 }
         return NULL;

@@ -30,8 +30,8 @@ struct hosts_config {
 };
 /* Text of each file; owned by the caller. */
 struct error *hosts_text(const struct hosts_config *config, char **ret) _must_check_;
-/* `ret_warnings` (may be NULL): what a kubelet says in events of reason DNSConfigForming or MissingClusterDNS, each as
- * "<reason>: <message>". */
+/* `ret_warnings` (may be NULL): what a kubelet says in events of type Warning, each as "DNSConfigForming: <message>";
+ * a string list the caller owns. */
 struct error *resolv_conf_text(const struct hosts_config *config, char **ret, char ***ret_warnings) _must_check_;
 struct error *hostname_text(const struct hosts_config *config, char **ret) _must_check_;
 

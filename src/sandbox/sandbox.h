@@ -53,6 +53,7 @@ struct sandbox {
         char *hostname;      /* what the pod's containers see; the node's for hostNetwork */
         char *uid;           /* of the pod */
         char *shm;           /* folder to bind on /dev/shm of every container */
+        char *record;        /* <run>/pods/<uid>/sandbox.json */
 };
 
 /* Makes the infra process and returns as soon as its namespaces exist; it goes on configuring them by itself. */

@@ -18,7 +18,7 @@ struct node {
 };
 
 static inline void node_make(struct node *node) {
-        snprintf(node->folder, sizeof(node->folder), "/tmp/husk-test-XXXXXX");
+        snprintf(node->folder, sizeof(node->folder), "/tmp/husk-test-sandbox-XXXXXX");
         assert_non_null(mkdtemp(node->folder));
         node->store = (struct store){ path_join(node->folder, "root"), path_join(node->folder, "run"),
                                       path_join(node->folder, "root/logs"), false };

@@ -1,0 +1,123 @@
+#include "sandbox/infra.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+/* A user of its own, from the range that Debian and others leave unused: a container that shares the pid namespace runs
+ * as this one only if it was told to, and finds a process it cannot trace all the same (husk-infra is not dumpable). */
+#define INFRA_UID 65529
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+static _noreturn_ void fail(const struct infra_plan *plan, int errnum, const char *what, const char *object) {
+        struct infra_failure failure = { .errnum = errnum };
+        size_t len = 0;
+
+        for (const char *parts[] = { what, object }, **p = parts; p < parts + 2; p++)
+                for (const char *c = *p; *c && len < sizeof(failure.what) - 1; c++)
+                        failure.what[len++] = *c;
+        send(plan->socket, &failure, sizeof(failure), MSG_NOSIGNAL);
+        _exit(1);
+}
+
+static int write_file(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return errno;
+        ssize_t n = write(fd, text, strlen(text));
+        int saved = n < 0 ? errno : 0;
+        close(fd);
+        return saved;
+}
+
+static void enter_cgroups(const struct infra_plan *plan) {
+        for (char **file = plan->cgroup_files; file && *file; file++) {
+                int rc = write_file(*file, "0");
+                if (rc)
+                        fail(plan, rc, "enter cgroup: write ", *file);
+        }
+}
+
+static void loopback_up(const struct infra_plan *plan) {
+        struct ifreq request = { .ifr_name = "lo" };
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        request.ifr_flags = IFF_UP | IFF_RUNNING;
+        if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+                fail(plan, errno, "set lo up", "");
+        close(fd);
+}
+
+static void write_sysctls(const struct infra_plan *plan) {
+        for (size_t i = 0; i < plan->n_sysctls; i++) {
+                int rc = write_file(plan->sysctls[i].path, plan->sysctls[i].text);
+                if (rc)
+                        fail(plan, rc, "write sysctl ", plan->sysctls[i].path + strlen("/proc/sys/"));
+        }
+}
+
+/* The root becomes an empty tmpfs that nobody can write to; the mounts of the creator's namespace go with the old one. */
+static void empty_root(const struct infra_plan *plan) {
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                fail(plan, errno, "make mounts private", "");
+        if (mount("husk-infra", plan->root, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0555") < 0)
+                fail(plan, errno, "mount an empty tmpfs on ", plan->root);
+        if (chdir(plan->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+                fail(plan, errno, "pivot_root to ", plan->root);
+        if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+                fail(plan, errno, "leave the old root", "");
+}
+
+static void drop_privileges(const struct infra_plan *plan) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct none[2] = { 0 };
+
+        for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+                        fail(plan, errno, "drop capabilities from the bounding set", "");
+        /* The system calls themselves: glibc's setters lock and talk to other threads, of which there are none. */
+        if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, INFRA_UID, INFRA_UID, INFRA_UID) < 0 ||
+            syscall(SYS_setresuid, INFRA_UID, INFRA_UID, INFRA_UID) < 0)
+                fail(plan, errno, "change to the user of husk-infra", "");
+        if (syscall(SYS_capset, &header, none) < 0)
+                fail(plan, errno, "drop capabilities", "");
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                fail(plan, errno, "set no_new_privs", "");
+}
+
+_noreturn_ void infra_main(const struct infra_plan *plan) {
+        char *const argv[] = { (char *)"husk-infra", NULL }, *const envp[] = { NULL };
+        char go;
+
+        close(plan->creator_socket); /* else the end of the creator would not be the end of the pair */
+        setsid();
+        enter_cgroups(plan);
+        if (plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
+                fail(plan, errno, "set hostname ", plan->hostname);
+        if (plan->loopback)
+                loopback_up(plan);
+        write_sysctls(plan);
+        empty_root(plan);
+        drop_privileges(plan);
+        if (syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+                fail(plan, errno, "close descriptors", "");
+
+        /* A creator that died before it had written this process down must not leave it behind. */
+        ssize_t n = recv(plan->socket, &go, 1, 0);
+        if (n != 1)
+                _exit(1);
+        syscall(SYS_execveat, plan->program, "", argv, envp, AT_EMPTY_PATH);
+        fail(plan, errno, "execute husk-infra", "");
+}

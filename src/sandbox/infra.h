@@ -1,0 +1,35 @@
+/* infra.h - inside src/sandbox: the steps of the infra process between clone3(2) and execve(2).
+ *
+ * The child shares its memory with nobody, but it is a copy of a process that may have had other threads, so it calls
+ * nothing that allocates or locks: everything it needs was put into a plan beforehand. It talks with its creator over a
+ * SOCK_SEQPACKET pair: a struct infra_failure when something does not work, and it becomes husk-infra only when told to
+ * go on, that is when its pid is on record. The end of the pair without a word is success (execve closes it). */
+#pragma once
+
+#include <stdbool.h>
+
+#include "sandbox/sandbox.h"
+
+struct infra_write {
+        char *path;
+        char *text;
+};
+
+struct infra_plan {
+        int socket;                  /* the child's end of the pair */
+        int creator_socket;          /* the other one, of which the child must not keep a copy */
+        int program;                 /* husk-infra */
+        const char *hostname;        /* NULL: no uts namespace of its own */
+        bool loopback;               /* a network namespace of its own, where lo is to be up */
+        const char *root;            /* a folder to mount the empty root on, in the child's mount namespace */
+        char **cgroup_files;         /* v1: where to write "0"; NULL if it was cloned into its cgroup */
+        struct infra_write *sysctls; /* below /proc/sys */
+        size_t n_sysctls;
+};
+
+struct infra_failure {
+        int errnum;
+        char what[256];
+};
+
+_noreturn_ void infra_main(const struct infra_plan *plan);
