@@ -11,10 +11,11 @@
 #include "base/str.h"
 
 /* <sys/mount.h> and <linux/mount.h> cannot be included together with older C libraries, hence the bare system calls. */
-#define MOUNT_DETACH 2        /* MNT_DETACH */
-#define UNMOUNT_NO_FOLLOW 8   /* UMOUNT_NOFOLLOW */
-#define PATH_ITSELF 0x1000    /* AT_EMPTY_PATH */
-#define PATH_RECURSIVE 0x8000 /* AT_RECURSIVE */
+#define MOUNT_DETACH 2            /* MNT_DETACH */
+#define MOUNT_PRIVATE (1UL << 18) /* MS_PRIVATE */
+#define UNMOUNT_NO_FOLLOW 8       /* UMOUNT_NOFOLLOW */
+#define PATH_ITSELF 0x1000        /* AT_EMPTY_PATH */
+#define PATH_RECURSIVE 0x8000     /* AT_RECURSIVE */
 #define FSCONFIG_STRING_MAX 255 /* the kernel's bound for one string of fsconfig(2) */
 
 static int sys_fsopen(const char *type) {
@@ -477,6 +478,9 @@ struct error *unmount_below(const char *path) {
                         return err;
                 if (!targets)
                         return NULL;
+                /* Peers elsewhere keep what is mounted in them (a Bidirectional volume's on the host). */
+                for (char **target = targets; *target; target++)
+                        (void)syscall(SYS_mount, NULL, *target, NULL, MOUNT_PRIVATE, NULL);
                 for (size_t i = strv_len(targets); i-- > 0;)
                         if (syscall(SYS_umount2, targets[i], MOUNT_DETACH | UNMOUNT_NO_FOLLOW) < 0 && errno != EINVAL &&
                             errno != ENOENT)

@@ -58,5 +58,5 @@ struct error *mount_set_attributes(int mount_fd, bool recursive, uint64_t set, u
 struct error *mount_overlay(char *const *layers, const char *upper, const char *work, const char *target) _must_check_;
 
 /* Detaches everything mounted at or below `path` (as this mount namespace shows it), the deepest first. Nothing mounted
- * is fine. Links in `path` are not followed. */
+ * is fine. Links in `path` are not followed. Peers of these mounts, in other places and namespaces, are not affected. */
 struct error *unmount_below(const char *path) _must_check_;

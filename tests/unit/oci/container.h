@@ -55,7 +55,7 @@ static inline char *make_layer(struct fixture *f) {
         for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
                 _cleanup_free_ char *link = path_join(bin, applets[i]);
 
-                assert_int_equal(symlink("busybox", link), 0);
+                assert_true(symlink("busybox", link) == 0 || errno == EEXIST);
         }
         fixture_write(f, "layer/etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/:/bin/sh\n");
         fixture_write(f, "layer/etc/group", "root:x:0:\nstaff:x:50:app\n");
