@@ -150,7 +150,8 @@ static bool is_known_resource(const char *name) {
 struct error *downward_resource(const struct downward *d, const V1Container *container,
                                 const V1ResourceFieldSelector *selector, char **ret) {
         const char *resource = selector->resource ? selector->resource : "", *dot = strchr(resource, '.'), *text = NULL;
-        struct quantity q = quantity_from_int(0, QUANTITY_DECIMAL_SI), divisor = quantity_from_int(1, QUANTITY_DECIMAL_SI);
+        struct quantity q = quantity_from_int(0, QUANTITY_DECIMAL_SI),
+                        divisor = quantity_from_int(1, QUANTITY_DECIMAL_SI);
 
         if (!str_empty(selector->containername)) {
                 container = find_container(d->pod, selector->containername);
@@ -171,7 +172,8 @@ struct error *downward_resource(const struct downward *d, const V1Container *con
 
         if (text && !quantity_parse(text, &q, NULL))
                 return error_new(ERROR_INVALID, "%s: %s is no quantity", resource, text);
-        if (selector->divisor && selector->divisor->string && !quantity_parse(selector->divisor->string, &divisor, NULL))
+        if (selector->divisor && selector->divisor->string &&
+            !quantity_parse(selector->divisor->string, &divisor, NULL))
                 return error_new(ERROR_INVALID, "divisor %s is no quantity", selector->divisor->string);
         *ret = xasprintf("%lld", (long long)quantity_divide_up(q, divisor));
         return NULL;

@@ -154,48 +154,87 @@ struct error *mkdir_parents(const char *path, mode_t mode) {
         return NULL;
 }
 
-static int remove_folder_content(int fd, dev_t device) {
+/* Folders nested deeper than this are moved up before they are emptied: each level of the walk costs a descriptor, and
+ * whoever filled the tree (a container) chooses its depth. */
+#define REMOVE_DEPTH_MAX 64
+
+struct removal {
+        int top_fd;   /* where deep folders are moved to */
+        dev_t device; /* nothing on another one is touched */
+        unsigned moved;
+};
+
+static int remove_folder_content(struct removal *removal, int fd, unsigned depth);
+
+static int move_up(struct removal *removal, int fd, const char *name) {
+        char moved[32];
+
+        do
+                snprintf(moved, sizeof(moved), ".removed-%u", removal->moved++);
+        while (syscall(SYS_renameat2, fd, name, removal->top_fd, moved, RENAME_NOREPLACE) < 0 && errno == EEXIST);
+        return faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -errno : 0;
+}
+
+static int remove_entry(struct removal *removal, int fd, const char *name, unsigned depth) {
+        struct stat st;
+        int sub, r;
+
+        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISDIR(st.st_mode))
+                return unlinkat(fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        if (st.st_dev != removal->device)
+                return -EBUSY;
+        if (depth >= REMOVE_DEPTH_MAX)
+                return move_up(removal, fd, name);
+        sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = sub < 0 ? -errno : remove_folder_content(removal, sub, depth + 1);
+        if (unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return r < 0 ? r : -errno;
+        return 0;
+}
+
+/* Takes the descriptor over. Goes on after a failure, the first of which is the result. */
+static int remove_folder_content(struct removal *removal, int fd, unsigned depth) {
         DIR *dir = fdopendir(fd);
         struct dirent *entry;
-        int result = 0;
+        int result = 0, r;
 
         if (!dir) {
+                r = -errno;
                 fd_close(fd);
-                return -errno;
+                return r;
         }
         while ((entry = readdir(dir))) {
-                struct stat st;
-
                 if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
                         continue;
-                if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-                        if (errno != ENOENT && !result)
-                                result = -errno;
-                        continue;
-                }
-                if (!S_ISDIR(st.st_mode)) {
-                        if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT && !result)
-                                result = -errno;
-                        continue;
-                }
-                if (st.st_dev != device) {
-                        if (!result)
-                                result = -EBUSY;
-                        continue;
-                }
-                int sub = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                int r = sub < 0 ? -errno : remove_folder_content(sub, device);
-                if (r < 0 && r != -ENOENT && !result)
+                r = remove_entry(removal, dirfd(dir), entry->d_name, depth);
+                if (r < 0 && !result)
                         result = r;
-                if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && !result)
-                        result = -errno;
         }
         closedir(dir);
         return result;
 }
 
+/* Empties the folder; what was moved up meanwhile needs another round. */
+static int empty_folder(int fd, dev_t device) {
+        struct removal removal = { .top_fd = fd, .device = device };
+        int r;
+
+        for (;;) {
+                unsigned moved = removal.moved;
+                int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                r = copy < 0 ? -errno : remove_folder_content(&removal, copy, 0);
+                if (removal.moved == moved)
+                        return r;
+        }
+}
+
 struct error *remove_tree_at(int dirfd, const char *path) {
+        _cleanup_close_ int fd = -EBADF;
         struct stat st;
+        int r;
 
         if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? NULL : error_errno(errno, "remove %s", path);
@@ -204,8 +243,8 @@ struct error *remove_tree_at(int dirfd, const char *path) {
                         return error_errno(errno, "remove %s", path);
                 return NULL;
         }
-        int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int r = fd < 0 ? -errno : remove_folder_content(fd, st.st_dev);
+        fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = fd < 0 ? -errno : empty_folder(fd, st.st_dev);
         if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
                 return error_errno(r < 0 ? -r : errno, "remove %s", path);
         return NULL;

@@ -16,7 +16,7 @@
 #define UNMOUNT_NO_FOLLOW 8       /* UMOUNT_NOFOLLOW */
 #define PATH_ITSELF 0x1000        /* AT_EMPTY_PATH */
 #define PATH_RECURSIVE 0x8000     /* AT_RECURSIVE */
-#define FSCONFIG_STRING_MAX 255 /* the kernel's bound for one string of fsconfig(2) */
+#define FSCONFIG_STRING_MAX 255   /* the kernel's bound for one string of fsconfig(2) */
 
 static int sys_fsopen(const char *type) {
         return syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
@@ -32,8 +32,8 @@ static int sys_fsmount(int fd, unsigned attributes) {
 
 /* ---- lists ---- */
 
-struct mount_entry *mount_list_add(struct mount_list *list, const char *destination, const char *source, const char *type,
-                                   const char *options) {
+struct mount_entry *mount_list_add(struct mount_list *list, const char *destination, const char *source,
+                                   const char *type, const char *options) {
         struct mount_entry *entry;
 
         list->entries = xreallocarray(list->entries, list->count + 1, sizeof(*list->entries));
@@ -190,7 +190,8 @@ bool mount_is_root(int fd) {
 
 /* ---- overlayfs ---- */
 
-/* fsconfig takes strings of 255 bytes; a longer path is named by a descriptor that stays open until the mount is made. */
+/* fsconfig takes strings of 255 bytes; a longer path is named by a descriptor that stays open until the mount is made.
+ */
 static struct error *overlay_path(int fs_fd, const char *key, const char *path, int *long_paths, size_t *n_long_paths) {
         char short_name[40];
         int fd;
@@ -373,7 +374,8 @@ static char *mountinfo_target(const char *line) {
                         p++;
         }
         for (; p && *p && *p != ' ' && *p != '\n'; p++) {
-                if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+                if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
+                    p[3] <= '7') {
                         strbuf_addc(&b, (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0')));
                         p += 3;
                 } else

@@ -21,10 +21,12 @@ struct mount_list {
         struct mount_entry *entries;
         size_t count;
 };
-#define MOUNT_LIST_INIT { 0 }
-/* Appends an entry and returns it (valid until the next append); strings are copied, options are separated by commas. */
-struct mount_entry *mount_list_add(struct mount_list *list, const char *destination, const char *source, const char *type,
-                                   const char *options);
+#define MOUNT_LIST_INIT \
+        { 0 }
+/* Appends an entry and returns it (valid until the next append); strings are copied, options are separated by commas.
+ */
+struct mount_entry *mount_list_add(struct mount_list *list, const char *destination, const char *source,
+                                   const char *type, const char *options);
 void mount_entry_add_option(struct mount_entry *entry, const char *option);
 struct mount_entry *mount_list_find(const struct mount_list *list, const char *destination); /* NULL: none */
 /* Orders by depth of the destination (parents first), entries of the same depth stay in their order. */
@@ -32,8 +34,9 @@ void mount_list_sort(struct mount_list *list);
 void mount_list_release(struct mount_list *list);
 #define _cleanup_mount_list_ _cleanup_(mount_list_release)
 
-/* A new file system without a device ("tmpfs", "hugetlbfs"), mounted nowhere yet: the descriptor of its (detached) mount.
- * `options` are file system options separated by commas ("size=4194304,mode=0777"), may be NULL; one with a "?" in front
+/* A new file system without a device ("tmpfs", "hugetlbfs"), mounted nowhere yet: the descriptor of its (detached)
+ * mount. `options` are file system options separated by commas ("size=4194304,mode=0777"), may be NULL; one with a "?"
+ * in front
  * ("?noswap") is left out if the kernel does not know it. nosuid, nodev. */
 struct error *mount_new(const char *type, const char *options, int *ret_mount_fd) _must_check_;
 /* A clone of the mount at `fd`, any descriptor of a file or folder (may be O_PATH), not attached anywhere. */
@@ -58,5 +61,6 @@ struct error *mount_set_attributes(int mount_fd, bool recursive, uint64_t set, u
 struct error *mount_overlay(char *const *layers, const char *upper, const char *work, const char *target) _must_check_;
 
 /* Detaches everything mounted at or below `path` (as this mount namespace shows it), the deepest first. Nothing mounted
- * is fine. Links in `path` are not followed. Peers of these mounts, in other places and namespaces, are not affected. */
+ * is fine. Links in `path` are not followed. Peers of these mounts, in other places and namespaces, are not affected.
+ */
 struct error *unmount_below(const char *path) _must_check_;

@@ -3,8 +3,8 @@
 
 #include "base/base.h"
 
-/* What a container has unless the Pod says otherwise: the set of 14 that docker, containerd and with them Kubernetes use,
- * 0xa80425fb. */
+/* What a container has unless the Pod says otherwise: the set of 14 that docker, containerd and with them Kubernetes
+ * use, 0xa80425fb. */
 extern const uint64_t capabilities_default;
 
 /* Those that this process may give away: what it has itself. All the kernel knows, for an unconfined root. */

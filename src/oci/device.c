@@ -9,8 +9,8 @@
 #define DEPTH_MAX 8
 
 /* Folders with other file systems, and nodes the runtime makes itself. */
-static const char *const skipped[] = { "/dev/pts", "/dev/shm", "/dev/fd", "/dev/mqueue", "/dev/console", "/dev/hugepages",
-                                       "/dev/.udev", "/dev/.lxc", "/dev/.lxd-mounts", "/dev/lxd" };
+static const char *const skipped[] = { "/dev/pts",       "/dev/shm",   "/dev/fd",   "/dev/mqueue",      "/dev/console",
+                                       "/dev/hugepages", "/dev/.udev", "/dev/.lxc", "/dev/.lxd-mounts", "/dev/lxd" };
 
 static bool is_skipped(const char *path) {
         for (size_t i = 0; i < ARRAY_SIZE(skipped); i++)
@@ -20,11 +20,11 @@ static bool is_skipped(const char *path) {
 }
 
 static void add_device(json_t *devices, const char *path, const struct stat *st) {
-        json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", path, "type",
-                                                 S_ISBLK(st->st_mode) ? "b" : "c", "major", (json_int_t)major(st->st_rdev),
-                                                 "minor", (json_int_t)minor(st->st_rdev), "fileMode",
-                                                 (json_int_t)(st->st_mode & 07777), "uid", (json_int_t)st->st_uid, "gid",
-                                                 (json_int_t)st->st_gid));
+        json_array_append_new(
+                devices, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", path, "type",
+                                   S_ISBLK(st->st_mode) ? "b" : "c", "major", (json_int_t)major(st->st_rdev), "minor",
+                                   (json_int_t)minor(st->st_rdev), "fileMode", (json_int_t)(st->st_mode & 07777), "uid",
+                                   (json_int_t)st->st_uid, "gid", (json_int_t)st->st_gid));
 }
 
 static void walk(int folder_fd, const char *folder, unsigned depth, json_t *devices) {

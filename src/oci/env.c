@@ -98,8 +98,8 @@ struct builder {
 };
 
 static void set_variable(struct builder *b, const char *name, const char *value, size_t len) {
-        b->env->kubernetes =
-                variables_set_take(b->env->kubernetes, xasprintf("%s=%.*s", name, (int)MIN(len, (size_t)INT_MAX), value));
+        b->env->kubernetes = variables_set_take(b->env->kubernetes,
+                                                xasprintf("%s=%.*s", name, (int)MIN(len, (size_t)INT_MAX), value));
 }
 
 /* Kubernetes 1.34: printable ASCII but "=". */
@@ -178,7 +178,8 @@ static struct error *add_secret(struct builder *b, const V1EnvFromSource *from) 
         if (err)
                 return err;
         for (size_t i = 0; i < secret->n_data && !err; i++)
-                err = add_key(b, &source, secret->data[i]->key, secret->data[i]->value.data, secret->data[i]->value.len);
+                err = add_key(b, &source, secret->data[i]->key, secret->data[i]->value.data,
+                              secret->data[i]->value.len);
         source_end(b, &source);
         return err;
 }
@@ -240,10 +241,12 @@ static struct error *open_env_file(struct builder *b, const V1FileKeySelector *r
                 return error_new(ERROR_NOT_SUPPORTED, "fileKeyRef: volume \"%s\" cannot be read", ref->volumename);
         volume_fd = b->config->open_volume(b->config->userdata, ref->volumename);
         if (volume_fd < 0)
-                return error_errno(-volume_fd, "cannot find the volume \"%s\" referenced by FileKeyRef", ref->volumename);
+                return error_errno(-volume_fd, "cannot find the volume \"%s\" referenced by FileKeyRef",
+                                   ref->volumename);
         fd = open_in_root(volume_fd, ref->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
         if (fd < 0)
-                return error_errno(-fd, "open environment variable file \"%s\" of volume \"%s\"", ref->path, ref->volumename);
+                return error_errno(-fd, "open environment variable file \"%s\" of volume \"%s\"", ref->path,
+                                   ref->volumename);
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return error_new(ERROR_INVALID, "environment variable file \"%s\" of volume \"%s\" is no regular file",
                                  ref->path, ref->volumename);
@@ -343,7 +346,9 @@ static char **merge(const struct env_config *config, char *const *kubernetes) {
 struct error *env_build(const struct env_config *config, struct env *ret) {
         _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
         struct env env = { 0 };
-        struct builder b = { .config = config, .ns = config->downward.pod->metadata->namespace_, .arena = arena, .env = &env };
+        struct builder b = {
+                .config = config, .ns = config->downward.pod->metadata->namespace_, .arena = arena, .env = &env
+        };
         struct error *err;
 
         err = add_kubernetes(&b);
@@ -370,7 +375,8 @@ static char **add_all(char **argv, char *const *words, size_t n, char *const *va
         return argv;
 }
 
-struct error *env_command(const V1Container *container, const struct image *image, char *const *variables, char ***ret) {
+struct error *env_command(const V1Container *container, const struct image *image, char *const *variables,
+                          char ***ret) {
         char *const none[] = { NULL };
         char **argv = NULL;
 

@@ -2,10 +2,11 @@
  *
  * The order of precedence, weakest first: PATH's default, TERM for a terminal, HOSTNAME, the image's ENV, envFrom (in
  * order; invalid keys are skipped and listed), env (in order). A value of `env` may refer with $(NAME) to what envFrom
- * and earlier entries of `env` gave, never to the image's variables; "$$" is one "$"; what names no variable stays as it
- * is (https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/).
+ * and earlier entries of `env` gave, never to the image's variables; "$$" is one "$"; what names no variable stays as
+ * it is (https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/).
  *
- * Every error from here means that the container waits with reason CreateContainerConfigError and the error's message. */
+ * Every error from here means that the container waits with reason CreateContainerConfigError and the error's message.
+ */
 #pragma once
 
 #include "api/downward.h"
@@ -13,11 +14,11 @@
 #include "store/store.h"
 
 struct env_config {
-        struct store *store;         /* ConfigMaps and Secrets are read from it */
-        struct downward downward;    /* the pod, its addresses, its node */
+        struct store *store;      /* ConfigMaps and Secrets are read from it */
+        struct downward downward; /* the pod, its addresses, its node */
         const V1Container *container;
-        char *const *image_env;      /* "NAME=value" of the image; may be NULL */
-        const char *hostname;        /* for HOSTNAME; NULL: not set */
+        char *const *image_env; /* "NAME=value" of the image; may be NULL */
+        const char *hostname;   /* for HOSTNAME; NULL: not set */
         /* For fileKeyRef: opens the folder of a volume of the pod (O_PATH). Returns a descriptor (the caller closes it)
          * or -errno. NULL: such references are an error. */
         int (*open_volume)(void *userdata, const char *volume_name);
@@ -44,5 +45,5 @@ struct error *env_expand_strict(const char *text, char *const *variables, char *
 /* argv of the container: command and args of the manifest (expanded) over ENTRYPOINT and CMD of the image; `command`
  * replaces ENTRYPOINT and drops CMD, `args` replaces CMD. With neither anywhere: ERROR_INVALID "no command specified",
  * which is the one error here that means CreateContainerError. */
-struct error *env_command(const V1Container *container, const struct image *image, char *const *variables, char ***ret)
-        _must_check_;
+struct error *env_command(const V1Container *container, const struct image *image, char *const *variables,
+                          char ***ret) _must_check_;

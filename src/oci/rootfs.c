@@ -56,7 +56,8 @@ struct error *rootfs_mount(const struct image *image, const char *folder, char *
         if (!err)
                 err = mount_overlay(image->layers, upper, work, rootfs);
         if (err)
-                return error_context(err, "root file system of image %s", image->reference ? image->reference : image->id);
+                return error_context(err, "root file system of image %s",
+                                     image->reference ? image->reference : image->id);
         *ret = TAKE_PTR(rootfs);
         return NULL;
 }

@@ -163,8 +163,8 @@ char *oci_runtime_log_message(const char *log, size_t len) {
         return newest;
 }
 
-/* How runtimes say that the container's own program is at fault. The first that is found counts: crun has the same words
- * for a file that is not there and one that may not be executed, and then the errno. */
+/* How runtimes say that the container's own program is at fault. The first that is found counts: crun has the same
+ * words for a file that is not there and one that may not be executed, and then the errno. */
 static const struct {
         const char *text, *errno_text, *meaning;
         bool missing;

@@ -18,7 +18,8 @@ struct oci_runtime {
  * container. `console_socket` (terminal) and `pid_file` may be NULL. */
 char **oci_runtime_run_argv(const struct oci_runtime *rt, const char *id, const char *bundle, const char *pid_file,
                             const char *console_socket);
-/* Runs `process` (a path to process.json; see oci_process_for_exec) in a running container. detach: do not wait for it.*/
+/* Runs `process` (a path to process.json; see oci_process_for_exec) in a running container. detach: do not wait for
+ * it.*/
 char **oci_runtime_exec_argv(const struct oci_runtime *rt, const char *id, const char *process, const char *pid_file,
                              const char *console_socket, bool detach);
 char **oci_runtime_kill_argv(const struct oci_runtime *rt, const char *id, int signal);

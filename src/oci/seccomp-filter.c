@@ -67,8 +67,8 @@ static void emit_return(struct program *p, uint32_t action) {
 #define REFUSE (SECCOMP_RET_ERRNO | EPERM)
 #define UNKNOWN (SECCOMP_RET_ERRNO | ENOSYS)
 
-/* The kernel takes these three arguments as 32 bits, so only those are compared: what stands above them cannot be used to
- * slip through. (Little endian: the low half comes first.) */
+/* The kernel takes these three arguments as 32 bits, so only those are compared: what stands above them cannot be used
+ * to slip through. (Little endian: the low half comes first.) */
 static void emit_verdict(struct program *p, enum seccomp_verdict verdict) {
         static const uint32_t personalities[] = { 0x0, 0x8, 0x20000, 0x20008, 0xffffffff };
 
@@ -119,7 +119,8 @@ static void find_runs(const uint8_t *verdicts, struct runs *ret) {
 
 /* A binary search over the runs first…last with the number in the accumulator. Both halves follow their comparison, the
  * lower one at once; the way to the upper one may be longer than a conditional jump reaches, hence the plain jump. */
-static void emit_search(struct program *p, const uint8_t *verdicts, const struct runs *runs, size_t first, size_t last) {
+static void emit_search(struct program *p, const uint8_t *verdicts, const struct runs *runs, size_t first,
+                        size_t last) {
         size_t middle = (first + last + 1) / 2, jump;
 
         if (first == last) {

@@ -13,7 +13,7 @@
 enum seccomp_verdict {
         SECCOMP_UNKNOWN, /* ENOSYS */
         SECCOMP_ALLOW,
-        SECCOMP_REFUSE,  /* EPERM */
+        SECCOMP_REFUSE, /* EPERM */
         /* Decided by the first argument: */
         SECCOMP_IF_NO_NAMESPACES,     /* clone */
         SECCOMP_IF_USUAL_PERSONALITY, /* personality */

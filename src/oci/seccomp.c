@@ -36,15 +36,20 @@
 
 #define CLONE_NEW_MASK 0x7E020000 /* all CLONE_NEW* of clone(2) but CLONE_NEWTIME */
 
-/* Allowed to every container. What a C library, a language's run time or an ordinary server calls, in all spellings that
- * the architectures have; names an architecture or libseccomp does not know are passed over by the OCI runtime. */
+/* Allowed to every container. What a C library, a language's run time or an ordinary server calls, in all spellings
+ * that the architectures have; names an architecture or libseccomp does not know are passed over by the OCI runtime. */
 static const char always[] =
         /* files */
-        "access faccessat faccessat2 open openat openat2 creat close close_range read readv pread64 preadv preadv2 write "
-        "writev pwrite64 pwritev pwritev2 lseek _llseek sendfile sendfile64 copy_file_range splice tee vmsplice dup dup2 "
-        "dup3 fcntl fcntl64 flock ioctl fsync fdatasync sync syncfs sync_file_range sync_file_range2 arm_sync_file_range "
-        "fallocate truncate truncate64 ftruncate ftruncate64 fadvise64 fadvise64_64 arm_fadvise64_64 readahead stat stat64 "
-        "lstat lstat64 fstat fstat64 fstatat64 newfstatat statx statfs statfs64 fstatfs fstatfs64 chmod fchmod fchmodat "
+        "access faccessat faccessat2 open openat openat2 creat close close_range read readv pread64 preadv preadv2 "
+        "write "
+        "writev pwrite64 pwritev pwritev2 lseek _llseek sendfile sendfile64 copy_file_range splice tee vmsplice dup "
+        "dup2 "
+        "dup3 fcntl fcntl64 flock ioctl fsync fdatasync sync syncfs sync_file_range sync_file_range2 "
+        "arm_sync_file_range "
+        "fallocate truncate truncate64 ftruncate ftruncate64 fadvise64 fadvise64_64 arm_fadvise64_64 readahead stat "
+        "stat64 "
+        "lstat lstat64 fstat fstat64 fstatat64 newfstatat statx statfs statfs64 fstatfs fstatfs64 chmod fchmod "
+        "fchmodat "
         "fchmodat2 chown chown32 fchown fchown32 fchownat lchown lchown32 utime utimes futimesat utimensat "
         "utimensat_time64 link linkat unlink unlinkat symlink symlinkat readlink readlinkat rename renameat renameat2 "
         "mkdir mkdirat rmdir mknod mknodat getdents getdents64 getcwd chdir fchdir umask name_to_handle_at getxattr "
@@ -61,7 +66,8 @@ static const char always[] =
         "brk mmap mmap2 munmap mremap mprotect madvise mincore mlock mlock2 mlockall munlock munlockall msync "
         "remap_file_pages membarrier pkey_alloc pkey_free pkey_mprotect map_shadow_stack mseal process_mrelease "
         /* processes and threads */
-        "fork vfork execve execveat exit exit_group wait4 waitid waitpid kill tkill tgkill pidfd_open pidfd_send_signal "
+        "fork vfork execve execveat exit exit_group wait4 waitid waitpid kill tkill tgkill pidfd_open "
+        "pidfd_send_signal "
         "getpid getppid gettid getpgid getpgrp setpgid getsid setsid prctl futex futex_time64 futex_waitv futex_wait "
         "futex_wake futex_requeue set_robust_list get_robust_list set_tid_address set_thread_area get_thread_area rseq "
         "restart_syscall getpriority setpriority getrlimit setrlimit ugetrlimit prlimit64 getrusage times getcpu "
@@ -70,18 +76,22 @@ static const char always[] =
         "sched_rr_get_interval_time64 seccomp ptrace process_vm_readv process_vm_writev "
         /* signals */
         "rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait "
-        "rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaction sigaltstack signal sigpending sigprocmask sigreturn sigsuspend "
+        "rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaction sigaltstack signal sigpending sigprocmask sigreturn "
+        "sigsuspend "
         "uretprobe "
         /* users */
-        "getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid getresgid32 "
+        "getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid "
+        "getresgid32 "
         "getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32 setresuid "
         "setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups setgroups32 capget capset "
         /* time */
         "time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep "
-        "clock_nanosleep_time64 clock_adjtime clock_adjtime64 adjtimex nanosleep alarm getitimer setitimer timer_create "
+        "clock_nanosleep_time64 clock_adjtime clock_adjtime64 adjtimex nanosleep alarm getitimer setitimer "
+        "timer_create "
         "timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 "
         /* sockets, without socket(2) itself, which depends on the family */
-        "socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt send sendto sendmsg "
+        "socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt send sendto "
+        "sendmsg "
         "sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64 shutdown socketcall "
         /* System V and POSIX IPC */
         "ipc msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget "
@@ -98,9 +108,10 @@ static const struct {
 } by_capability[] = {
 #define CAP(c) (1ULL << CAP_##c)
         { CAP(DAC_READ_SEARCH), "open_by_handle_at" },
-        { CAP(SYS_ADMIN), "fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules "
-                          "lsm_set_self_attr mount mount_setattr move_mount open_tree open_tree_attr quotactl quotactl_fd "
-                          "setdomainname sethostname setns umount umount2 unshare" },
+        { CAP(SYS_ADMIN),
+          "fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules "
+          "lsm_set_self_attr mount mount_setattr move_mount open_tree open_tree_attr quotactl quotactl_fd "
+          "setdomainname sethostname setns umount umount2 unshare" },
         { CAP(SYS_ADMIN) | CAP(BPF), "bpf" },
         { CAP(SYS_ADMIN) | CAP(PERFMON), "perf_event_open" },
         { CAP(SYS_ADMIN) | CAP(SYSLOG), "syslog" },
@@ -116,8 +127,9 @@ static const struct {
 #undef CAP
 };
 
-/* Refused whatever the capabilities, with EPERM: not aware of namespaces, obsolete, or mostly good for attacking a kernel.
- * Everything else, calls newer than this table included, gets ENOSYS, so that C libraries fall back to older calls. */
+/* Refused whatever the capabilities, with EPERM: not aware of namespaces, obsolete, or mostly good for attacking a
+ * kernel. Everything else, calls newer than this table included, gets ENOSYS, so that C libraries fall back to older
+ * calls. */
 static const char never[] =
         "add_key keyctl request_key kexec_load kexec_file_load io_uring_setup io_uring_enter io_uring_register "
         "userfaultfd nfsservctl pivot_root swapon swapoff uselib ustat sysfs _sysctl create_module get_kernel_syms "
@@ -167,8 +179,8 @@ static void add_conditional(json_t *rules, bool sys_admin) {
         add_call(rules, "socket", argument(0, 40, 0, "SCMP_CMP_NE"));
         if (sys_admin)
                 return;
-        /* Threads and processes, but no new namespaces. clone3 hides its flags behind a pointer: C libraries fall back to
-         * clone when it is not there. On s390 the flags are clone's second argument. */
+                /* Threads and processes, but no new namespaces. clone3 hides its flags behind a pointer: C libraries
+                 * fall back to clone when it is not there. On s390 the flags are clone's second argument. */
 #if defined(__s390x__)
         add_call(rules, "clone", argument(1, CLONE_NEW_MASK, 0, "SCMP_CMP_MASKED_EQ"));
 #else
@@ -259,9 +271,8 @@ static bool string_in(const json_t *array, const char *wanted) {
         const json_t *item;
         size_t i;
 
-        json_array_foreach(array, i, item)
-                if (json_is_string(item) && streq(json_string_value(item), wanted))
-                        return true;
+        json_array_foreach(array, i,
+                           item) if (json_is_string(item) && streq(json_string_value(item), wanted)) return true;
         return false;
 }
 
@@ -283,16 +294,17 @@ static bool kernel_is_at_least(const char *version) {
 
 /* docker's profiles say under which circumstances a rule counts; an OCI runtime would not look at that. */
 static bool rule_applies(const json_t *rule, uint64_t capabilities) {
-        const json_t *includes = json_object_get(rule, "includes"), *excludes = json_object_get(rule, "excludes"), *item;
+        const json_t *includes = json_object_get(rule, "includes"), *excludes = json_object_get(rule, "excludes"),
+                     *item;
         const char *min_kernel = json_string_value(json_object_get(includes, "minKernel"));
         size_t i;
 
-        json_array_foreach(json_object_get(includes, "caps"), i, item)
-                if (!json_is_string(item) || !has_capability(capabilities, json_string_value(item)))
-                        return false;
-        json_array_foreach(json_object_get(excludes, "caps"), i, item)
-                if (json_is_string(item) && has_capability(capabilities, json_string_value(item)))
-                        return false;
+        json_array_foreach(json_object_get(includes, "caps"), i,
+                           item) if (!json_is_string(item) ||
+                                     !has_capability(capabilities, json_string_value(item))) return false;
+        json_array_foreach(json_object_get(excludes, "caps"), i,
+                           item) if (json_is_string(item) &&
+                                     has_capability(capabilities, json_string_value(item))) return false;
         item = json_object_get(includes, "arches");
         if (json_array_size(item) > 0 && !string_in(item, NATIVE_NAME))
                 return false;

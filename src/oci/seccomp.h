@@ -1,9 +1,10 @@
 /* seccomp.h - the system call filter of a container.
  *
  * RuntimeDefault is a table in seccomp.c: the system calls that programs use, less those that need a capability the
- * container does not have and those that only serve to attack a kernel: these fail with EPERM. A call that is not in it,
- * newer ones above all, fails with ENOSYS, so that C libraries fall back. The result is the `linux.seccomp` object of the
- * OCI runtime-spec, kept small because the OCI runtime parses it at every start, and beside it the filter ready made. */
+ * container does not have and those that only serve to attack a kernel: these fail with EPERM. A call that is not in
+ * it, newer ones above all, fails with ENOSYS, so that C libraries fall back. The result is the `linux.seccomp` object
+ * of the OCI runtime-spec, kept small because the OCI runtime parses it at every start, and beside it the filter ready
+ * made. */
 #pragma once
 
 #include <jansson.h>

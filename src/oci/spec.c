@@ -135,9 +135,9 @@ static json_t *capabilities_object(uint64_t caps) {
         for (unsigned c = 0; c < 64; c++)
                 if (caps & 1ULL << c)
                         json_array_append_new(list, json_string(capability_name(c)));
-        /* Inheritable and ambient stay empty: with them a program with file capabilities, or any program of a user who is
-         * not root, would get what the Pod never gave (CVE-2022-24769). The kernel takes effective and permitted from a
-         * user other than root at execve(2); the bounding set stays. */
+        /* Inheritable and ambient stay empty: with them a program with file capabilities, or any program of a user who
+         * is not root, would get what the Pod never gave (CVE-2022-24769). The kernel takes effective and permitted
+         * from a user other than root at execve(2); the bounding set stays. */
         object = json_pack("{s:O, s:O, s:O, s:[], s:[]}", "bounding", list, "effective", list, "permitted", list,
                            "inheritable", "ambient");
         json_decref(list);
@@ -220,8 +220,8 @@ static int64_t burstable_score(const V1Container *container, uint64_t memory_cap
         return MIN(MAX(score, 1000 - 997), 999);
 }
 
-int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const char *qos_class, uint64_t memory_capacity,
-                          bool *ret_clamped) {
+int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const char *qos_class,
+                          uint64_t memory_capacity, bool *ret_clamped) {
         _cleanup_free_ char *text = NULL;
         int64_t score, own = 0;
 
@@ -271,7 +271,8 @@ static void add_default(struct mount_list *list, const struct oci_spec_config *c
 static void add_file(struct mount_list *list, const struct oci_spec_config *config, const char *destination,
                      const char *source, bool read_only) {
         if (source)
-                add_default(list, config, destination, source, "bind", read_only ? "rbind,rprivate,ro" : "rbind,rprivate,rw");
+                add_default(list, config, destination, source, "bind",
+                            read_only ? "rbind,rprivate,ro" : "rbind,rprivate,rw");
 }
 
 static void add_defaults(struct mount_list *list, const struct oci_spec_config *config) {
@@ -297,12 +298,12 @@ static void add_defaults(struct mount_list *list, const struct oci_spec_config *
         add_file(list, config, str_empty(log) ? "/dev/termination-log" : log, config->termination_log, false);
 }
 
-/* Mounting over parts of /proc or /sys can take the ground from under security modules and masked paths (CVE-2019-16884,
- * CVE-2023-27561): only what resource views (lxcfs) and the like replace. */
+/* Mounting over parts of /proc or /sys can take the ground from under security modules and masked paths
+ * (CVE-2019-16884, CVE-2023-27561): only what resource views (lxcfs) and the like replace. */
 static struct error *check_destination(const char *destination) {
-        static const char *const allowed[] = { "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo",
-                                               "/proc/slabinfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
-                                               "/proc/net/dev" };
+        static const char *const allowed[] = { "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg",
+                                               "/proc/meminfo", "/proc/slabinfo",  "/proc/stat",
+                                               "/proc/swaps",   "/proc/uptime",    "/proc/net/dev" };
 
         if (!is_below(destination, "/proc"))
                 return NULL;
@@ -380,11 +381,13 @@ static json_t *namespaces_array(const struct oci_spec_config *config) {
 
 /* ---- security ---- */
 
-static const char *const masked_paths[] = { "/proc/acpi",       "/proc/asound",        "/proc/kcore",
-                                            "/proc/keys",       "/proc/latency_stats", "/proc/timer_list",
-                                            "/proc/timer_stats", "/proc/sched_debug",  "/proc/scsi",
-                                            "/proc/interrupts", "/sys/firmware",       "/sys/devices/virtual/powercap" };
-static const char *const read_only_paths[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+static const char *const masked_paths[] = {
+        "/proc/acpi",          "/proc/asound",     "/proc/kcore",       "/proc/keys",
+        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+        "/proc/scsi",          "/proc/interrupts", "/sys/firmware",     "/sys/devices/virtual/powercap"
+};
+static const char *const read_only_paths[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                               "/proc/sysrq-trigger" };
 
 static json_t *path_array(const char *const *paths, size_t n) {
         json_t *array = json_array();
@@ -444,8 +447,9 @@ static struct error *add_apparmor(json_t *process, const struct oci_spec_config 
         if (!enabled)
                 return error_new(ERROR_NOT_SUPPORTED, "Cannot enforce AppArmor: AppArmor is not enabled on the host");
         if (!streq_ptr(profile->type, "Localhost"))
-                return error_new(ERROR_NOT_SUPPORTED, "Cannot enforce AppArmor: husk has no profile of its own; name one "
-                                                      "with type Localhost");
+                return error_new(ERROR_NOT_SUPPORTED,
+                                 "Cannot enforce AppArmor: husk has no profile of its own; name one "
+                                 "with type Localhost");
         set(process, "apparmorProfile", json_string(profile->localhostprofile));
         return NULL;
 }
@@ -470,8 +474,9 @@ static struct error *add_selinux(json_t *process, json_t *linux_, const struct o
         set(process, "selinuxLabel",
             json_sprintf("%s:%s:%s:%s", or_default(o->user, "system_u"), or_default(o->role, "system_r"),
                          or_default(o->type, "container_t"), or_default(o->level, "s0")));
-        set(linux_, "mountLabel", json_sprintf("%s:object_r:container_file_t:%s", or_default(o->user, "system_u"),
-                                               or_default(o->level, "s0")));
+        set(linux_, "mountLabel",
+            json_sprintf("%s:object_r:container_file_t:%s", or_default(o->user, "system_u"),
+                         or_default(o->level, "s0")));
         return NULL;
 }
 
@@ -503,16 +508,17 @@ static json_t *user_object(const struct oci_user *user) {
 
         for (size_t i = 0; i < user->n_groups; i++)
                 json_array_append_new(groups, json_integer(user->groups[i]));
-        return json_pack("{s:I, s:I, s:o}", "uid", (json_int_t)user->uid, "gid", (json_int_t)user->gid, "additionalGids",
-                         groups);
+        return json_pack("{s:I, s:I, s:o}", "uid", (json_int_t)user->uid, "gid", (json_int_t)user->gid,
+                         "additionalGids", groups);
 }
 
 static json_t *process_object(const struct oci_spec_config *config) {
         const char *cwd = or_default(config->container->workingdir, config->image->working_dir);
 
         return json_pack("{s:b, s:o, s:o, s:o, s:o, s:I}", "terminal", config->terminal, "user",
-                         user_object(config->user), "args", string_array(config->argv), "env", string_array(config->env),
-                         "cwd", json_sprintf("%s%s", str_empty(cwd) || cwd[0] != '/' ? "/" : "", cwd ? cwd : ""),
+                         user_object(config->user), "args", string_array(config->argv), "env",
+                         string_array(config->env), "cwd",
+                         json_sprintf("%s%s", str_empty(cwd) || cwd[0] != '/' ? "/" : "", cwd ? cwd : ""),
                          "oomScoreAdj", (json_int_t)config->oom_score_adj);
 }
 
@@ -536,8 +542,8 @@ static struct error *fill(json_t *spec, const struct oci_spec_config *config) {
                 return json_decref(linux_), error_new(ERROR_INVALID, "command, args, env or workingDir is not UTF-8");
         set(spec, "process", process);
         set(spec, "linux", linux_);
-        set(spec, "root", json_pack("{s:s, s:b}", "path", config->rootfs, "readonly",
-                                    has_read_only_root(config->container)));
+        set(spec, "root",
+            json_pack("{s:s, s:b}", "path", config->rootfs, "readonly", has_read_only_root(config->container)));
         set(linux_, "cgroupsPath", json_string(config->cgroups_path));
         set(linux_, "namespaces", namespaces_array(config));
         add_resources(linux_, config);

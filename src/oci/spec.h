@@ -2,8 +2,8 @@
  *
  * oci_spec_build() is a pure translation: it opens no file but the seccomp profile that a container names, and makes
  * nothing. The order of preparation is: rootfs_mount(), env_build(), oci_user_verify(), oci_user_resolve(),
- * volume_mounts(), oci_spec_build(), write <bundle>/config.json, run. Labels and annotations of images are not looked at:
- * only the Pod decides what a container may do. */
+ * volume_mounts(), oci_spec_build(), write <bundle>/config.json, run. Labels and annotations of images are not looked
+ * at: only the Pod decides what a container may do. */
 #pragma once
 
 #include <jansson.h>
@@ -19,25 +19,25 @@ struct oci_spec_config {
         const V1Pod *pod;
         const V1Container *container; /* for an ephemeral container see oci_container_of_ephemeral() */
         const struct image *image;
-        char *const *argv;            /* env_command() */
-        char *const *env;             /* env.all of env_build() */
+        char *const *argv; /* env_command() */
+        char *const *env;  /* env.all of env_build() */
         const struct oci_user *user;
-        const char *rootfs;           /* the mounted root folder */
+        const char *rootfs;               /* the mounted root folder */
         const struct mount_list *volumes; /* volume_mounts(); may be NULL */
 
         /* Namespaces to join, as paths ("/proc/123/ns/net"). NULL: for net, ipc and uts that of the host (hostNetwork,
          * hostIPC; uts: hostNetwork); for pid a new one of the container's own. */
         const char *netns, *ipcns, *utsns, *pidns, *userns;
-        bool host_pid;                /* spec.hostPID: no pid namespace of its own; pidns is NULL then */
+        bool host_pid; /* spec.hostPID: no pid namespace of its own; pidns is NULL then */
 
-        const char *cgroups_path;     /* as crun's cgroupfs manager takes it, below the pod's cgroup */
-        const char *shm;              /* the pod's /dev/shm on the host; NULL: a private tmpfs */
+        const char *cgroups_path; /* as crun's cgroupfs manager takes it, below the pod's cgroup */
+        const char *shm;          /* the pod's /dev/shm on the host; NULL: a private tmpfs */
         const char *hosts, *hostname_file, *resolv_conf; /* files on the host; NULL: the image's own stay */
-        const char *termination_log;  /* file on the host, bound to terminationMessagePath; NULL: none */
-        const char *seccomp_folder;   /* <root>/seccomp, for Localhost profiles */
-        int64_t oom_score_adj;        /* oci_oom_score_adj() */
-        int64_t pids_limit;           /* 0: none */
-        bool terminal;                /* allocate one (container.tty) */
+        const char *termination_log; /* file on the host, bound to terminationMessagePath; NULL: none */
+        const char *seccomp_folder;  /* <root>/seccomp, for Localhost profiles */
+        int64_t oom_score_adj;       /* oci_oom_score_adj() */
+        int64_t pids_limit;          /* 0: none */
+        bool terminal;               /* allocate one (container.tty) */
 };
 
 /* Builds the runtime-spec. An error means that the container waits with CreateContainerError. */
@@ -48,12 +48,14 @@ json_t *oci_process_for_exec(const json_t *spec, char *const *argv, bool termina
 
 /* The cgroup settings alone (`crun update -r -`), for a resize in place. */
 json_t *oci_resources(const V1Pod *pod, const V1Container *container, int64_t pids_limit);
-/* oom_score_adj as a kubelet sets it by QoS class and memory request. A process without CAP_SYS_RESOURCE cannot go below
- * its own value: then the result is raised to that and *ret_clamped is set (may be NULL). `memory_capacity`: of the node. */
-int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const char *qos_class, uint64_t memory_capacity,
-                          bool *ret_clamped);
-/* Capabilities (a bit each) that the container's bounding set has: Kubernetes' defaults, add and drop, or all. Names with
- * or without "CAP_", any case; ERROR_INVALID for one that the kernel does not have. */
+/* oom_score_adj as a kubelet sets it by QoS class and memory request. A process without CAP_SYS_RESOURCE cannot go
+ * below its own value: then the result is raised to that and *ret_clamped is set (may be NULL). `memory_capacity`: of
+ * the node. */
+int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const char *qos_class,
+                          uint64_t memory_capacity, bool *ret_clamped);
+/* Capabilities (a bit each) that the container's bounding set has: Kubernetes' defaults, add and drop, or all. Names
+ * with or without "CAP_", any case; ERROR_INVALID for one that the kernel does not have. */
 struct error *oci_capabilities(const V1Container *container, uint64_t *ret) _must_check_;
-/* An ephemeral container as a container (same fields, another message); free with protobuf_c_message_free_unpacked(). */
+/* An ephemeral container as a container (same fields, another message); free with protobuf_c_message_free_unpacked().
+ */
 V1Container *oci_container_of_ephemeral(const V1EphemeralContainer *ephemeral);

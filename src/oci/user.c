@@ -14,9 +14,9 @@
 
 struct wanted_user {
         bool by_name;
-        char *name;        /* by_name */
+        char *name; /* by_name */
         int64_t uid;
-        bool from_pod;     /* runAsUser, not the image's USER */
+        bool from_pod;      /* runAsUser, not the image's USER */
         const int64_t *gid; /* runAsGroup, or NULL */
 };
 
@@ -41,10 +41,11 @@ static void wanted_from_image(const struct image *image, struct wanted_user *wan
 }
 
 /* The container's setting, else the pod's, as a kubelet determines its effective security context. */
-#define EFFECTIVE(pod, container, field)                                                                            \
-        ((container)->securitycontext && (container)->securitycontext->has_##field ? &(container)->securitycontext->field \
-         : (pod)->spec->securitycontext && (pod)->spec->securitycontext->has_##field                                \
-                 ? &(pod)->spec->securitycontext->field                                                             \
+#define EFFECTIVE(pod, container, field) \
+        ((container)->securitycontext && (container)->securitycontext->has_##field \
+                 ? &(container)->securitycontext->field \
+         : (pod)->spec->securitycontext && (pod)->spec->securitycontext->has_##field \
+                 ? &(pod)->spec->securitycontext->field \
                  : NULL)
 
 static void wanted_user(const V1Pod *pod, const V1Container *container, const struct image *image,
@@ -70,10 +71,11 @@ struct error *oci_user_verify(const V1Pod *pod, const V1Container *container, co
         where = xasprintf("(pod: \"%s_%s(%s)\", container: %s)", pod->metadata->name, pod->metadata->namespace_,
                           pod->metadata->uid, container->name);
         if (wanted.by_name)
-                return error_new(ERROR_FORBIDDEN,
-                                 "container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is "
-                                 "non-root %s",
-                                 wanted.name, where);
+                return error_new(
+                        ERROR_FORBIDDEN,
+                        "container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is "
+                        "non-root %s",
+                        wanted.name, where);
         if (wanted.uid == 0 && wanted.from_pod)
                 return error_new(ERROR_FORBIDDEN, "container's runAsUser breaks non-root policy %s", where);
         if (wanted.uid <= 0)
@@ -130,7 +132,9 @@ static void find_user(char *const *lines, const char *name, uint32_t uid, struct
                         continue;
                 if (name ? !streq(fields[0], name) : entry_uid != uid)
                         continue;
-                *ret = (struct account){ .found = true, .name = xstrdup(fields[0]), .uid = entry_uid, .gid = entry_gid };
+                *ret = (struct account){
+                        .found = true, .name = xstrdup(fields[0]), .uid = entry_uid, .gid = entry_gid
+                };
                 return;
         }
 }

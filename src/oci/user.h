@@ -1,8 +1,9 @@
 /* user.h - who a container runs as.
  *
- * securityContext of the container goes before that of the pod, that before the image's USER. As with a kubelet only the
- * user part of the image's USER counts ("1234:1234" is uid 1234; its gid is what /etc/passwd says, else 0). /etc/passwd
- * and /etc/group are the container's: they are hostile input, opened below the root, bounded, parsed strictly. */
+ * securityContext of the container goes before that of the pod, that before the image's USER. As with a kubelet only
+ * the user part of the image's USER counts ("1234:1234" is uid 1234; its gid is what /etc/passwd says, else 0).
+ * /etc/passwd and /etc/group are the container's: they are hostile input, opened below the root, bounded, parsed
+ * strictly. */
 #pragma once
 
 #include "api/api.h"

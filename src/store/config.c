@@ -23,7 +23,8 @@ struct error *config_map_read(struct store *store, const char *ns, const char *n
         return config_read(store, "ConfigMap", "configmap", ns, name, arena, ret);
 }
 
-struct error *secret_read(struct store *store, const char *ns, const char *name, struct api_arena *arena, V1Secret **ret) {
+struct error *secret_read(struct store *store, const char *ns, const char *name, struct api_arena *arena,
+                          V1Secret **ret) {
         return config_read(store, "Secret", "secret", ns, name, arena, ret);
 }
 

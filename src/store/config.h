@@ -9,8 +9,8 @@
 /* Reads one; it lives in the arena. ERROR_NOT_FOUND: `configmap "x" not found`, `secret "x" not found`. */
 struct error *config_map_read(struct store *store, const char *ns, const char *name, struct api_arena *arena,
                               V1ConfigMap **ret) _must_check_;
-struct error *secret_read(struct store *store, const char *ns, const char *name, struct api_arena *arena, V1Secret **ret)
-        _must_check_;
+struct error *secret_read(struct store *store, const char *ns, const char *name, struct api_arena *arena,
+                          V1Secret **ret) _must_check_;
 
 /* The bytes under a key (of data or binaryData), or false. */
 bool config_map_value(const V1ConfigMap *map, const char *key, ProtobufCBinaryData *ret);

@@ -49,7 +49,8 @@ static int64_t memory_size(const struct volume_context *context, const V1EmptyDi
         int64_t size = 0;
 
         if (node && node->status) {
-                const V1Quantity *q = api_quantity_get(node->status->allocatable, node->status->n_allocatable, "memory");
+                const V1Quantity *q =
+                        api_quantity_get(node->status->allocatable, node->status->n_allocatable, "memory");
 
                 size = q ? quantity_text_value(q->string) : 0;
         }
@@ -78,7 +79,8 @@ static struct error *huge_page_size(const V1Pod *pod, const char *medium, int64_
                         found++;
                 }
         if (found != 1)
-                return error_new(ERROR_INVALID, "medium HugePages needs limits of one size of huge pages, not %zu", found);
+                return error_new(ERROR_INVALID, "medium HugePages needs limits of one size of huge pages, not %zu",
+                                 found);
         return NULL;
 }
 

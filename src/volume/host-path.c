@@ -8,8 +8,8 @@
 /* What must be there for each type, and how a kubelet says that it is not. */
 static const struct {
         const char *type;
-        mode_t format;       /* S_IFDIR, …; 0: anything */
-        mode_t made;         /* mode of what is made if nothing is there; 0: nothing is made */
+        mode_t format; /* S_IFDIR, …; 0: anything */
+        mode_t made;   /* mode of what is made if nothing is there; 0: nothing is made */
         const char *name;
 } checks[] = {
         { "", 0, 0755, "directory" }, /* no check; container runtimes make the missing folder */
@@ -57,7 +57,8 @@ struct error *host_path_setup(const struct volume_context *context, const V1Volu
                                 return make(source->path, checks[i].format != S_IFREG, checks[i].made);
                 } else if (!checks[i].format || (st.st_mode & S_IFMT) == checks[i].format)
                         return NULL;
-                return error_new(ERROR_INVALID, "hostPath type check failed: %s is not a %s", source->path, checks[i].name);
+                return error_new(ERROR_INVALID, "hostPath type check failed: %s is not a %s", source->path,
+                                 checks[i].name);
         }
         return error_new(ERROR_INVALID, "hostPath type %s is not known", type);
 }

@@ -121,10 +121,11 @@ static struct error *add_downward(const struct volume_context *context, V1Downwa
         return NULL;
 }
 
-#define KEYS(source, with_mode)                                                                                        \
-        {                                                                                                              \
-                .items = (source)->items, .n_items = (source)->n_items, .has_default_mode = (with_mode)->has_defaultmode, \
-                .default_mode = (with_mode)->defaultmode, .optional = (source)->has_optional && (source)->optional,    \
+#define KEYS(source, with_mode) \
+        { \
+                .items = (source)->items, .n_items = (source)->n_items, \
+                .has_default_mode = (with_mode)->has_defaultmode, .default_mode = (with_mode)->defaultmode, \
+                .optional = (source)->has_optional && (source)->optional, \
         }
 
 struct error *config_map_payload(const struct volume_context *context, const V1Volume *volume, struct payload *ret) {
@@ -176,7 +177,8 @@ struct error *projected_payload(const struct volume_context *context, const V1Vo
         if (!messages)
                 return NULL;
         text = strv_join(messages, ", ");
-        return strv_len(messages) == 1 ? error_new(ERROR_NOT_FOUND, "%s", text) : error_new(ERROR_NOT_FOUND, "[%s]", text);
+        return strv_len(messages) == 1 ? error_new(ERROR_NOT_FOUND, "%s", text)
+                                       : error_new(ERROR_NOT_FOUND, "[%s]", text);
 }
 
 /* ---- where they are ---- */
@@ -188,7 +190,8 @@ struct error *object_path(const struct volume_context *context, const V1Volume *
         return NULL;
 }
 
-/* One tmpfs for the volumes of this kind: secrets never reach a disk (not even swap, Linux 6.4), and flash is spared. */
+/* One tmpfs for the volumes of this kind: secrets never reach a disk (not even swap, Linux 6.4), and flash is spared.
+ */
 static struct error *mount_object_folder(const struct volume_context *context) {
         _cleanup_free_ char *folder = volume_object_folder(context);
         _cleanup_close_ int fd = -EBADF, mount_fd = -EBADF;

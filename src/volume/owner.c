@@ -23,8 +23,9 @@ static int set_one(int fd, const struct stat *st, gid_t gid, enum owner_mode mod
                 return -errno;
         if (S_ISLNK(st->st_mode))
                 return 0;
-        /* chown takes set-user-id and set-group-id bits away: set the mode after it, even if it looked right. A descriptor
-         * that is O_PATH is changed through its name in /proc, which is no link that anybody could redirect. */
+        /* chown takes set-user-id and set-group-id bits away: set the mode after it, even if it looked right. A
+         * descriptor that is O_PATH is changed through its name in /proc, which is no link that anybody could redirect.
+         */
         if (st->st_gid == gid && (st->st_mode & 07777) == wanted)
                 return 0;
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

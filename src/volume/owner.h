@@ -9,9 +9,9 @@ enum owner_mode {
         OWNER_READ_ONLY,  /* files husk writes: mode |= 0440 */
 };
 
-/* Gives the folder `fd` and everything in it to the group; folders also get 0110 and the set-group-id bit, so that what is
- * made in them belongs to the group. Links are changed themselves, never followed; other file systems mounted in it are
- * left alone. The content may change meanwhile. */
+/* Gives the folder `fd` and everything in it to the group; folders also get 0110 and the set-group-id bit, so that what
+ * is made in them belongs to the group. Links are changed themselves, never followed; other file systems mounted in it
+ * are left alone. The content may change meanwhile. */
 struct error *owner_set_tree(int fd, int64_t gid, enum owner_mode mode) _must_check_;
 /* The same for the folder (or file) `fd` alone, which may be O_PATH. */
 struct error *owner_set(int fd, int64_t gid, enum owner_mode mode) _must_check_;

@@ -21,7 +21,8 @@ struct payload {
         struct payload_file *files;
         size_t n;
 };
-#define PAYLOAD_INIT { 0 }
+#define PAYLOAD_INIT \
+        { 0 }
 
 /* Adds a file, or replaces the one of that path. The data is copied. */
 void payload_add(struct payload *payload, const char *path, const void *data, size_t len, mode_t mode);
@@ -29,7 +30,7 @@ void payload_release(struct payload *payload);
 #define _cleanup_payload_ _cleanup_(payload_release)
 
 /* Makes the folder `folder_fd` show this payload. If it does already nothing is touched and *ret_changed is false.
- * `fs_group`: group and modes as pod.spec.securityContext.fsGroup wants them; NULL: none. What an interrupted call left is
- * cleaned away. */
-struct error *payload_write(int folder_fd, const struct payload *payload, const int64_t *fs_group, bool *ret_changed)
-        _must_check_;
+ * `fs_group`: group and modes as pod.spec.securityContext.fsGroup wants them; NULL: none. What an interrupted call left
+ * is cleaned away. */
+struct error *payload_write(int folder_fd, const struct payload *payload, const int64_t *fs_group,
+                            bool *ret_changed) _must_check_;

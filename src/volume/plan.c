@@ -191,8 +191,8 @@ static struct error *bind_subpath(struct plan *plan, const struct request *reque
 
 /* ---- propagation ---- */
 
-/* Volumes below the pod's own folders are made a peer group of the pod's mount namespace: containers of the pod see what
- * one of them mounts there. */
+/* Volumes below the pod's own folders are made a peer group of the pod's mount namespace: containers of the pod see
+ * what one of them mounts there. */
 static struct error *share_own(struct plan *plan, const struct request *request, size_t n, char **ret) {
         _cleanup_close_ int fd = propagation_open(request->path, NULL), mount_fd = -EBADF, shared_fd = -EBADF;
         struct error *err;

@@ -104,8 +104,10 @@ struct error *propagation_clone_from_host(int host_mntns_fd, const char *path, c
         pid_t pid;
 
         if (host_mntns_fd < 0)
-                return error_new(ERROR_NOT_SUPPORTED, "mountPropagation Bidirectional of \"%s\": the host's mount namespace "
-                                                      "is out of reach", path);
+                return error_new(ERROR_NOT_SUPPORTED,
+                                 "mountPropagation Bidirectional of \"%s\": the host's mount namespace "
+                                 "is out of reach",
+                                 path);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
                 return error_errno(errno, "make a socket pair");
         /* setns(2) into a mount namespace changes the whole process: a child goes. */

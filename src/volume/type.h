@@ -5,9 +5,9 @@
 #include "volume/volume.h"
 
 struct volume_type {
-        const char *name;   /* field of VolumeSource: "emptyDir" */
-        size_t offset;      /* of its pointer in V1VolumeSource */
-        bool read_only;     /* for every container, whatever its mounts say */
+        const char *name;    /* field of VolumeSource: "emptyDir" */
+        size_t offset;       /* of its pointer in V1VolumeSource */
+        bool read_only;      /* for every container, whatever its mounts say */
         const char *options; /* more options of every mount of it, separated by commas; NULL: none */
         /* Where it is on the host; owned by the caller. */
         struct error *(*path)(const struct volume_context *context, const V1Volume *volume, char **ret);

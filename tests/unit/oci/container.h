@@ -28,9 +28,11 @@ struct container {
 
 /* crun removes the containers' cgroups, not what they were made in. */
 __attribute__((destructor)) static void remove_cgroups(void) {
-        static const char *const hierarchies[] = { "", "/cpu", "/cpuacct", "/cpuset", "/memory", "/devices", "/freezer",
-                                                   "/blkio", "/pids", "/systemd", "/hugetlb", "/net_cls", "/net_prio",
-                                                   "/perf_event", "/rdma", "/misc", "/cpu,cpuacct", "/net_cls,net_prio" };
+        static const char *const hierarchies[] = {
+                "",          "/cpu",        "/cpuacct", "/cpuset",  "/memory",      "/devices",
+                "/freezer",  "/blkio",      "/pids",    "/systemd", "/hugetlb",     "/net_cls",
+                "/net_prio", "/perf_event", "/rdma",    "/misc",    "/cpu,cpuacct", "/net_cls,net_prio"
+        };
 
         for (size_t i = 0; i < ARRAY_SIZE(hierarchies); i++) {
                 char path[128];
@@ -42,9 +44,11 @@ __attribute__((destructor)) static void remove_cgroups(void) {
 
 /* An image of busybox alone, as one layer. */
 static inline char *make_layer(struct fixture *f) {
-        static const char *const applets[] = { "sh", "cat", "id", "ls", "grep", "touch", "mount", "sleep", "env", "stat",
-                                               "pwd", "mkdir", "umount", "chmod", "echo", "true", "readlink", "tail", "df",
-                                               "find", "sort", "wc", "head", "rm", "ln", "mv", "ip", "unshare", "hostname" };
+        static const char *const applets[] = { "sh",     "cat",   "id",   "ls",      "grep",     "touch",
+                                               "mount",  "sleep", "env",  "stat",    "pwd",      "mkdir",
+                                               "umount", "chmod", "echo", "true",    "readlink", "tail",
+                                               "df",     "find",  "sort", "wc",      "head",     "rm",
+                                               "ln",     "mv",    "ip",   "unshare", "hostname" };
         _cleanup_free_ char *bin = fixture_path(f, "layer/bin"), *busybox = path_join(bin, "busybox");
         char *argv[] = { "cp", "/bin/busybox", busybox, NULL };
         int status;
@@ -72,8 +76,9 @@ static inline struct error *container_prepare(struct container *c, struct fixtur
         static unsigned count;
         const V1Container *container = f->pod->spec->containers[index];
         struct volume_context volumes = volume_context_of(f);
-        struct env_config env = { .store = f->store, .downward = { .pod = f->pod }, .container = container,
-                                  .hostname = "web" };
+        struct env_config env = {
+                .store = f->store, .downward = { .pod = f->pod }, .container = container, .hostname = "web"
+        };
         struct oci_spec_config config;
         _cleanup_free_ char *path = NULL, *seccomp = fixture_path(f, "seccomp");
         struct error *err;
@@ -106,9 +111,17 @@ static inline struct error *container_prepare(struct container *c, struct fixtur
         if (err)
                 return err;
         config = (struct oci_spec_config){
-                .pod = f->pod, .container = container, .image = &c->image, .argv = c->argv, .env = c->env.all,
-                .user = &c->user, .rootfs = c->rootfs, .volumes = &c->volumes, .cgroups_path = c->cgroup,
-                .seccomp_folder = seccomp, .oom_score_adj = oci_oom_score_adj(f->pod, container, "Burstable", 0, NULL),
+                .pod = f->pod,
+                .container = container,
+                .image = &c->image,
+                .argv = c->argv,
+                .env = c->env.all,
+                .user = &c->user,
+                .rootfs = c->rootfs,
+                .volumes = &c->volumes,
+                .cgroups_path = c->cgroup,
+                .seccomp_folder = seccomp,
+                .oom_score_adj = oci_oom_score_adj(f->pod, container, "Burstable", 0, NULL),
         };
         if (change)
                 change(&config);

@@ -67,7 +67,8 @@ static inline void fixture_release(struct fixture *f) {
 /* Creates an object in the store, or replaces it. */
 static inline void fixture_put(struct fixture *f, const char *kind, const char *name, const char *content) {
         _cleanup_free_ char *text = xasprintf("{'apiVersion': 'v1', 'kind': '%s', 'metadata': {'name': '%s', "
-                                              "'namespace': 'default'}, %s}", kind, name, content);
+                                              "'namespace': 'default'}, %s}",
+                                              kind, name, content);
         json_t *json = fixture_json(text), *old = NULL;
         struct error *err = store_get(f->store, api_kind_of(kind), "default", name, &old);
 

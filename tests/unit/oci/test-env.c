@@ -8,7 +8,8 @@ static struct error *build(struct fixture *f, struct env *ret) {
         char *const image_env[] = { "PATH=/image/bin", "FOO=image", "ONLY=image", NULL };
         struct env_config config = {
                 .store = f->store,
-                .downward = { .pod = f->pod, .pod_ips = (char *[]){ "10.1.0.2", "fd00::2", NULL },
+                .downward = { .pod = f->pod,
+                              .pod_ips = (char *[]){ "10.1.0.2", "fd00::2", NULL },
                               .host_ips = (char *[]){ "192.0.2.1", NULL } },
                 .container = f->pod->spec->containers[0],
                 .image_env = image_env,
@@ -28,9 +29,9 @@ static const char *value(const struct env *env, const char *name) {
 }
 
 TEST(values_of_the_manifest_win_over_the_image) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x', 'env': [{'name': 'FOO', 'value': 'mine'}, {'name': 'EMPTY'}]}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f = fixture_new("'containers': [{'name': 'a', 'image': 'x', 'env': [{'name': "
+                                                         "'FOO', 'value': 'mine'}, {'name': 'EMPTY'}]}]",
+                                                         NULL);
         _cleanup_env_ struct env env = { 0 };
 
         assert_ok(build(&f, &env));
@@ -44,12 +45,13 @@ TEST(values_of_the_manifest_win_over_the_image) {
 }
 
 TEST(references_see_earlier_variables_and_never_the_image) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x', 'env': ["
-                "{'name': 'EARLY', 'value': '$(LATE)'}, {'name': 'A', 'value': 'one'}, {'name': 'B', 'value': '$(A)-two'},"
-                "{'name': 'C', 'value': '$(B)/$(ONLY)'}, {'name': 'A', 'value': '$(A)!'}, {'name': 'D', 'value': '$(A)'},"
-                "{'name': 'LATE', 'value': 'late'}]}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f = fixture_new("'containers': [{'name': 'a', 'image': 'x', 'env': ["
+                                                         "{'name': 'EARLY', 'value': '$(LATE)'}, {'name': 'A', "
+                                                         "'value': 'one'}, {'name': 'B', 'value': '$(A)-two'},"
+                                                         "{'name': 'C', 'value': '$(B)/$(ONLY)'}, {'name': 'A', "
+                                                         "'value': '$(A)!'}, {'name': 'D', 'value': '$(A)'},"
+                                                         "{'name': 'LATE', 'value': 'late'}]}]",
+                                                         NULL);
         _cleanup_env_ struct env env = { 0 };
 
         assert_ok(build(&f, &env));
@@ -64,11 +66,24 @@ TEST(expansion_knows_references_and_escapes_and_nothing_else) {
         static const struct {
                 const char *text, *expanded;
         } cases[] = {
-                { "$(A)$(A)", "11" }, { "$(A", "$(A" },   { "$()", "$()" },       { "$(A))", "1)" },
-                { "$$", "$" },        { "$$$", "$$" },    { "$$$$(A)", "$$(A)" }, { "$$(A)", "$(A)" },
-                { "$$$(A)", "$1" },   { "$", "$" },       { "a$", "a$" },         { "$x(A)", "$x(A)" },
-                { "$( A )", "$( A )" }, { "\\$(A)", "\\1" }, { "", "" },          { "kill -9 $$", "kill -9 $" },
-                { "$($(A))", "$($(A))" }, { "$(wc -l < f)", "$(wc -l < f)" },
+                { "$(A)$(A)", "11" },
+                { "$(A", "$(A" },
+                { "$()", "$()" },
+                { "$(A))", "1)" },
+                { "$$", "$" },
+                { "$$$", "$$" },
+                { "$$$$(A)", "$$(A)" },
+                { "$$(A)", "$(A)" },
+                { "$$$(A)", "$1" },
+                { "$", "$" },
+                { "a$", "a$" },
+                { "$x(A)", "$x(A)" },
+                { "$( A )", "$( A )" },
+                { "\\$(A)", "\\1" },
+                { "", "" },
+                { "kill -9 $$", "kill -9 $" },
+                { "$($(A))", "$($(A))" },
+                { "$(wc -l < f)", "$(wc -l < f)" },
         };
         char *const variables[] = { "A=0", "A=1", NULL };
 
@@ -90,18 +105,25 @@ TEST(a_strict_expansion_names_the_variable_that_is_missing) {
 
 TEST(fields_of_the_pod_reach_the_environment) {
         static const char *const paths[][2] = {
-                { "metadata.name", "web" },           { "metadata.namespace", "default" },
-                { "metadata.uid", POD_UID },          { "metadata.labels['tier']", "front" },
-                { "metadata.annotations['a.b/x']", "some \"text\"" }, { "metadata.labels['none']", "" },
-                { "spec.nodeName", "node-1" },        { "spec.serviceAccountName", "default" },
-                { "status.podIP", "10.1.0.2" },       { "status.podIPs", "10.1.0.2,fd00::2" },
-                { "status.hostIP", "192.0.2.1" },     { "status.hostIPs", "192.0.2.1" },
+                { "metadata.name", "web" },
+                { "metadata.namespace", "default" },
+                { "metadata.uid", POD_UID },
+                { "metadata.labels['tier']", "front" },
+                { "metadata.annotations['a.b/x']", "some \"text\"" },
+                { "metadata.labels['none']", "" },
+                { "spec.nodeName", "node-1" },
+                { "spec.serviceAccountName", "default" },
+                { "status.podIP", "10.1.0.2" },
+                { "status.podIPs", "10.1.0.2,fd00::2" },
+                { "status.hostIP", "192.0.2.1" },
+                { "status.hostIPs", "192.0.2.1" },
                 { "metadata.labels", "app=\"x\"\ntier=\"front\"" },
         };
         _cleanup_fixture_ struct fixture f = fixture_new(
                 "'nodeName': 'node-1', 'serviceAccountName': 'default', 'containers': [{'name': 'a', 'image': 'x'}]",
                 ", 'labels': {'tier': 'front', 'app': 'x'}, 'annotations': {'a.b/x': 'some \\'text\\''}");
-        struct downward d = { .pod = f.pod, .pod_ips = (char *[]){ "10.1.0.2", "fd00::2", NULL },
+        struct downward d = { .pod = f.pod,
+                              .pod_ips = (char *[]){ "10.1.0.2", "fd00::2", NULL },
                               .host_ips = (char *[]){ "192.0.2.1", NULL } };
         _cleanup_free_ char *none = NULL;
 
@@ -119,18 +141,24 @@ TEST(resources_are_divided_and_rounded_up) {
         static const struct {
                 const char *resource, *divisor, *text;
         } cases[] = {
-                { "limits.cpu", NULL, "2" },          { "limits.cpu", "1m", "1500" },   { "requests.cpu", "1m", "250" },
-                { "limits.memory", NULL, "67108864" }, { "requests.memory", "1Mi", "32" }, { "limits.cpu", "0", "2" },
-                { "limits.ephemeral-storage", "1Gi", "7" }, { "requests.ephemeral-storage", NULL, "0" },
+                { "limits.cpu", NULL, "2" },
+                { "limits.cpu", "1m", "1500" },
+                { "requests.cpu", "1m", "250" },
+                { "limits.memory", NULL, "67108864" },
+                { "requests.memory", "1Mi", "32" },
+                { "limits.cpu", "0", "2" },
+                { "limits.ephemeral-storage", "1Gi", "7" },
+                { "requests.ephemeral-storage", NULL, "0" },
                 { "limits.hugepages-2Mi", NULL, "0" },
         };
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x', 'resources': {'limits': {'cpu': '1500m', 'memory': '64Mi'}, "
-                "'requests': {'cpu': '250m', 'memory': '32Mi'}}}]",
-                NULL);
-        V1Node *node = fixture_object(f.arena, &v1_node__descriptor,
-                                      "{'metadata': {'name': 'n'}, 'status': {'allocatable': {'cpu': '4', 'memory': '8Gi', "
-                                      "'ephemeral-storage': '7Gi'}}}");
+        _cleanup_fixture_ struct fixture f = fixture_new("'containers': [{'name': 'a', 'image': 'x', 'resources': "
+                                                         "{'limits': {'cpu': '1500m', 'memory': '64Mi'}, "
+                                                         "'requests': {'cpu': '250m', 'memory': '32Mi'}}}]",
+                                                         NULL);
+        V1Node *node =
+                fixture_object(f.arena, &v1_node__descriptor,
+                               "{'metadata': {'name': 'n'}, 'status': {'allocatable': {'cpu': '4', 'memory': '8Gi', "
+                               "'ephemeral-storage': '7Gi'}}}");
         struct downward d = { .pod = f.pod, .node = node };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -149,7 +177,8 @@ TEST(resources_are_divided_and_rounded_up) {
 TEST(config_maps_and_secrets_give_single_variables_and_whole_sets) {
         _cleanup_fixture_ struct fixture f = fixture_new(
                 "'containers': [{'name': 'a', 'image': 'x', 'envFrom': [{'configMapRef': {'name': 'c'}}, "
-                "{'prefix': 'S_', 'secretRef': {'name': 's'}}, {'configMapRef': {'name': 'none', 'optional': true}}], 'env': ["
+                "{'prefix': 'S_', 'secretRef': {'name': 's'}}, {'configMapRef': {'name': 'none', 'optional': true}}], "
+                "'env': ["
                 "{'name': 'COLOR', 'valueFrom': {'configMapKeyRef': {'name': 'c', 'key': 'color'}}},"
                 "{'name': 'PASS', 'valueFrom': {'secretKeyRef': {'name': 's', 'key': 'pass'}}},"
                 "{'name': 'REF', 'value': '$(number)-$(S_pass)'}, {'name': 'number', 'value': '6'},"
@@ -182,7 +211,8 @@ TEST(what_is_missing_is_said_in_the_kubelets_words) {
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 _cleanup_free_ char *spec = xasprintf("'containers': [{'name': 'a', 'image': 'x', 'env': "
-                                                      "[{'name': 'X', 'valueFrom': {%s}}]}]", cases[i][0]);
+                                                      "[{'name': 'X', 'valueFrom': {%s}}]}]",
+                                                      cases[i][0]);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 _cleanup_env_ struct env env = { 0 };
                 struct error *err;
@@ -205,7 +235,8 @@ TEST(command_and_args_replace_entrypoint_and_cmd_by_kubernetes_rules) {
                 { ", 'command': ['X1', '$(V)']", "X1 v" },
                 { ", 'command': ['X1'], 'args': ['$$(V)', '$(U)']", "X1 $(V) $(U)" },
         };
-        struct image image = { .entrypoint = (char *[]){ "E1", NULL }, .cmd = (char *[]){ "C1", "C2", NULL } }, none = { 0 };
+        struct image image = { .entrypoint = (char *[]){ "E1", NULL }, .cmd = (char *[]){ "C1", "C2", NULL } },
+                     none = { 0 };
         char *const variables[] = { "V=v", NULL };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -280,14 +311,18 @@ TEST(a_key_of_a_file_cannot_be_read_from_outside_its_volume) {
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf("'volumes': [{'name': 'd', 'emptyDir': {}}], 'containers': [{'name': "
-                                                      "'a', 'image': 'x', 'env': [{'name': 'X', 'valueFrom': {'fileKeyRef': "
-                                                      "{'volumeName': 'd', %s}}}]}]", cases[i].ref);
+                _cleanup_free_ char *spec =
+                        xasprintf("'volumes': [{'name': 'd', 'emptyDir': {}}], 'containers': [{'name': "
+                                  "'a', 'image': 'x', 'env': [{'name': 'X', 'valueFrom': {'fileKeyRef': "
+                                  "{'volumeName': 'd', %s}}}]}]",
+                                  cases[i].ref);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 _cleanup_free_ char *link = fixture_path(&f, "d/link.env"), *pipe = fixture_path(&f, "d/pipe.env");
                 _cleanup_env_ struct env env = { 0 };
-                struct env_config config = { .store = f.store, .downward = { .pod = f.pod },
-                                             .container = f.pod->spec->containers[0], .open_volume = open_volume,
+                struct env_config config = { .store = f.store,
+                                             .downward = { .pod = f.pod },
+                                             .container = f.pod->spec->containers[0],
+                                             .open_volume = open_volume,
                                              .userdata = &f };
                 struct error *err;
 

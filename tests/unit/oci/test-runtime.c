@@ -74,13 +74,15 @@ TEST(the_newest_error_of_a_log_counts) {
 }
 
 TEST(a_running_container_takes_commands_and_signals) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', 'exec >/dev/null 2>&1; exec sleep 1000'], "
-                "'env': [{'name': 'A', 'value': '1'}], 'securityContext': {'runAsUser': 1000}}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new("'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', 'exec >/dev/null 2>&1; "
+                            "exec sleep 1000'], "
+                            "'env': [{'name': 'A', 'value': '1'}], 'securityContext': {'runAsUser': 1000}}]",
+                            NULL);
         _cleanup_container_ struct container c = { 0 };
         _cleanup_free_ char *err = NULL, *out = NULL, *shown = NULL, *state2 = NULL, *said = NULL, *killed = NULL;
-        char *process_path = NULL, *command[] = { "sh", "-c", "id -u; echo $A; grep -E \"Seccomp:|CapBnd\" /proc/self/status", NULL };
+        char *process_path = NULL,
+             *command[] = { "sh", "-c", "id -u; echo $A; grep -E \"Seccomp:|CapBnd\" /proc/self/status", NULL };
         struct oci_state parsed;
         json_t *process;
         int status;

@@ -104,27 +104,27 @@ TEST(the_default_filter_looks_at_arguments_and_architectures) {
         } cases[] = {
                 { AUDIT_ARCH_X86_64, SYS_read, 0, ALLOWED },
                 { AUDIT_ARCH_X86_64, SYS_clone, 0x01200011, ALLOWED },
-                { AUDIT_ARCH_X86_64, SYS_clone, 0x10000000, REFUSED },           /* CLONE_NEWUSER */
+                { AUDIT_ARCH_X86_64, SYS_clone, 0x10000000, REFUSED }, /* CLONE_NEWUSER */
                 { AUDIT_ARCH_X86_64, SYS_clone, 0x1000000010000000, REFUSED },
                 { AUDIT_ARCH_X86_64, SYS_clone3, 0, UNKNOWN },
                 { AUDIT_ARCH_X86_64, SYS_socket, AF_INET, ALLOWED },
-                { AUDIT_ARCH_X86_64, SYS_socket, 40, REFUSED },                  /* AF_VSOCK */
-                { AUDIT_ARCH_X86_64, SYS_socket, 0x100000028, REFUSED },         /* the same to the kernel */
+                { AUDIT_ARCH_X86_64, SYS_socket, 40, REFUSED },          /* AF_VSOCK */
+                { AUDIT_ARCH_X86_64, SYS_socket, 0x100000028, REFUSED }, /* the same to the kernel */
                 { AUDIT_ARCH_X86_64, SYS_personality, 0xffffffff, ALLOWED },
-                { AUDIT_ARCH_X86_64, SYS_personality, 0x0040000, REFUSED },      /* ADDR_NO_RANDOMIZE */
+                { AUDIT_ARCH_X86_64, SYS_personality, 0x0040000, REFUSED }, /* ADDR_NO_RANDOMIZE */
                 { AUDIT_ARCH_X86_64, SYS_mount, 0, REFUSED },
                 { AUDIT_ARCH_X86_64, SYS_unshare, 0, REFUSED },
                 { AUDIT_ARCH_X86_64, SYS_bpf, 0, REFUSED },
                 { AUDIT_ARCH_X86_64, SYS_io_uring_setup, 0, REFUSED },
-                { AUDIT_ARCH_X86_64, SYS_chroot, 0, ALLOWED },                   /* SYS_CHROOT is a default capability */
+                { AUDIT_ARCH_X86_64, SYS_chroot, 0, ALLOWED }, /* SYS_CHROOT is a default capability */
                 { AUDIT_ARCH_X86_64, 900, 0, UNKNOWN },
                 { AUDIT_ARCH_X86_64, 100000, 0, UNKNOWN },
                 { AUDIT_ARCH_X86_64, -1, 0, UNKNOWN },
-                { AUDIT_ARCH_X86_64, 0x40000000 | SYS_read, 0, UNKNOWN },        /* x32 */
-                { AUDIT_ARCH_I386, 3, 0, ALLOWED },                              /* read */
-                { AUDIT_ARCH_I386, 21, 0, REFUSED },                             /* mount */
-                { AUDIT_ARCH_I386, 120, 0x10000000, REFUSED },                   /* clone */
-                { AUDIT_ARCH_I386, 359, 40, REFUSED },                           /* socket */
+                { AUDIT_ARCH_X86_64, 0x40000000 | SYS_read, 0, UNKNOWN }, /* x32 */
+                { AUDIT_ARCH_I386, 3, 0, ALLOWED },                       /* read */
+                { AUDIT_ARCH_I386, 21, 0, REFUSED },                      /* mount */
+                { AUDIT_ARCH_I386, 120, 0x10000000, REFUSED },            /* clone */
+                { AUDIT_ARCH_I386, 359, 40, REFUSED },                    /* socket */
                 { AUDIT_ARCH_AARCH64, 63, 0, UNKNOWN },
         };
 
@@ -174,7 +174,8 @@ TEST(the_kernel_takes_the_default_filter) {
         pid_t pid = fork();
 
         if (pid == 0) {
-                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
                         _exit(1);
                 if (getpid() <= 0 || socket(AF_UNIX, SOCK_STREAM, 0) < 0)
                         _exit(2);
@@ -193,15 +194,15 @@ TEST(the_profile_names_no_call_twice) {
 
         json_array_foreach(json_object_get(profile, "syscalls"), i, rule)
                 json_array_foreach(json_object_get(rule, "names"), j, name) {
-                        const char *text = json_string_value(name);
+                const char *text = json_string_value(name);
 
-                        if (json_object_get(rule, "args"))
-                                continue;
-                        if (json_object_get(seen, text))
-                                fail_msg("%s is there twice", text);
-                        json_object_set_new(seen, text, json_true());
-                        total++;
-                }
+                if (json_object_get(rule, "args"))
+                        continue;
+                if (json_object_get(seen, text))
+                        fail_msg("%s is there twice", text);
+                json_object_set_new(seen, text, json_true());
+                total++;
+        }
         assert_true(total > 350);
         json_decref(seen);
         json_decref(profile);
@@ -209,7 +210,8 @@ TEST(the_profile_names_no_call_twice) {
 
 TEST(a_profile_of_the_user_is_cut_to_what_applies) {
         static const char text[] =
-                "{'defaultAction': 'SCMP_ACT_ERRNO', 'archMap': [{'architecture': 'SCMP_ARCH_X86_64', 'subArchitectures': "
+                "{'defaultAction': 'SCMP_ACT_ERRNO', 'archMap': [{'architecture': 'SCMP_ARCH_X86_64', "
+                "'subArchitectures': "
                 "['SCMP_ARCH_X86']}, {'architecture': 'SCMP_ARCH_AARCH64', 'subArchitectures': ['SCMP_ARCH_ARM']}], "
                 "'syscalls': [{'names': ['read'], 'action': 'SCMP_ACT_ALLOW', 'comment': 'x'}, "
                 "{'names': ['mount'], 'action': 'SCMP_ACT_ALLOW', 'includes': {'caps': ['CAP_SYS_ADMIN']}}, "
@@ -228,7 +230,8 @@ TEST(a_profile_of_the_user_is_cut_to_what_applies) {
         assert_ok(seccomp_localhost(folder, "profiles/p.json", capabilities_default, &profile));
         rules = json_object_get(profile, "syscalls");
         assert_int_equal(json_array_size(rules), 3);
-        assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(rules, 1), "names"), 0)), "clone");
+        assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(rules, 1), "names"), 0)),
+                            "clone");
         assert_null(json_object_get(json_array_get(rules, 0), "comment"));
         assert_int_equal(json_array_size(json_object_get(profile, "architectures")), 2);
         json_decref(profile);

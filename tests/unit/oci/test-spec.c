@@ -4,10 +4,11 @@
 #define SHELL(command) "'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', '" command "']"
 
 TEST(a_container_runs_with_the_defaults_of_kubernetes) {
-        _cleanup_free_ char *out = output(SHELL("cat /proc/self/status; pwd; id; echo $HOSTNAME; ls -d /dev/pts /dev/shm "
-                                                "/dev/mqueue; grep -c . /proc/keys /proc/timer_list; ls /sys/firmware | wc -l; "
-                                                "echo 1 2>/dev/null > /proc/sys/kernel/domainname || echo read-only sysctl; "
-                                                "grep sysfs /proc/mounts") "}]");
+        _cleanup_free_ char *out =
+                output(SHELL("cat /proc/self/status; pwd; id; echo $HOSTNAME; ls -d /dev/pts /dev/shm "
+                             "/dev/mqueue; grep -c . /proc/keys /proc/timer_list; ls /sys/firmware | wc -l; "
+                             "echo 1 2>/dev/null > /proc/sys/kernel/domainname || echo read-only sysctl; "
+                             "grep sysfs /proc/mounts") "}]");
 
         assert_non_null(strstr(out, "CapEff:\t00000000a80425fb"));
         assert_non_null(strstr(out, "CapPrm:\t00000000a80425fb"));
@@ -23,8 +24,9 @@ TEST(a_container_runs_with_the_defaults_of_kubernetes) {
 }
 
 TEST(a_user_who_is_not_root_has_only_the_bounding_set) {
-        _cleanup_free_ char *out = output("'securityContext': {'runAsUser': 1000, 'fsGroup': 5000, 'supplementalGroups': [7]}, "
-                                          SHELL("cat /proc/self/status") "}]");
+        _cleanup_free_ char *out =
+                output("'securityContext': {'runAsUser': 1000, 'fsGroup': 5000, 'supplementalGroups': [7]}, " SHELL(
+                        "cat /proc/self/status") "}]");
 
         assert_non_null(strstr(out, "CapEff:\t0000000000000000"));
         assert_non_null(strstr(out, "CapPrm:\t0000000000000000"));
@@ -48,8 +50,8 @@ TEST(capabilities_and_privilege_escalation_are_as_asked) {
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf(SHELL("cat /proc/self/status") ", 'securityContext': {%s}}]",
-                                                      cases[i].sc);
+                _cleanup_free_ char *spec =
+                        xasprintf(SHELL("cat /proc/self/status") ", 'securityContext': {%s}}]", cases[i].sc);
                 _cleanup_free_ char *out = output(spec);
 
                 if (!strstr(out, cases[i].line))
@@ -58,9 +60,10 @@ TEST(capabilities_and_privilege_escalation_are_as_asked) {
 }
 
 TEST(a_privileged_container_has_the_hosts_devices_and_nothing_is_masked) {
-        _cleanup_free_ char *out = output(SHELL("mount -t tmpfs none /mnt 2>/dev/null || { mkdir -p /mnt; mount -t tmpfs none "
-                                                "/mnt; } && echo mounted; grep sysfs /proc/mounts; ls /dev | wc -l; "
-                                                "grep CapEff /proc/self/status") ", 'securityContext': {'privileged': true}}]");
+        _cleanup_free_ char *out =
+                output(SHELL("mount -t tmpfs none /mnt 2>/dev/null || { mkdir -p /mnt; mount -t tmpfs none "
+                             "/mnt; } && echo mounted; grep sysfs /proc/mounts; ls /dev | wc -l; "
+                             "grep CapEff /proc/self/status") ", 'securityContext': {'privileged': true}}]");
         _cleanup_free_ char *caps = xasprintf("CapEff:\t%016llx", (unsigned long long)capabilities_available());
 
         assert_non_null(strstr(out, "mounted"));
@@ -69,18 +72,20 @@ TEST(a_privileged_container_has_the_hosts_devices_and_nothing_is_masked) {
 }
 
 TEST(a_read_only_root_leaves_volumes_shm_and_the_termination_log_writable) {
-        _cleanup_free_ char *out = output("'volumes': [{'name': 'd', 'emptyDir': {}}], "
-                                          SHELL("touch /x 2>&1; touch /tmp/x /dev/shm/x && echo fine")
-                                          ", 'securityContext': {'readOnlyRootFilesystem': true}, 'volumeMounts': [{'name': "
-                                          "'d', 'mountPath': '/tmp'}]}]");
+        _cleanup_free_ char *out = output("'volumes': [{'name': 'd', 'emptyDir': {}}], " SHELL(
+                "touch /x 2>&1; touch /tmp/x /dev/shm/x && echo fine") ", 'securityContext': "
+                                                                       "{'readOnlyRootFilesystem': true}, "
+                                                                       "'volumeMounts': [{'name': "
+                                                                       "'d', 'mountPath': '/tmp'}]}]");
 
         assert_non_null(strstr(out, "/x: Read-only file system"));
         assert_non_null(strstr(out, "fine"));
 }
 
 TEST(a_working_folder_that_is_not_there_is_made) {
-        _cleanup_free_ char *out = output("'containers': [{'name': 'a', 'image': 'x', 'command': ['pwd'], 'workingDir': "
-                                          "'/new/deep'}]");
+        _cleanup_free_ char *out =
+                output("'containers': [{'name': 'a', 'image': 'x', 'command': ['pwd'], 'workingDir': "
+                       "'/new/deep'}]");
 
         assert_string_equal(out, "/new/deep\n");
 }
@@ -101,18 +106,20 @@ TEST(files_of_the_pod_are_mounted_unless_a_volume_takes_their_place) {
         out = output_with(SHELL("cat /etc/hosts; echo said > /dev/termination-log; cat /etc/hosts") "}]", with_files);
         assert_string_equal(out, "managed\nsaid\n");
         assert_int_equal(chmod(hosts_file, 0644), 0);
-        out2 = output_with("'volumes': [{'name': 'h', 'hostPath': {'path': '@/layer/etc/group'}}], "
-                           SHELL("cat /etc/hosts") ", 'volumeMounts': [{'name': 'h', 'mountPath': '/etc/hosts'}]}]",
+        out2 = output_with("'volumes': [{'name': 'h', 'hostPath': {'path': '@/layer/etc/group'}}], " SHELL(
+                                   "cat /etc/hosts") ", 'volumeMounts': [{'name': 'h', 'mountPath': '/etc/hosts'}]}]",
                            with_files);
         assert_non_null(strstr(out2, "staff:x:50:app"));
         assert_int_equal(unlink(hosts_file), 0);
 }
 
 TEST(limits_reach_the_cgroup) {
-        _cleanup_free_ char *out = output(SHELL("cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us "
-                                                "cpu/cpu.shares 2>/dev/null || cat memory.max cpu.max cpu.weight")
-                                          ", 'resources': {'limits': {'cpu': '250m', 'memory': '48Mi'}, 'requests': {'cpu': "
-                                          "'125m'}}}]");
+        _cleanup_free_ char *out = output(
+                SHELL("cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us "
+                      "cpu/cpu.shares 2>/dev/null || cat memory.max cpu.max cpu.weight") ", 'resources': {'limits': "
+                                                                                         "{'cpu': '250m', 'memory': "
+                                                                                         "'48Mi'}, 'requests': {'cpu': "
+                                                                                         "'125m'}}}]");
 
         if (file_exists("/sys/fs/cgroup/memory"))
                 assert_string_equal(out, "50331648\n25000\n128\n");
@@ -141,8 +148,8 @@ TEST(cpu_is_rounded_as_a_kubelet_rounds_it) {
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf("'containers': [{'name': 'a', 'image': 'x', 'resources': {%s}}]",
-                                                      cases[i].resources);
+                _cleanup_free_ char *spec =
+                        xasprintf("'containers': [{'name': 'a', 'image': 'x', 'resources': {%s}}]", cases[i].resources);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 json_t *resources, *cpu = cpu_of(&f, &resources);
 
@@ -153,10 +160,10 @@ TEST(cpu_is_rounded_as_a_kubelet_rounds_it) {
 }
 
 TEST(huge_pages_are_named_as_the_kernel_names_them) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x', 'resources': {'limits': {'cpu': '1', 'hugepages-2Mi': '4Mi', "
-                "'hugepages-1Gi': '1Gi', 'hugepages-64Ki': '1Mi'}}}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f = fixture_new("'containers': [{'name': 'a', 'image': 'x', 'resources': "
+                                                         "{'limits': {'cpu': '1', 'hugepages-2Mi': '4Mi', "
+                                                         "'hugepages-1Gi': '1Gi', 'hugepages-64Ki': '1Mi'}}}]",
+                                                         NULL);
         json_t *resources = oci_resources(f.pod, f.pod->spec->containers[0], 100);
         _cleanup_free_ char *text = json_dumps(json_object_get(resources, "hugepageLimits"), JSON_SORT_KEYS);
 
@@ -168,16 +175,18 @@ TEST(huge_pages_are_named_as_the_kernel_names_them) {
 }
 
 TEST(a_container_is_killed_the_later_the_more_memory_it_asks_for) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'initContainers': [{'name': 's', 'image': 'x', 'restartPolicy': 'Always'}], 'containers': [{'name': 'a', "
-                "'image': 'x', 'resources': {'requests': {'memory': '1Gi'}}}, {'name': 'b', 'image': 'x'}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new("'initContainers': [{'name': 's', 'image': 'x', 'restartPolicy': 'Always'}], 'containers': "
+                            "[{'name': 'a', "
+                            "'image': 'x', 'resources': {'requests': {'memory': '1Gi'}}}, {'name': 'b', 'image': 'x'}]",
+                            NULL);
         const V1Container *a = f.pod->spec->containers[0], *b = f.pod->spec->containers[1];
         bool clamped;
 
         assert_int_equal(oci_oom_score_adj(f.pod, a, "Burstable", 4ULL << 30, &clamped), 750);
         assert_int_equal(oci_oom_score_adj(f.pod, b, "Burstable", 4ULL << 30, &clamped), 999);
-        assert_int_equal(oci_oom_score_adj(f.pod, f.pod->spec->initcontainers[0], "Burstable", 4ULL << 30, &clamped), 750);
+        assert_int_equal(oci_oom_score_adj(f.pod, f.pod->spec->initcontainers[0], "Burstable", 4ULL << 30, &clamped),
+                         750);
         assert_int_equal(oci_oom_score_adj(f.pod, a, "BestEffort", 4ULL << 30, &clamped), 1000);
         assert_false(clamped);
         /* Without CAP_SYS_RESOURCE nobody gets below himself. */
@@ -195,12 +204,13 @@ TEST(what_cannot_be_given_is_refused) {
                 { ", 'securityContext': {'capabilities': {'add': ['NO_SUCH']}}", "unknown capability \"NO_SUCH\"" },
                 { ", 'securityContext': {'seccompProfile': {'type': 'Localhost', 'localhostProfile': 'none.json'}}",
                   "none.json" },
-                { ", 'volumeMounts': [{'name': 'd', 'mountPath': '/proc/sys/kernel'}]", "nothing can be mounted inside /proc" },
+                { ", 'volumeMounts': [{'name': 'd', 'mountPath': '/proc/sys/kernel'}]",
+                  "nothing can be mounted inside /proc" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf("'volumes': [{'name': 'd', 'emptyDir': {}}], " SHELL("true") "%s}]",
-                                                      cases[i].more);
+                _cleanup_free_ char *spec =
+                        xasprintf("'volumes': [{'name': 'd', 'emptyDir': {}}], " SHELL("true") "%s}]", cases[i].more);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 _cleanup_container_ struct container c = { 0 };
                 struct error *err = container_prepare(&c, &f, 0, NULL);
@@ -213,10 +223,12 @@ TEST(what_cannot_be_given_is_refused) {
 }
 
 TEST(an_ephemeral_container_has_the_fields_of_a_container) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                "'containers': [{'name': 'a', 'image': 'x'}], 'ephemeralContainers': [{'name': 'debug', 'image': 'y', 'command': "
-                "['sh', '-c', 'true'], 'env': [{'name': 'A', 'value': '1'}], 'tty': true, 'securityContext': {'runAsUser': 5}}]",
-                NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new("'containers': [{'name': 'a', 'image': 'x'}], 'ephemeralContainers': [{'name': 'debug', "
+                            "'image': 'y', 'command': "
+                            "['sh', '-c', 'true'], 'env': [{'name': 'A', 'value': '1'}], 'tty': true, "
+                            "'securityContext': {'runAsUser': 5}}]",
+                            NULL);
         V1Container *c = oci_container_of_ephemeral(f.pod->spec->ephemeralcontainers[0]);
 
         assert_non_null(c);

@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 
-#define PASSWD                                                                       \
+#define PASSWD \
         "root:x:0:0:root:/root:/bin/sh\n# comment\nbroken\nbad:x:-1:0::/:\nbig:x:4294967296:0::/:\n" \
         "junk:x:12x:0::/:\napp:x:1000:1001:App:/home/app:/bin/sh\n"
 #define GROUP "root:x:0:\nwheel:x:10:root,other\nstaff:x:50:app\nbad:x:99x:app\nnoapp:x:51:application,xapp\n"
@@ -11,7 +11,8 @@
 /* "uid:gid:groups" of a container with this pod security context, container security context and image user. */
 static char *resolve(const char *pod_sc, const char *sc, const char *user, struct error **ret_err) {
         _cleanup_free_ char *spec = xasprintf("'securityContext': {%s}, 'containers': [{'name': 'a', 'image': 'x', "
-                                              "'securityContext': {%s}}]", pod_sc, sc);
+                                              "'securityContext': {%s}}]",
+                                              pod_sc, sc);
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
         _cleanup_oci_user_ struct oci_user result = { 0 };
         _cleanup_free_ char *root = fixture_path(&f, "rootfs");
@@ -46,8 +47,10 @@ TEST(users_and_groups_follow_pod_container_image_and_account_files) {
                 { "", "", "app:wheel", "1000:1001:1001,50" },
                 { "'runAsUser': 1000, 'runAsGroup': 2000", "", NULL, "1000:2000:2000,50" },
                 { "'runAsUser': 1000, 'runAsGroup': 2000", "'runAsUser': 3000", NULL, "3000:2000:2000" },
-                { "'supplementalGroups': [4000, 4001], 'fsGroup': 5000, 'runAsUser': 7", "", NULL, "7:0:0,5000,4000,4001" },
-                { "'supplementalGroups': [4000], 'supplementalGroupsPolicy': 'Strict'", "", "app", "1000:1001:1001,4000" },
+                { "'supplementalGroups': [4000, 4001], 'fsGroup': 5000, 'runAsUser': 7", "", NULL,
+                  "7:0:0,5000,4000,4001" },
+                { "'supplementalGroups': [4000], 'supplementalGroupsPolicy': 'Strict'", "", "app",
+                  "1000:1001:1001,4000" },
                 { "'supplementalGroups': [50], 'supplementalGroupsPolicy': 'Merge'", "", "app", "1000:1001:1001,50" },
                 { "'runAsNonRoot': true", "", "1000", "1000:1001:1001,50" },
                 { "'runAsNonRoot': true", "'runAsUser': 5", NULL, "5:0:0" },
@@ -68,9 +71,11 @@ TEST(who_may_not_run_is_told_in_the_kubelets_words) {
                 const char *pod_sc, *sc, *user, *error;
         } cases[] = {
                 { "'runAsNonRoot': true", "", NULL,
-                  "container has runAsNonRoot and image will run as root (pod: \"web_default(" POD_UID ")\", container: a)" },
+                  "container has runAsNonRoot and image will run as root (pod: \"web_default(" POD_UID
+                  ")\", container: a)" },
                 { "'runAsNonRoot': true", "", "0", "image will run as root" },
-                { "'runAsNonRoot': true", "", "root", "image has non-numeric user (root), cannot verify user is non-root" },
+                { "'runAsNonRoot': true", "", "root",
+                  "image has non-numeric user (root), cannot verify user is non-root" },
                 { "'runAsNonRoot': true", "'runAsUser': 0", NULL, "container's runAsUser breaks non-root policy" },
                 { "'runAsNonRoot': true", "", "4294967296", "image will run as root" },
                 { "", "", "4294967296", "no valid user id" },

@@ -3,7 +3,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define POD(volumes, mounts, command)                                                                          \
+#define POD(volumes, mounts, command) \
         "'volumes': [" volumes "], 'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', '" command \
         "'], 'env': [{'name': 'POD', 'value': 'web'}], 'volumeMounts': [" mounts "]}]"
 #define EMPTY_DIR "{'name': 'd', 'emptyDir': {}}"
@@ -38,10 +38,12 @@ static char *run_pod(struct fixture *f) {
 TEST(a_sub_path_mounts_one_file_or_folder_and_is_made_if_missing) {
         _cleanup_fixture_ struct fixture f = fixture_new(
                 POD("{'name': 'c', 'configMap': {'name': 'c'}}, " EMPTY_DIR,
-                    "{'name': 'c', 'mountPath': '/etc/one.conf', 'subPath': 'one'}, {'name': 'd', 'mountPath': '/x', 'subPath': "
+                    "{'name': 'c', 'mountPath': '/etc/one.conf', 'subPath': 'one'}, {'name': 'd', 'mountPath': '/x', "
+                    "'subPath': "
                     "'deep/dir'}, {'name': 'd', 'mountPath': '/all/'}, {'name': 'd', 'mountPath': '/y', 'subPathExpr': "
                     "'logs/$(POD)'}",
-                    "cat /etc/one.conf; ls /etc | wc -l; echo f > /x/f; echo g > /y/g; cat /all/deep/dir/f /all/logs/web/g; "
+                    "cat /etc/one.conf; ls /etc | wc -l; echo f > /x/f; echo g > /y/g; cat /all/deep/dir/f "
+                    "/all/logs/web/g; "
                     "stat -c %a /x /all/logs"),
                 NULL);
         _cleanup_free_ char *out = NULL, *again = NULL;
@@ -70,8 +72,8 @@ TEST(a_sub_path_cannot_leave_its_volume) {
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf(POD(EMPTY_DIR, "{'name': 'd', 'mountPath': '/d', %s}", "true"),
-                                                      cases[i].mount);
+                _cleanup_free_ char *spec =
+                        xasprintf(POD(EMPTY_DIR, "{'name': 'd', 'mountPath': '/d', %s}", "true"), cases[i].mount);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 _cleanup_free_ char *d = fixture_path(&f, "root/pods/" POD_UID "/volumes/d"), *outside = NULL;
                 _cleanup_mount_list_ struct mount_list mounts = MOUNT_LIST_INIT;
@@ -125,8 +127,8 @@ static pid_t start_racer(const char *volume, const char *target) {
 }
 
 TEST(a_sub_path_that_is_exchanged_meanwhile_never_shows_the_host) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                POD(EMPTY_DIR, "{'name': 'd', 'mountPath': '/x', 'subPath': 'dir'}", "true"), NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new(POD(EMPTY_DIR, "{'name': 'd', 'mountPath': '/x', 'subPath': 'dir'}", "true"), NULL);
         _cleanup_free_ char *d = fixture_path(&f, "root/pods/" POD_UID "/volumes/d"), *host = fixture_path(&f, "host");
         unsigned mounted = 0, refused = 0;
         time_t end = time(NULL) + 2;
@@ -175,20 +177,23 @@ TEST(mounts_come_parents_first_whatever_their_order) {
 }
 
 TEST(read_only_holds_for_one_mount_and_recursively_for_what_is_below) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                POD("{'name': 'h', 'hostPath': {'path': '@/h'}}",
-                    "{'name': 'h', 'mountPath': '/rw'}, {'name': 'h', 'mountPath': '/ro', 'readOnly': true}, {'name': 'h', "
-                    "'mountPath': '/rro', 'readOnly': true, 'recursiveReadOnly': 'Enabled'}",
-                    "touch /rw/a /rw/sub/a && echo rw; touch /ro/b 2>&1; touch /ro/sub/b && echo ro/sub; touch /rro/c 2>&1; "
-                    "touch /rro/sub/c 2>&1"),
-                NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new(POD("{'name': 'h', 'hostPath': {'path': '@/h'}}",
+                                "{'name': 'h', 'mountPath': '/rw'}, {'name': 'h', 'mountPath': '/ro', 'readOnly': "
+                                "true}, {'name': 'h', "
+                                "'mountPath': '/rro', 'readOnly': true, 'recursiveReadOnly': 'Enabled'}",
+                                "touch /rw/a /rw/sub/a && echo rw; touch /ro/b 2>&1; touch /ro/sub/b && echo ro/sub; "
+                                "touch /rro/c 2>&1; "
+                                "touch /rro/sub/c 2>&1"),
+                            NULL);
         _cleanup_free_ char *sub = fixture_path(&f, "h/sub"), *out = NULL;
 
         assert_ok(mkdir_parents(sub, 0755));
         assert_int_equal(mount("none", sub, "tmpfs", 0, NULL), 0);
         out = run_pod(&f);
-        assert_string_equal(out, "rw\ntouch: /ro/b: Read-only file system\nro/sub\ntouch: /rro/c: Read-only file system\n"
-                                 "touch: /rro/sub/c: Read-only file system\n");
+        assert_string_equal(out,
+                            "rw\ntouch: /ro/b: Read-only file system\nro/sub\ntouch: /rro/c: Read-only file system\n"
+                            "touch: /rro/sub/c: Read-only file system\n");
         teardown(&f);
 }
 
@@ -219,11 +224,11 @@ static void make_shared_mount(struct fixture *f) {
 }
 
 TEST(a_bidirectional_mount_reaches_the_host) {
-        _cleanup_fixture_ struct fixture f = fixture_new(
-                POD("{'name': 'h', 'hostPath': {'path': '@/shared'}}",
-                    "{'name': 'h', 'mountPath': '/h', 'mountPropagation': 'Bidirectional'}",
-                    "mkdir /h/sub && mount -t tmpfs none /h/sub && touch /h/sub/from-container"),
-                NULL);
+        _cleanup_fixture_ struct fixture f =
+                fixture_new(POD("{'name': 'h', 'hostPath': {'path': '@/shared'}}",
+                                "{'name': 'h', 'mountPath': '/h', 'mountPropagation': 'Bidirectional'}",
+                                "mkdir /h/sub && mount -t tmpfs none /h/sub && touch /h/sub/from-container"),
+                            NULL);
         _cleanup_free_ char *seen = fixture_path(&f, "shared/sub/from-container"), *err = NULL, *out = NULL;
         struct volume_context context = volume_context_of(&f);
         _cleanup_container_ struct container c = { 0 };
@@ -242,8 +247,15 @@ TEST(a_bidirectional_mount_reaches_the_host) {
         assert_ok(volume_mounts(&context, f.pod->spec->containers[0], variables, env_expand_strict, &mounts));
         assert_true(mounts.entries[0].shared);
         struct oci_spec_config config = {
-                .pod = f.pod, .container = f.pod->spec->containers[0], .image = &c.image, .argv = c.argv, .env = c.env.all,
-                .user = &c.user, .rootfs = c.rootfs, .volumes = &mounts, .cgroups_path = c.cgroup,
+                .pod = f.pod,
+                .container = f.pod->spec->containers[0],
+                .image = &c.image,
+                .argv = c.argv,
+                .env = c.env.all,
+                .user = &c.user,
+                .rootfs = c.rootfs,
+                .volumes = &mounts,
+                .cgroups_path = c.cgroup,
                 .oom_score_adj = 1000,
         };
         _cleanup_free_ char *path = path_join(c.bundle, "config.json");
@@ -265,7 +277,8 @@ TEST(a_mount_of_the_host_arrives_in_a_container_that_runs) {
                     "{'name': 'h', 'mountPath': '/h', 'mountPropagation': 'HostToContainer'}",
                     "exec >/dev/null 2>&1; while [ ! -e /h/from-host/late ]; do sleep 0.05; done; touch /h/arrived"),
                 NULL);
-        _cleanup_free_ char *target = fixture_path(&f, "shared/from-host"), *arrived = fixture_path(&f, "shared/arrived");
+        _cleanup_free_ char *target = fixture_path(&f, "shared/from-host"),
+                            *arrived = fixture_path(&f, "shared/arrived");
         _cleanup_free_ char *late = path_join(target, "late"), *err = NULL, *out = NULL;
         _cleanup_container_ struct container c = { 0 };
         int host, status, here;
@@ -298,9 +311,10 @@ TEST(a_source_that_is_no_shared_mount_is_refused_in_the_usual_words) {
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *spec = xasprintf(POD("{'name': 'h', 'hostPath': {'path': '@'}}",
-                                                          "{'name': 'h', 'mountPath': '/h', 'mountPropagation': '%s'}", "true"),
-                                                      cases[i][0]);
+                _cleanup_free_ char *spec =
+                        xasprintf(POD("{'name': 'h', 'hostPath': {'path': '@'}}",
+                                      "{'name': 'h', 'mountPath': '/h', 'mountPropagation': '%s'}", "true"),
+                                  cases[i][0]);
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 _cleanup_close_ int host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
                 struct volume_context context = volume_context_of(&f);
@@ -315,13 +329,17 @@ TEST(a_source_that_is_no_shared_mount_is_refused_in_the_usual_words) {
 
 TEST(containers_of_a_pod_see_what_one_of_them_mounts_in_an_empty_dir) {
         _cleanup_fixture_ struct fixture f = fixture_new(
-                "'volumes': [" EMPTY_DIR "], 'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', 'exec >/dev/null "
-                "2>&1; while [ ! -e /d/sub/late ]; do sleep 0.05; done; touch /d/arrived'], 'volumeMounts': [{'name': 'd', "
-                "'mountPath': '/d', 'mountPropagation': 'HostToContainer'}]}, {'name': 'b', 'image': 'x', 'securityContext': "
+                "'volumes': [" EMPTY_DIR
+                "], 'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', 'exec >/dev/null "
+                "2>&1; while [ ! -e /d/sub/late ]; do sleep 0.05; done; touch /d/arrived'], 'volumeMounts': [{'name': "
+                "'d', "
+                "'mountPath': '/d', 'mountPropagation': 'HostToContainer'}]}, {'name': 'b', 'image': 'x', "
+                "'securityContext': "
                 "{'privileged': true}, 'volumeMounts': [{'name': 'd', 'mountPath': '/d', 'mountPropagation': "
                 "'Bidirectional'}]}]",
                 NULL);
-        _cleanup_free_ char *arrived = fixture_path(&f, "root/pods/" POD_UID "/volumes/d/arrived"), *err = NULL, *out = NULL;
+        _cleanup_free_ char *arrived = fixture_path(&f, "root/pods/" POD_UID "/volumes/d/arrived"), *err = NULL,
+                            *out = NULL;
         _cleanup_container_ struct container a = { 0 };
         _cleanup_mount_list_ struct mount_list mounts = MOUNT_LIST_INIT;
         struct volume_context context = volume_context_of(&f);

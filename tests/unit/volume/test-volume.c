@@ -6,8 +6,10 @@
 
 /* A pod whose container mounts every volume of this list at /<name>. */
 static char *spec_of(const char *volumes, const char *mounts, const char *pod_sc, const char *command) {
-        return xasprintf("'securityContext': {%s}, 'volumes': [%s], 'containers': [{'name': 'a', 'image': 'x', 'command': "
-                         "['sh', '-c', '%s'], 'volumeMounts': [%s]}]", pod_sc, volumes, command, mounts);
+        return xasprintf(
+                "'securityContext': {%s}, 'volumes': [%s], 'containers': [{'name': 'a', 'image': 'x', 'command': "
+                "['sh', '-c', '%s'], 'volumeMounts': [%s]}]",
+                pod_sc, volumes, command, mounts);
 }
 
 static char *volume_file(struct fixture *f, const char *path) {
@@ -51,9 +53,10 @@ static void teardown(struct fixture *f) {
 }
 
 TEST(volumes_of_objects_show_their_files_and_follow_their_changes) {
-        _cleanup_free_ char *spec = spec_of("{'name': 'c', 'configMap': {'name': 'c'}}", "{'name': 'c', 'mountPath': '/c'}", "",
-                                            "cat /c/one /c/two; ls /c; od -An -tx1 /c/bin 2>/dev/null; touch /c/x; "
-                                            "stat -L -c %a /c/one");
+        _cleanup_free_ char *spec =
+                spec_of("{'name': 'c', 'configMap': {'name': 'c'}}", "{'name': 'c', 'mountPath': '/c'}", "",
+                        "cat /c/one /c/two; ls /c; od -An -tx1 /c/bin 2>/dev/null; touch /c/x; "
+                        "stat -L -c %a /c/one");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
         struct volume_context context = volume_context_of(&f);
         _cleanup_free_ char *one = NULL, *link = NULL, *gone = NULL, *three = NULL;
@@ -98,16 +101,21 @@ TEST(volumes_of_objects_show_their_files_and_follow_their_changes) {
 
 TEST(a_container_sees_object_volumes_read_only) {
         _cleanup_free_ char *spec = spec_of(
-                "{'name': 'c', 'configMap': {'name': 'c', 'defaultMode': 288, 'items': [{'key': 'one', 'path': 'sub/first', "
-                "'mode': 256}, {'key': 'two', 'path': 'two'}]}}, {'name': 's', 'secret': {'secretName': 's', 'defaultMode': "
-                "256}}, {'name': 'p', 'projected': {'sources': [{'configMap': {'name': 'c', 'items': [{'key': 'one', 'path': "
-                "'cm/one'}]}}, {'secret': {'name': 's', 'items': [{'key': 'user', 'path': 'sec/user'}]}}, {'downwardAPI': "
+                "{'name': 'c', 'configMap': {'name': 'c', 'defaultMode': 288, 'items': [{'key': 'one', 'path': "
+                "'sub/first', "
+                "'mode': 256}, {'key': 'two', 'path': 'two'}]}}, {'name': 's', 'secret': {'secretName': 's', "
+                "'defaultMode': "
+                "256}}, {'name': 'p', 'projected': {'sources': [{'configMap': {'name': 'c', 'items': [{'key': 'one', "
+                "'path': "
+                "'cm/one'}]}}, {'secret': {'name': 's', 'items': [{'key': 'user', 'path': 'sec/user'}]}}, "
+                "{'downwardAPI': "
                 "{'items': [{'path': 'name', 'fieldRef': {'fieldPath': 'metadata.name'}}]}}]}}, "
                 "{'name': 'o', 'configMap': {'name': 'none', 'optional': true}}",
                 "{'name': 'c', 'mountPath': '/c'}, {'name': 's', 'mountPath': '/s', 'readOnly': false}, {'name': 'p', "
                 "'mountPath': '/p'}, {'name': 'o', 'mountPath': '/o'}",
                 "",
-                "cd /c; ls; cat sub/first; stat -L -c %a sub/first two; readlink sub; cat /s/user /p/cm/one /p/sec/user "
+                "cd /c; ls; cat sub/first; stat -L -c %a sub/first two; readlink sub; cat /s/user /p/cm/one "
+                "/p/sec/user "
                 "/p/name; echo; stat -L -c %a /s/user; touch /c/x /s/x 2>&1; ls /o | wc -l; grep -c \\\" /s tmpfs\\\" "
                 "/proc/mounts");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
@@ -125,12 +133,14 @@ TEST(a_container_sees_object_volumes_read_only) {
 TEST(fs_group_owns_what_is_the_pods) {
         _cleanup_free_ char *spec = spec_of(
                 "{'name': 'd', 'emptyDir': {}}, {'name': 'm', 'emptyDir': {'medium': 'Memory', 'sizeLimit': '4Mi'}}, "
-                "{'name': 's', 'secret': {'secretName': 's', 'defaultMode': 256}}, {'name': 'h', 'hostPath': {'path': '@/h', "
+                "{'name': 's', 'secret': {'secretName': 's', 'defaultMode': 256}}, {'name': 'h', 'hostPath': {'path': "
+                "'@/h', "
                 "'type': 'DirectoryOrCreate'}}",
                 "{'name': 'd', 'mountPath': '/d'}, {'name': 'm', 'mountPath': '/m'}, {'name': 's', 'mountPath': '/s'}, "
                 "{'name': 'h', 'mountPath': '/h'}",
                 "'runAsUser': 1000, 'runAsGroup': 1000, 'fsGroup': 5000",
-                "touch /d/f; stat -c \\\"%g %a\\\" /d /m; stat -c %g /d/f; stat -L -c \\\"%g %a\\\" /s/user; cat /s/user; "
+                "touch /d/f; stat -c \\\"%g %a\\\" /d /m; stat -c %g /d/f; stat -L -c \\\"%g %a\\\" /s/user; cat "
+                "/s/user; "
                 "stat -c %g /h; df -k /m | tail -n 1");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
         _cleanup_container_ struct container c = { 0 };
@@ -145,9 +155,10 @@ TEST(fs_group_owns_what_is_the_pods) {
 }
 
 TEST(an_empty_dir_keeps_its_content_and_a_memory_one_its_mount) {
-        _cleanup_free_ char *spec = spec_of("{'name': 'd', 'emptyDir': {}}, {'name': 'm', 'emptyDir': {'medium': 'Memory'}}, "
-                                            "{'name': 'unused', 'configMap': {'name': 'none'}}",
-                                            "{'name': 'd', 'mountPath': '/d'}, {'name': 'm', 'mountPath': '/m'}", "", "true");
+        _cleanup_free_ char *spec =
+                spec_of("{'name': 'd', 'emptyDir': {}}, {'name': 'm', 'emptyDir': {'medium': 'Memory'}}, "
+                        "{'name': 'unused', 'configMap': {'name': 'none'}}",
+                        "{'name': 'd', 'mountPath': '/d'}, {'name': 'm', 'mountPath': '/m'}", "", "true");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
         struct volume_context context = volume_context_of(&f);
         _cleanup_free_ char *d = NULL, *m = NULL;
@@ -172,15 +183,18 @@ TEST(what_is_missing_or_wrong_is_said_in_the_kubelets_words) {
         static const struct {
                 const char *volume, *error;
         } cases[] = {
-                { "'configMap': {'name': 'none'}", "MountVolume.SetUp failed for volume \"v\" : configmap \"none\" not found" },
-                { "'secret': {'secretName': 'none'}", "MountVolume.SetUp failed for volume \"v\" : secret \"none\" not found" },
+                { "'configMap': {'name': 'none'}",
+                  "MountVolume.SetUp failed for volume \"v\" : configmap \"none\" not found" },
+                { "'secret': {'secretName': 'none'}",
+                  "MountVolume.SetUp failed for volume \"v\" : secret \"none\" not found" },
                 { "'configMap': {'name': 'c', 'items': [{'key': 'k', 'path': 'p'}]}",
                   "configmap references non-existent config key: k" },
                 { "'secret': {'secretName': 's', 'items': [{'key': 'k', 'path': 'p'}]}",
                   "references non-existent secret key: k" },
                 { "'projected': {'sources': [{'configMap': {'name': 'none'}}, {'secret': {'name': 'none'}}]}",
                   ": [configmap \"none\" not found, secret \"none\" not found]" },
-                { "'configMap': {'name': 'c', 'items': [{'key': 'one', 'path': '../x'}]}", "is no path inside a volume" },
+                { "'configMap': {'name': 'c', 'items': [{'key': 'one', 'path': '../x'}]}",
+                  "is no path inside a volume" },
                 { "'configMap': {'name': 'c', 'items': [{'key': 'one', 'path': '/x'}]}", "is no path inside a volume" },
                 { "'hostPath': {'path': '@/absent', 'type': 'Directory'}",
                   "MountVolume.SetUp failed for volume \"v\" : hostPath type check failed: " },
@@ -216,12 +230,15 @@ TEST(a_host_path_is_made_where_its_type_says_so) {
         static const struct {
                 const char *type;
                 mode_t mode;
-        } cases[] = { { "", S_IFDIR | 0755 }, { "DirectoryOrCreate", S_IFDIR | 0755 }, { "FileOrCreate", S_IFREG | 0644 } };
+        } cases[] = { { "", S_IFDIR | 0755 },
+                      { "DirectoryOrCreate", S_IFDIR | 0755 },
+                      { "FileOrCreate", S_IFREG | 0644 } };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_free_ char *volume = xasprintf("{'name': 'v', 'hostPath': {'path': '@/made', 'type': '%s'}}",
-                                                        cases[i].type);
-                _cleanup_free_ char *spec = spec_of(volume, "{'name': 'v', 'mountPath': '/v'}", "'fsGroup': 77", "true");
+                _cleanup_free_ char *volume =
+                        xasprintf("{'name': 'v', 'hostPath': {'path': '@/made', 'type': '%s'}}", cases[i].type);
+                _cleanup_free_ char *spec =
+                        spec_of(volume, "{'name': 'v', 'mountPath': '/v'}", "'fsGroup': 77", "true");
                 _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
                 struct volume_context context = volume_context_of(&f);
                 _cleanup_free_ char *path = fixture_path(&f, "made");
@@ -239,10 +256,11 @@ TEST(a_host_path_is_made_where_its_type_says_so) {
 }
 
 TEST(labels_in_a_volume_follow_the_pod) {
-        _cleanup_free_ char *spec = spec_of("{'name': 'i', 'downwardAPI': {'items': [{'path': 'labels', 'fieldRef': {'fieldPath': "
-                                            "'metadata.labels'}}, {'path': 'cpu', 'resourceFieldRef': {'containerName': 'a', "
-                                            "'resource': 'requests.cpu'}}]}}",
-                                            "{'name': 'i', 'mountPath': '/i'}", "", "true");
+        _cleanup_free_ char *spec =
+                spec_of("{'name': 'i', 'downwardAPI': {'items': [{'path': 'labels', 'fieldRef': {'fieldPath': "
+                        "'metadata.labels'}}, {'path': 'cpu', 'resourceFieldRef': {'containerName': 'a', "
+                        "'resource': 'requests.cpu'}}]}}",
+                        "{'name': 'i', 'mountPath': '/i'}", "", "true");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, ", 'labels': {'v': 'one', 'a': '1'}");
         struct volume_context context = volume_context_of(&f);
         _cleanup_free_ char *before = NULL, *after = NULL;
