@@ -232,7 +232,6 @@ static struct error *write_volume(const struct volume_context *context, const V1
 }
 
 struct error *object_setup(const struct volume_context *context, const V1Volume *volume) {
-        _cleanup_payload_ struct payload payload = PAYLOAD_INIT;
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         const int64_t *gid = fs_group(context);
