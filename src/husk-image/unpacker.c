@@ -205,7 +205,6 @@ _noreturn_ static void serve(int socket_fd) {
         prctl(PR_SET_NAME, "husk-unpack");
         signal(SIGINT, SIG_IGN); /* the main process decides, and takes us along */
         signal(SIGPIPE, SIG_IGN);
-        signal(SIGCHLD, SIG_IGN); /* children are not waited for: their sockets tell */
         (void)!unshare(CLONE_NEWNET); /* where it is forbidden, seccomp still keeps sockets away */
         error_free(confine_capabilities(keep));
         for (;;) {
@@ -217,6 +216,8 @@ _noreturn_ static void serve(int socket_fd) {
                         continue;
                 if (got <= 0)
                         _exit(0);
+                while (waitpid(-1, NULL, WNOHANG) > 0)
+                        ; /* what became of them their sockets have told */
                 if (got == sizeof(job) && n == 3 && fork() == 0) {
                         static struct work work;
                         fd_close(socket_fd);
