@@ -84,17 +84,41 @@ def check_states(path, messages):
                 todo.append(field.type)
 
 
-def names(messages, message):
-    """(JSON name, field's place, inline field's place or None), sorted; names that are inlined one level deep included."""
+class Strings:
+    """One character array that holds every text once; a text is known by its place. Place 0 is no text."""
+
+    def __init__(self):
+        self.places, self.length = {}, 1
+
+    def place(self, text):
+        if text is None:
+            return 0
+        if text not in self.places:
+            self.places[text] = self.length
+            self.length += len(text.encode()) + 1
+        return self.places[text]
+
+    def print(self):
+        if self.length > 0xffff:
+            sys.exit("the texts need more than 16 bits")
+        print('const char api_strings[] = "\\0"')
+        for text in self.places:
+            print('        "%s\\0"' % text.replace("\\", "\\\\").replace('"', '\\"'))
+        print("        ;")
+
+
+def names(messages, first, message):
+    """(JSON name, field's place, 1 + inline field's place or 0), sorted; names inlined one level deep included."""
     found = []
     for i, field in enumerate(message.fields):
+        here = first[message.name] + i
         if "inline" not in field.flags:
-            found.append((field.name, "&fields_%s[%d]" % (message.name, i), "NULL"))
+            found.append((field.name, here, 0))
             continue
         for j, inner in enumerate(messages[field.type].fields):
             if "inline" in inner.flags:
                 sys.exit("%s.%s is inlined twice; the walkers know one level" % (message.name, inner.name))
-            found.append((inner.name, "&fields_%s[%d]" % (field.type, j), "&fields_%s[%d]" % (message.name, i)))
+            found.append((inner.name, first[field.type] + j, here + 1))
     found.sort()
     for a, b in zip(found, found[1:]):
         if a[0] == b[0]:
@@ -102,39 +126,45 @@ def names(messages, message):
     return found
 
 
-def c_string(s):
-    return "NULL" if s is None else '"%s"' % s.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def main():
     messages = read_proto(sys.argv[1])
     read_states(sys.argv[2], messages)
     check_states(sys.argv[2], messages)
+    messages = {name: messages[name] for name in sorted(messages)}
+    order = list(messages)
+    first, fields = {}, 0
+    for m in messages.values():
+        first[m.name] = fields
+        fields += len(m.fields)
+    strings = Strings()
+
     print('/* Made by scripts/gen-fields.py; do not edit. */\n#include "api/fields.h"\n#include "core-v1.pb-c.h"\n')
+    print("const struct api_field api_fields[] = {")
     for m in messages.values():
-        print("static const struct api_type type_%s;" % m.name)
-    for m in messages.values():
-        order = sorted(f.number for f in m.fields)
-        print("\nstatic const struct api_field fields_%s[] = {" % m.name)
+        numbers = sorted(f.number for f in m.fields)
         for f in m.fields:
-            print("        { %s, %s, %d, %s, %s, %s, %s, %s, %s }," % (
-                c_string(f.name), " | ".join(FLAGS[x] for x in f.flags) or "0", order.index(f.number),
-                "&type_" + f.type if f.type in messages else "NULL", c_string(f.patch), c_string(f.key), f.state,
-                c_string(f.harmless), c_string(f.reason)))
-        print("};")
+            print("        { %d, %d, %d, %d, %d, %d, %s, %s, %d }, /* %s.%s */" % (
+                strings.place(f.name), order.index(f.type) + 1 if f.type in messages else 0, strings.place(f.patch),
+                strings.place(f.key), strings.place(f.harmless), strings.place(f.reason),
+                " | ".join(FLAGS[x] for x in f.flags) or "0", f.state, numbers.index(f.number), m.name, f.name))
+    print("};\n\nconst struct api_name api_names[] = {")
+    n_names, spans = 0, {}
     for m in messages.values():
-        print("\nstatic const struct api_name names_%s[] = {" % m.name)
-        for name, field, inlined in names(messages, m):
-            print("        { %s, %s, %s }," % (c_string(name), field, inlined))
-        print("};")
+        found = names(messages, first, m)
+        spans[m.name] = (n_names, len(found))
+        n_names += len(found)
+        for name, field, inlined in found:
+            print("        { %d, %d, %d }," % (strings.place(name), field, inlined))
+    print("};\n\nconst struct api_type api_types[] = {")
     for m in messages.values():
-        print("\nstatic const struct api_type type_%s = { %s, &%s, %s, %s, fields_%s, %d, names_%s, %d };" % (
-            m.name, c_string(m.name), m.descriptor(), m.form, "true" if m.kind else "false", m.name, len(m.fields),
-            m.name, len(names(messages, m))))
-    print("\nconst struct api_type *const api_types[] = {")
-    for name in sorted(messages):
-        print("        &type_%s," % name)
-    print("};\nconst size_t api_types_count = %d;" % len(messages))
+        print("        { %d, %d, %d, %d, %d, %s, %s }, /* %s */" % (
+            strings.place(m.name), first[m.name], len(m.fields), *spans[m.name], m.form, "true" if m.kind else "false",
+            m.name))
+    print("};\n\nconst ProtobufCMessageDescriptor *const api_descriptors[] = {")
+    for m in messages.values():
+        print("        &%s," % m.descriptor())
+    print("};\n\nconst size_t api_types_count = %d;\n" % len(messages))
+    strings.print()
 
 
 main()

@@ -286,7 +286,7 @@ static void decode_value(struct decoder *dec, const struct api_field *field, con
                 decode_bytes(dec, json, path, ret);
                 break;
         case PROTOBUF_C_TYPE_MESSAGE:
-                *(void **)ret = decode_message(dec, field->type, json, path);
+                *(void **)ret = decode_message(dec, api_field_type(field), json, path);
                 break;
         default:
                 abort(); /* The schema has no other types; a unit test walks it. */
@@ -299,8 +299,8 @@ static void zero_value(struct decoder *dec, const struct api_field *field, const
         if (d->type == PROTOBUF_C_TYPE_STRING) {
                 *(char **)ret = api_arena_strdup(dec->arena, "");
         } else if (d->type == PROTOBUF_C_TYPE_MESSAGE) {
-                *(void **)ret = message_new(dec->arena, field->type);
-                if (field->type->form == API_TYPE_QUANTITY)
+                *(void **)ret = message_new(dec->arena, api_field_type(field));
+                if (api_field_type(field)->form == API_TYPE_QUANTITY)
                         (*(V1Quantity **)ret)->string = api_arena_strdup(dec->arena, "0");
         }
 }
@@ -311,7 +311,7 @@ static const char *list_name(const struct api_field *field, const ProtobufCField
                 return "a list of strings";
         if (d->type != PROTOBUF_C_TYPE_MESSAGE)
                 return "a list of numbers";
-        snprintf(buffer, size, "a list of %s", field->type->name + 2);
+        snprintf(buffer, size, "a list of %s", api_type_name(api_field_type(field)) + 2);
         return buffer;
 }
 
@@ -347,7 +347,7 @@ static void decode_list(struct decoder *dec, const struct api_field *field, cons
 static void decode_map(struct decoder *dec, const struct api_field *field, const ProtobufCFieldDescriptor *d,
                        const json_t *json, const struct field_path *path, void *message) {
         const ProtobufCMessageDescriptor *entry = d->descriptor;
-        const struct api_field *value_field = &field->type->fields[1];
+        const struct api_field *value_field = api_type_field(api_field_type(field), 1);
         const ProtobufCFieldDescriptor *value_d = &entry->fields[1];
         size_t n = json_object_size(json), i = 0;
         const char *key;
@@ -389,7 +389,7 @@ static void unknown_field(struct decoder *dec, const struct api_type *type, cons
         if (dec->lenient)
                 return;
         for (size_t i = 0; i < type->n_names && len < 64; i++) {
-                const char *name = type->names[i].name;
+                const char *name = api_name_text(api_type_json_name(type, i));
                 size_t distance = strcasecmp(key, name) == 0 ? 0 : str_distance(key, name);
 
                 if (distance < best_distance) {
@@ -429,11 +429,14 @@ static void decode_struct(struct decoder *dec, const struct api_type *type, cons
                 struct field_path child = field_path_child(path, key);
                 const struct api_name *name = api_type_find(type, key);
 
-                if (name && name->inlined) {
-                        const ProtobufCFieldDescriptor *d = api_field_descriptor(type, name->inlined);
-                        decode_field(dec, name->inlined->type, name->field, value, &child, field_pointer(message, d));
+                const struct api_field *inlined = name ? api_name_inlined(name) : NULL;
+
+                if (inlined) {
+                        const ProtobufCFieldDescriptor *d = api_field_descriptor(type, inlined);
+                        decode_field(dec, api_field_type(inlined), api_name_field(name), value, &child,
+                                     field_pointer(message, d));
                 } else if (name) {
-                        decode_field(dec, type, name->field, value, &child, message);
+                        decode_field(dec, type, api_name_field(name), value, &child, message);
                 } else if (type->is_kind && (streq(key, "apiVersion") || streq(key, "kind"))) {
                         if (!json_is_string(value) && !json_is_null(value))
                                 wrong_type(dec, value, "string", &child);
@@ -453,7 +456,7 @@ static void *decode_message(struct decoder *dec, const struct api_type *type, co
                 if (json_is_object(json)) {
                         decode_struct(dec, type, json, path, message);
                 } else {
-                        snprintf(name, sizeof(name), "a mapping (%s)", type->name + 2);
+                        snprintf(name, sizeof(name), "a mapping (%s)", api_type_name(type) + 2);
                         wrong_type(dec, json, name, path);
                 }
                 break;
@@ -470,14 +473,14 @@ static void *decode_message(struct decoder *dec, const struct api_type *type, co
                 decode_int_or_string(dec, json, path, message);
                 break;
         case API_TYPE_RAW: {
-                const ProtobufCFieldDescriptor *d = &type->descriptor->fields[0];
+                const ProtobufCFieldDescriptor *d = &api_type_descriptor(type)->fields[0];
 
                 decode_raw(dec, json, field_at(message, d));
                 *field_has(message, d) = true;
                 break;
         }
         case API_TYPE_LIST:
-                decode_list(dec, &type->fields[0], &type->descriptor->fields[0], json, path, message);
+                decode_list(dec, api_type_field(type, 0), &api_type_descriptor(type)->fields[0], json, path, message);
                 break;
         }
         return message;

@@ -49,7 +49,7 @@ static json_t *encode_value(const struct api_field *field, const ProtobufCFieldD
         case PROTOBUF_C_TYPE_BYTES:
                 return encode_bytes(p);
         case PROTOBUF_C_TYPE_MESSAGE:
-                return encode_message(field->type, *(ProtobufCMessage *const *)p);
+                return encode_message(api_field_type(field), *(ProtobufCMessage *const *)p);
         default:
                 abort(); /* The schema has no other types; a unit test walks it. */
         }
@@ -67,7 +67,7 @@ static json_t *encode_absent(const struct api_field *field, const ProtobufCField
         case PROTOBUF_C_TYPE_BYTES:
                 return json_null();
         case PROTOBUF_C_TYPE_MESSAGE:
-                return field->flags & API_FIELD_VALUE ? encode_message(field->type, NULL) : json_null();
+                return field->flags & API_FIELD_VALUE ? encode_message(api_field_type(field), NULL) : json_null();
         default:
                 return json_integer(0);
         }
@@ -81,7 +81,7 @@ static json_t *encode_list(const struct api_field *field, const ProtobufCFieldDe
         /* Go's nil slice; only fields that are always written get here with nothing in them. A list of objects is
          * nevertheless written as one: that is what kubectl shows. */
         if (n == 0)
-                return streq(field->name, "items") ? json_array() : json_null();
+                return streq(api_field_name(field), "items") ? json_array() : json_null();
         list = json_array();
         for (size_t i = 0; i < n; i++)
                 json_array_append_new(list, encode_value(field, d, values + i * size));
@@ -108,8 +108,9 @@ static json_t *encode_map(const struct api_field *field, const ProtobufCFieldDes
 
         qsort(sorted, n, sizeof(*sorted), compare_entries);
         for (size_t i = 0; i < n; i++)
-                json_object_set_new(map, sorted[i]->key ? sorted[i]->key : "",
-                                    encode_value(&field->type->fields[1], value_d, field_at(sorted[i], value_d)));
+                json_object_set_new(
+                        map, sorted[i]->key ? sorted[i]->key : "",
+                        encode_value(api_type_field(api_field_type(field), 1), value_d, field_at(sorted[i], value_d)));
         free(sorted);
         return map;
 }
@@ -118,7 +119,7 @@ static bool is_written(const struct api_field *field, const ProtobufCFieldDescri
         if (field->flags & API_FIELD_ALWAYS)
                 return true;
         if (field->flags & API_FIELD_OMITZERO)
-                return field_pointer(message, d) && !message_is_empty(field->type, field_pointer(message, d));
+                return field_pointer(message, d) && !message_is_empty(api_field_type(field), field_pointer(message, d));
         if (field->flags & API_FIELD_VALUE)
                 return true;
         if (d->label == PROTOBUF_C_LABEL_REPEATED)
@@ -138,13 +139,13 @@ static bool is_set(const ProtobufCFieldDescriptor *d, const void *message) {
 
 static void encode_fields(const struct api_type *type, const void *message, json_t *object) {
         for (size_t i = 0; i < type->n_fields; i++) {
-                const struct api_field *field = &type->fields[i];
+                const struct api_field *field = api_type_field(type, i);
                 const ProtobufCFieldDescriptor *d = api_field_descriptor(type, field);
                 json_t *value;
 
                 if (field->flags & API_FIELD_INLINE) {
                         if (field_pointer(message, d))
-                                encode_fields(field->type, field_pointer(message, d), object);
+                                encode_fields(api_field_type(field), field_pointer(message, d), object);
                         continue;
                 }
                 if (!is_written(field, d, message))
@@ -157,7 +158,7 @@ static void encode_fields(const struct api_type *type, const void *message, json
                         value = encode_value(field, d, field_at(message, d));
                 else
                         value = encode_absent(field, d);
-                json_object_set_new_nocheck(object, field->name, value);
+                json_object_set_new_nocheck(object, api_field_name(field), value);
         }
 }
 
@@ -216,9 +217,10 @@ static json_t *encode_message(const struct api_type *type, const ProtobufCMessag
         case API_TYPE_INT_OR_STRING:
                 return encode_int_or_string((const V1IntOrString *)message);
         case API_TYPE_RAW:
-                return message ? encode_raw(field_at(message, &type->descriptor->fields[0])) : json_null();
+                return message ? encode_raw(field_at(message, &api_type_descriptor(type)->fields[0])) : json_null();
         case API_TYPE_LIST:
-                return message ? encode_list(&type->fields[0], &type->descriptor->fields[0], message) : json_null();
+                return message ? encode_list(api_type_field(type, 0), &api_type_descriptor(type)->fields[0], message)
+                               : json_null();
         }
         object = json_object();
         if (message) {

@@ -1,18 +1,15 @@
 #include "api/fields.h"
 
 static int compare_name(const void *key, const void *element) {
-        return strcmp(key, ((const struct api_name *)element)->name);
+        return strcmp(key, api_name_text(element));
 }
 
 static int compare_type(const void *key, const void *element) {
-        return strcmp(key, (*(const struct api_type *const *)element)->name);
+        return strcmp(key, api_type_name(element));
 }
 
 const struct api_type *api_type_named(const char *name) {
-        const struct api_type *const *found =
-                bsearch(name, api_types, api_types_count, sizeof(api_types[0]), compare_type);
-
-        return found ? *found : NULL;
+        return bsearch(name, api_types, api_types_count, sizeof(api_types[0]), compare_type);
 }
 
 const struct api_type *api_type_of(const ProtobufCMessageDescriptor *descriptor) {
@@ -20,7 +17,7 @@ const struct api_type *api_type_of(const ProtobufCMessageDescriptor *descriptor)
 }
 
 const struct api_name *api_type_find(const struct api_type *type, const char *json_name) {
-        return bsearch(json_name, type->names, type->n_names, sizeof(type->names[0]), compare_name);
+        return bsearch(json_name, &api_names[type->first_name], type->n_names, sizeof(api_names[0]), compare_name);
 }
 
 const struct api_name *api_type_walk(const struct api_type *type, const char *path) {
@@ -35,7 +32,7 @@ const struct api_name *api_type_walk(const struct api_type *type, const char *pa
                 name = api_type_find(type, word);
                 if (!name)
                         return NULL;
-                type = name->field->flags & API_FIELD_MAP ? NULL : name->field->type;
+                type = api_name_field(name)->flags & API_FIELD_MAP ? NULL : api_field_type(api_name_field(name));
                 path += len + (path[len] == '.');
         }
         return name;

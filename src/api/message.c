@@ -28,17 +28,17 @@ void *array_new(struct api_arena *arena, size_t count, size_t size) {
 /* Go's plain structs always exist; so do ours, or every reader would have to ask for each. */
 static bool always_exists(const struct api_field *field) {
         return field->flags & API_FIELD_INLINE ||
-               (field->flags & API_FIELD_VALUE && field->type->form == API_TYPE_STRUCT);
+               (field->flags & API_FIELD_VALUE && api_field_type(field)->form == API_TYPE_STRUCT);
 }
 
 void *message_new(struct api_arena *arena, const struct api_type *type) {
-        ProtobufCMessage *message = api_arena_alloc(arena, type->descriptor->sizeof_message);
+        ProtobufCMessage *message = api_arena_alloc(arena, api_type_descriptor(type)->sizeof_message);
 
-        protobuf_c_message_init(type->descriptor, message);
+        protobuf_c_message_init(api_type_descriptor(type), message);
         for (size_t i = 0; i < type->n_fields; i++)
-                if (always_exists(&type->fields[i]))
-                        *(void **)field_at(message, api_field_descriptor(type, &type->fields[i])) =
-                                message_new(arena, type->fields[i].type);
+                if (always_exists(api_type_field(type, i)))
+                        *(void **)field_at(message, api_field_descriptor(type, api_type_field(type, i))) =
+                                message_new(arena, api_field_type(api_type_field(type, i)));
         return message;
 }
 
@@ -104,14 +104,16 @@ bool field_is_empty(const struct api_field *field, const ProtobufCFieldDescripto
         if (d->type == PROTOBUF_C_TYPE_STRING)
                 return str_empty(field_pointer(message, d));
         if (d->type == PROTOBUF_C_TYPE_MESSAGE)
-                return !field_pointer(message, d) || (field->flags & (API_FIELD_INLINE | API_FIELD_VALUE) &&
-                                                      message_is_empty(field->type, field_pointer(message, d)));
+                return !field_pointer(message, d) ||
+                       (field->flags & (API_FIELD_INLINE | API_FIELD_VALUE) &&
+                        message_is_empty(api_field_type(field), field_pointer(message, d)));
         return !*field_has(message, d) || is_zero(field_at(message, d), field_size(d));
 }
 
 bool message_is_empty(const struct api_type *type, const void *message) {
         for (size_t i = 0; i < type->n_fields; i++)
-                if (!field_is_empty(&type->fields[i], api_field_descriptor(type, &type->fields[i]), message))
+                if (!field_is_empty(api_type_field(type, i), api_field_descriptor(type, api_type_field(type, i)),
+                                    message))
                         return false;
         return true;
 }
@@ -130,8 +132,8 @@ static bool message_equal(const struct api_type *type, const ProtobufCMessage *a
 /* A struct that Go holds as a value is never absent: none is the same as an empty one. Any other is a pointer. */
 static bool child_equal(const struct api_field *field, const ProtobufCMessage *a, const ProtobufCMessage *b) {
         if (field->flags & (API_FIELD_INLINE | API_FIELD_VALUE) && !a != !b)
-                return message_is_empty(field->type, a ? a : b);
-        return message_equal(field->type, a, b);
+                return message_is_empty(api_field_type(field), a ? a : b);
+        return message_equal(api_field_type(field), a, b);
 }
 
 static bool value_equal(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *a,
@@ -195,7 +197,7 @@ static bool repeated_equal(const struct api_field *field, const ProtobufCFieldDe
                         const char *key = field_pointer(entry, &entry->descriptor->fields[0]);
                         const void *other = map_find(d, (void *const *)y, n, key);
 
-                        if (!other || !message_equal(field->type, entry, other))
+                        if (!other || !message_equal(api_field_type(field), entry, other))
                                 return false;
                 } else if (!value_equal(field, d, x + i * size, y + i * size)) {
                         return false;
@@ -210,7 +212,7 @@ static bool message_equal(const struct api_type *type, const ProtobufCMessage *a
         if (!a || !b)
                 return a == b;
         for (size_t i = 0; i < type->n_fields; i++) {
-                const struct api_field *field = &type->fields[i];
+                const struct api_field *field = api_type_field(type, i);
                 const ProtobufCFieldDescriptor *d = api_field_descriptor(type, field);
 
                 if (d->label == PROTOBUF_C_LABEL_REPEATED ? !repeated_equal(field, d, a, b)

@@ -21,17 +21,18 @@ struct rule {
 
 static struct rule rule_of(const struct api_type *type, const char *name) {
         const struct api_name *found = type && type->form == API_TYPE_STRUCT ? api_type_find(type, name) : NULL;
+        const struct api_field *field = found ? api_name_field(found) : NULL;
         struct rule rule = { 0 };
         const char *strategy;
 
-        if (!found)
+        if (!field)
                 return rule;
-        strategy = found->field->patch_strategy ? found->field->patch_strategy : "";
-        rule.type = found->field->flags & API_FIELD_MAP ? NULL : found->field->type;
+        strategy = api_field_patch_strategy(field) ? api_field_patch_strategy(field) : "";
+        rule.type = field->flags & API_FIELD_MAP ? NULL : api_field_type(field);
         rule.merge = str_starts_with(strategy, "merge");
         rule.replace = streq(strategy, "replace");
         rule.retain_keys = strstr(strategy, "retainKeys") != NULL;
-        rule.key = found->field->merge_key;
+        rule.key = api_field_merge_key(field);
         return rule;
 }
 

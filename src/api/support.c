@@ -8,12 +8,12 @@ static void check_message(const struct api_type *type, const void *message, cons
 static bool is_harmless(const struct api_field *field, const ProtobufCFieldDescriptor *d, const void *message) {
         if (field_is_empty(field, d, message))
                 return true;
-        if (!field->harmless || d->label == PROTOBUF_C_LABEL_REPEATED)
+        if (!api_field_harmless(field) || d->label == PROTOBUF_C_LABEL_REPEATED)
                 return false;
         if (d->type == PROTOBUF_C_TYPE_STRING)
-                return streq(field_pointer(message, d), field->harmless);
+                return streq(field_pointer(message, d), api_field_harmless(field));
         if (d->type == PROTOBUF_C_TYPE_BOOL)
-                return *(const protobuf_c_boolean *)field_at(message, d) == streq(field->harmless, "true");
+                return *(const protobuf_c_boolean *)field_at(message, d) == streq(api_field_harmless(field), "true");
         return false;
 }
 
@@ -25,13 +25,13 @@ static void check_children(const struct api_field *field, const ProtobufCFieldDe
                 return;
         if (d->label != PROTOBUF_C_LABEL_REPEATED) {
                 if (field_pointer(message, d))
-                        check_message(field->type, field_pointer(message, d), path, diags);
+                        check_message(api_field_type(field), field_pointer(message, d), path, diags);
                 return;
         }
         children = field_pointer(message, d);
         for (size_t i = 0; i < *field_count(message, d); i++) {
                 struct field_path element = field_path_index(path, i);
-                check_message(field->type, children[i], &element, diags);
+                check_message(api_field_type(field), children[i], &element, diags);
         }
 }
 
@@ -40,9 +40,9 @@ static void check_message(const struct api_type *type, const void *message, cons
         if (type->form != API_TYPE_STRUCT)
                 return;
         for (size_t i = 0; i < type->n_fields; i++) {
-                const struct api_field *field = &type->fields[i];
+                const struct api_field *field = api_type_field(type, i);
                 const ProtobufCFieldDescriptor *d = api_field_descriptor(type, field);
-                struct field_path child = field_path_child(path, field->name);
+                struct field_path child = field_path_child(path, api_field_name(field));
 
                 if (field->flags & API_FIELD_INLINE)
                         check_children(field, d, message, path, diags);
@@ -54,7 +54,7 @@ static void check_message(const struct api_type *type, const void *message, cons
                         diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported yet");
                 else if (field->support == FIELD_REFUSED)
                         diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child,
-                                        "not supported on a single machine: it %s", field->reason);
+                                        "not supported on a single machine: it %s", api_field_reason(field));
         }
 }
 

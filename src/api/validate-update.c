@@ -94,9 +94,9 @@ static void differ(struct differences *d, const ProtobufCMessage *a, const Proto
         const struct api_type *type = api_type_of(a->descriptor);
 
         for (size_t i = 0; i < type->n_fields && d->n <= DIFFERENCES_MAX; i++) {
-                const struct api_field *known = &type->fields[i];
+                const struct api_field *known = api_type_field(type, i);
                 const ProtobufCFieldDescriptor *field = api_field_descriptor(type, known);
-                path_t at = (known->flags & API_FIELD_INLINE) ? path : CHILD(path, known->name);
+                path_t at = (known->flags & API_FIELD_INLINE) ? path : CHILD(path, api_field_name(known));
 
                 if (same_field(a, b, field))
                         continue;
@@ -104,7 +104,7 @@ static void differ(struct differences *d, const ProtobufCMessage *a, const Proto
                         if (!differ_in_elements(d, a, b, field, known, at))
                                 add_difference(d, at);
                 } else if (field->type == PROTOBUF_C_TYPE_MESSAGE && sub_message(a, field) && sub_message(b, field) &&
-                           known->type && known->type->form == API_TYPE_STRUCT)
+                           api_field_type(known) && api_field_type(known)->form == API_TYPE_STRUCT)
                         differ(d, sub_message(a, field), sub_message(b, field), at);
                 else
                         add_difference(d, at);

@@ -196,7 +196,8 @@ static bool resolve_number(const char *text, struct yaml_scalar *ret) {
 struct yaml_scalar yaml_scalar_resolve(const char *text) {
         struct yaml_scalar scalar = { .type = SCALAR_STRING };
 
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        /* Nearly every scalar is an ordinary word: its first letter tells. */
+        for (size_t i = 0; (*text == '\0' || strchr("~nNyYtTfFoO.+-<", *text)) && i < ARRAY_SIZE(words); i++)
                 if (streq(text, words[i].text))
                         return (struct yaml_scalar){ .type = words[i].type };
         if (!is_digit(*text) && !strchr("+-.", *text))

@@ -50,19 +50,21 @@ static const char *message_name(const struct api_type *type) {
         case API_TYPE_LIST:
                 break;
         }
-        return str_starts_with(type->name, "V1") ? type->name + 2 : type->name;
+        return api_type_name(type) + strlen("V1");
 }
 
 static char *type_text(const struct api_type *owner, const struct api_field *field) {
         const ProtobufCFieldDescriptor *d = api_field_descriptor(owner, field);
-        const char *name = field->type ? message_name(field->type) : scalar_name(d->type);
+        const char *name = field->type ? message_name(api_field_type(field)) : scalar_name(d->type);
 
         if (field->flags & API_FIELD_MAP) {
-                const struct api_type *entry = field->type;
+                const struct api_type *entry = api_field_type(field);
                 const char *value = "string";
-                for (size_t i = 0; entry && i < entry->n_fields; i++)
-                        if (streq(entry->fields[i].name, "value") && entry->fields[i].type)
-                                value = message_name(entry->fields[i].type);
+                for (size_t i = 0; entry && i < entry->n_fields; i++) {
+                        const struct api_field *member = api_type_field(entry, i);
+                        if (streq(api_field_name(member), "value") && api_field_type(member))
+                                value = message_name(api_field_type(member));
+                }
                 return xasprintf("map[string]%s", value);
         }
         return xasprintf("%s%s", d->label == PROTOBUF_C_LABEL_REPEATED ? "[]" : "", name);
@@ -82,18 +84,18 @@ static const char *support_text(const struct api_field *field) {
 }
 
 static bool has_fields(const struct api_field *field) {
-        return field->type && field->type->form == API_TYPE_STRUCT && !(field->flags & API_FIELD_MAP);
+        return field->type && api_field_type(field)->form == API_TYPE_STRUCT && !(field->flags & API_FIELD_MAP);
 }
 
 static void print_fields(const struct api_type *type, int depth) {
         for (size_t i = 0; i < type->n_names; i++) {
-                const struct api_name *name = &type->names[i];
-                const struct api_type *owner = name->inlined ? name->inlined->type : type;
-                _cleanup_free_ char *text = type_text(owner, name->field);
+                const struct api_name *name = api_type_json_name(type, i);
+                const struct api_field *field = api_name_field(name), *inlined = api_name_inlined(name);
+                _cleanup_free_ char *text = type_text(inlined ? api_field_type(inlined) : type, field);
 
-                printf("%*s%s\t<%s>%s\n", 2 * depth, "", name->name, text, support_text(name->field));
-                if (recursive && depth < DEPTH_MAX && has_fields(name->field))
-                        print_fields(name->field->type, depth + 1);
+                printf("%*s%s\t<%s>%s\n", 2 * depth, "", api_name_text(name), text, support_text(field));
+                if (recursive && depth < DEPTH_MAX && has_fields(field))
+                        print_fields(api_field_type(field), depth + 1);
         }
 }
 
@@ -102,7 +104,7 @@ static struct error *unknown_field(const struct api_type *type, const char *path
         size_t n = 0;
 
         for (size_t i = 0; i < type->n_names && n < ARRAY_SIZE(names) - 1; i++)
-                names[n++] = type->names[i].name;
+                names[n++] = api_name_text(api_type_json_name(type, i));
         names[n] = NULL;
         const char *nearest = nearest_name(path, names);
         if (nearest)
@@ -122,9 +124,9 @@ static struct error *walk(const struct api_type **type, const char *path, const 
                         return usage_error("field \"%s\" does not exist", parts[i]);
                 if (!name)
                         return unknown_field(*type, parts[i]);
-                *ret_owner = name->inlined ? name->inlined->type : *type;
-                *ret_field = name->field;
-                *type = has_fields(name->field) ? name->field->type : NULL;
+                *ret_owner = name->inlined ? api_field_type(api_name_inlined(name)) : *type;
+                *ret_field = api_name_field(name);
+                *type = has_fields(*ret_field) ? api_field_type(*ret_field) : NULL;
         }
         return NULL;
 }
@@ -150,9 +152,9 @@ struct error *explain_run(struct cli *cli, struct arguments *arguments) {
         printf("KIND:       %s\nVERSION:    %s\n\n", kind->kind, kind->api_version);
         if (field) {
                 _cleanup_free_ char *text = type_text(owner, field);
-                printf("FIELD: %s <%s>%s\n\n", field->name, text, support_text(field));
+                printf("FIELD: %s <%s>%s\n\n", api_field_name(field), text, support_text(field));
                 if (field->reason)
-                        printf("%s.\n\n", field->reason);
+                        printf("%s.\n\n", api_field_reason(field));
         }
         if (type) {
                 printf("FIELDS:\n");
