@@ -13,6 +13,7 @@
 
 #define DEPTH_MAX 128 /* folders in folders; each holds two descriptors */
 #define NAME_SIZE 256
+#define READ_SIZE (64 * 1024)
 
 struct copy {
         const struct copy_side *source, *target;
@@ -79,10 +80,11 @@ static void _printf_(2, 3) warn(const struct copy *c, const char *format, ...) {
 
 /* For files that the kernel does not send: those of /proc and /sys. */
 static struct error *copy_by_reading(const struct copy *c, int from, int to) {
-        char buffer[1 << 16];
+        /* Not on the stack: inlined into the walk it would be there once for each folder. */
+        _cleanup_free_ char *buffer = xmalloc(READ_SIZE);
 
         for (;;) {
-                ssize_t n = read(from, buffer, sizeof(buffer));
+                ssize_t n = read(from, buffer, READ_SIZE);
                 if (n == 0)
                         return NULL;
                 if (n < 0 && errno == EINTR)
