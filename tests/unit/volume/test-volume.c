@@ -59,7 +59,7 @@ TEST(volumes_of_objects_show_their_files_and_follow_their_changes) {
                         "stat -L -c %a /c/one");
         _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
         struct volume_context context = volume_context_of(&f);
-        _cleanup_free_ char *one = NULL, *link = NULL, *gone = NULL, *three = NULL;
+        _cleanup_free_ char *one = NULL, *gone = NULL, *three = NULL;
         bool changed;
 
         put_objects(&f);
