@@ -55,6 +55,32 @@ const struct api_kind *api_kind_lookup(const char *word) {
         return NULL;
 }
 
+/* Kinds that people feed to a tool for Pods, and what they may do instead. */
+static const struct {
+        const char *kind;
+        const char *advice;
+} foreign[] = {
+        { "CronJob", "start its pod template as a Pod from cron or a systemd timer" },
+        { "DaemonSet", "on one machine its pod template is a Pod: put that under kind: Pod" },
+        { "Deployment", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
+        { "Job", "put its pod template under kind: Pod with restartPolicy: OnFailure" },
+        { "ReplicaSet", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
+        { "ReplicationController", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
+        { "StatefulSet", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
+        { "Service", "reach the pod by its address or give its container a hostPort" },
+        { "Ingress", "give the container a hostPort" },
+        { "PersistentVolume", "husk makes volumes for claims itself" },
+        { "StorageClass", "husk makes volumes for claims itself" },
+        { "ServiceAccount", "there is no API server here for it to speak to" },
+};
+
+static const char *advice_for(const char *kind) {
+        for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+                if (streq(foreign[i].kind, kind))
+                        return foreign[i].advice;
+        return NULL;
+}
+
 /* A kind or version close enough to `word` to be what was meant. */
 static const struct api_kind *nearest_kind(const char *word) {
         const struct api_kind *best = NULL;
@@ -103,7 +129,8 @@ const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *
                 return NULL;
         kind = api_kind_of(word);
         if (!kind) {
-                const struct api_kind *near = nearest_kind(word);
+                const char *advice = advice_for(word);
+                const struct api_kind *near = advice ? NULL : nearest_kind(word);
 
                 if (near)
                         diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind,
@@ -111,7 +138,8 @@ const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *
                                         near->kind);
                 else
                         diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind,
-                                        "no kind \"%s\" in version \"%s\" on a single machine", word, version);
+                                        "no kind \"%s\" in version \"%s\" on a single machine%s%s", word, version,
+                                        advice ? ": " : "", advice ? advice : "");
                 return NULL;
         }
         if (!streq(version, kind->api_version)) {

@@ -7,6 +7,8 @@
 #include "base/str.h"
 
 #define FOLDER_DEPTH_MAX 32
+#define SEARCHED_MAX (64U * 1024 * 1024) /* bytes of a file read to look up places */
+#define EXPLAINED_MAX 100
 
 struct manifest *manifest_new(void) {
         return new0(struct manifest);
@@ -37,7 +39,7 @@ struct manifest *manifest_free(struct manifest *manifest) {
 
 /* A stretch of a file's text that holds one document. */
 struct stretch {
-        const struct manifest_file *file;
+        struct manifest_file *file;
         size_t offset, len;
         bool is_json;
 };
@@ -137,7 +139,7 @@ static bool is_blank_or_comment(const char *line, const char *end) {
 
 /* A line "---" begins a document and "..." ends one, wherever they stand; so that a mistake in one document does not
  * hide those in the next, the text is cut there before it is parsed. Directives (%YAML) belong to what follows. */
-static void add_yaml_documents(struct manifest *manifest, const struct manifest_file *file) {
+static void add_yaml_documents(struct manifest *manifest, struct manifest_file *file) {
         const char *text = file->text, *end = text + file->len, *start = text;
         bool has_content = false;
 
@@ -165,7 +167,7 @@ static void add_yaml_documents(struct manifest *manifest, const struct manifest_
 }
 
 /* One JSON value after the other. */
-static void add_json_documents(struct manifest *manifest, const struct manifest_file *file) {
+static void add_json_documents(struct manifest *manifest, struct manifest_file *file) {
         size_t offset = 0;
 
         for (;;) {
@@ -301,8 +303,9 @@ void manifest_locate(struct manifest_document *document) {
                 const char *text = document->file->text + document->offset;
                 const char *dot = *document->prefix && *d->path && *d->path != '[' ? "." : "";
 
-                if (d->line > 0 || !document->json)
+                if (d->line > 0 || !document->json || document->file->searched > SEARCHED_MAX)
                         continue;
+                document->file->searched += document->offset + document->len;
                 path = xasprintf("%s%s%s", document->prefix, dot, d->path);
                 place(document,
                       document->is_json ? yaml_locate_json(text, document->len, path, d->at_key)
@@ -344,7 +347,8 @@ static void add_source(struct strbuf *b, const struct manifest_file *file, const
         strbuf_adds(b, "^\n");
 }
 
-static void explain_document(struct strbuf *b, struct manifest_document *document) {
+/* *left counts down to what is no longer listed. */
+static void explain_document(struct strbuf *b, struct manifest_document *document, size_t *left) {
         struct diagnostics *diags = &document->diags;
         const struct diagnostic **sorted = xcalloc(diags->n, sizeof(*sorted));
 
@@ -352,7 +356,7 @@ static void explain_document(struct strbuf *b, struct manifest_document *documen
         for (size_t i = 0; i < diags->n; i++)
                 sorted[i] = &diags->items[i];
         qsort(sorted, diags->n, sizeof(*sorted), compare_places);
-        for (size_t i = 0; i < diags->n; i++) {
+        for (size_t i = 0; i<diags->n && * left> 0; i++, (*left)--) {
                 _cleanup_free_ char *message = diagnostic_message(sorted[i]);
 
                 strbuf_adds(b, document->file->name);
@@ -367,9 +371,12 @@ static void explain_document(struct strbuf *b, struct manifest_document *documen
 
 char *manifest_explain(struct manifest *manifest) {
         struct strbuf b = STRBUF_INIT;
+        size_t n = manifest_mistakes(manifest), left = EXPLAINED_MAX;
 
-        for (size_t i = 0; i < manifest->n; i++)
+        for (size_t i = 0; i < manifest->n && left > 0; i++)
                 if (manifest->documents[i]->diags.n > 0)
-                        explain_document(&b, manifest->documents[i]);
+                        explain_document(&b, manifest->documents[i], &left);
+        if (n > EXPLAINED_MAX)
+                strbuf_addf(&b, "… and %zu more\n", n - EXPLAINED_MAX);
         return strbuf_take(&b);
 }

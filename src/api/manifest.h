@@ -11,11 +11,12 @@ struct manifest_file {
         char *name; /* as shown: "web.yaml", "STDIN" */
         char *text;
         size_t len;
+        size_t searched; /* bytes read to look up places so far */
 };
 
 struct manifest_document {
         json_t *json; /* the object, never a List; NULL if the text could not be read */
-        const struct manifest_file *file;
+        struct manifest_file *file;
         size_t offset, len; /* the document within the file's text */
         bool is_json;
         char *prefix;             /* path of the object in its document: "" or "items[2]" */
@@ -44,11 +45,12 @@ struct error *manifest_add_path(struct manifest *manifest, const char *path, boo
 
 /* Number of mistakes in all documents. */
 size_t manifest_mistakes(const struct manifest *manifest);
-/* Looks up line and column of a document's diagnostics (of what is nearest, if a field is absent). */
+/* Looks up line and column of a document's diagnostics (of what is nearest, if a field is absent). Each costs reading
+ * the document once more; in a huge file with many mistakes only the first ones are looked up. */
 void manifest_locate(struct manifest_document *document);
 /* All mistakes as a person reads them, in the order of the text:
  *     web.yaml:12:7: spec.containers[0].imagePulPolicy: unknown field; did you mean "imagePullPolicy"?
  *       12 |       imagePulPolicy: Always
  *          |       ^
- * "" if there are none. */
+ * "" if there are none; at most 100 are listed and the others counted. */
 char *manifest_explain(struct manifest *manifest);

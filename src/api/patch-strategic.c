@@ -459,6 +459,26 @@ char *last_applied_text(const json_t *manifest) {
         return xasprintf("%s\n", text ? text : "{}");
 }
 
+/* The object behind a key, made if there is none; NULL if there is something else. */
+static json_t *object_at(json_t *json, const char *key) {
+        json_t *value = json_object_get(json, key);
+
+        if (!value || json_is_null(value)) {
+                json_object_set_new(json, key, json_object());
+                value = json_object_get(json, key);
+        }
+        return json_is_object(value) ? value : NULL;
+}
+
+void last_applied_set(json_t *object, const json_t *manifest) {
+        json_t *metadata = object_at(object, "metadata");
+        json_t *annotations = metadata ? object_at(metadata, "annotations") : NULL;
+        _cleanup_free_ char *text = last_applied_text(manifest);
+
+        if (annotations)
+                json_object_set_new(annotations, LAST_APPLIED_ANNOTATION, json_string(text));
+}
+
 json_t *last_applied_of(const json_t *live) {
         const json_t *annotations = json_object_get(json_object_get(live, "metadata"), "annotations");
         const char *text = json_string_value(json_object_get(annotations, LAST_APPLIED_ANNOTATION));
@@ -468,15 +488,8 @@ json_t *last_applied_of(const json_t *live) {
 
 json_t *patch_apply(const struct api_type *type, const json_t *manifest, const json_t *live) {
         json_auto_t *last = last_applied_of(live);
-        json_t *result = patch_three_way(type, last, manifest, live), *metadata, *annotations;
-        _cleanup_free_ char *text = last_applied_text(manifest);
+        json_t *result = patch_three_way(type, last, manifest, live);
 
-        metadata = json_object_get(result, "metadata");
-        annotations = json_object_get(metadata, "annotations");
-        if (!json_is_object(annotations)) {
-                annotations = json_object();
-                json_object_set_new(metadata, "annotations", annotations);
-        }
-        json_object_set_new(annotations, LAST_APPLIED_ANNOTATION, json_string(text));
+        last_applied_set(result, manifest);
         return result;
 }

@@ -27,6 +27,9 @@ json_t *patch_three_way(const struct api_type *type, const json_t *last_applied,
 #define LAST_APPLIED_ANNOTATION "kubectl.kubernetes.io/last-applied-configuration"
 /* The manifest as that annotation holds it. */
 char *last_applied_text(const json_t *manifest);
+/* Puts that annotation into an object. Where metadata or annotations are of a wrong type nothing is done: decoding is
+ * going to say so. */
+void last_applied_set(json_t *object, const json_t *manifest);
 /* The manifest in a live object's annotation; NULL if there is none or it cannot be read. */
 json_t *last_applied_of(const json_t *live);
 /* All of `apply` for an object that exists: the three-way merge with the annotation brought up to date. */

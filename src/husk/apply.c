@@ -56,9 +56,8 @@ static struct error *plan_one(struct plan_item *item) {
 
         if (item->live)
                 return plan_update(item, manifest);
-        _cleanup_free_ char *text = last_applied_text(manifest);
-        json_t *annotations = field_make_object(field_make_object(manifest, "metadata"), "annotations");
-        json_object_set_new(annotations, LAST_APPLIED_ANNOTATION, json_string(text));
+        _cleanup_json_ json_t *written = json_deep_copy(manifest);
+        last_applied_set(manifest, written);
         item->action = PLAN_CREATE;
         submit_check_new(item->kind, manifest, item->ns, &item->document->diags, &item->object);
         return NULL;

@@ -300,7 +300,10 @@ TEST(a_wrong_kind_or_version_is_explained) {
                 { "{\"apiVersion\":\"v1\",\"kind\":\"Sercet\"}",
                   "kind: no kind \"Sercet\" in version \"v1\"; did you mean \"Secret\"?" },
                 { "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}",
-                  "kind: no kind \"Deployment\" in version \"apps/v1\" on a single machine" },
+                  "kind: no kind \"Deployment\" in version \"apps/v1\" on a single machine: husk runs Pods: put its "
+                  "pod template under kind: Pod, once for each replica" },
+                { "{\"apiVersion\":\"x/v1\",\"kind\":\"Gadget\"}",
+                  "kind: no kind \"Gadget\" in version \"x/v1\" on a single machine" },
                 { "{\"apiVersion\":\"v2\",\"kind\":\"Pod\"}",
                   "apiVersion: no kind \"Pod\" in version \"v2\"; its version is \"v1\"" },
                 { "{\"apiVersion\":1,\"kind\":\"Pod\"}", "apiVersion: apiVersion must be a string" },

@@ -1,8 +1,10 @@
 #include <sys/stat.h>
+#include <time.h>
 
 #include "api/api.h"
 #include "api/manifest.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "test.h"
 
 static struct manifest *manifest_of(const char *name, const char *text) {
@@ -158,6 +160,24 @@ TEST(a_list_becomes_its_items) {
         assert_explained("l.yaml", "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {nam: b}\n",
                          "l.yaml:4:14: metadata.nam: unknown field; did you mean \"name\"?\n"
                          "    4 | - metadata: {nam: b}\n      |              ^\n");
+}
+
+TEST(a_huge_file_full_of_mistakes_is_explained_in_time) {
+        _cleanup_(manifest_freep) struct manifest *manifest = NULL;
+        _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+        _cleanup_free_ char *got = NULL;
+        clock_t start = clock();
+
+        strbuf_adds(&b, "apiVersion: v1\nkind: List\nitems:\n");
+        for (int i = 0; i < 20000; i++)
+                strbuf_adds(&b, "- {apiVersion: v1, kind: Pod, metadata: {name: a}, sepc: {x: 1}}\n");
+        manifest = manifest_of("huge.yaml", b.data);
+        decode_all(manifest);
+        assert_int_equal(manifest_mistakes(manifest), 20000);
+        got = manifest_explain(manifest);
+        assert_non_null(strstr(got, "huge.yaml:4:52: sepc: unknown field"));
+        assert_non_null(strstr(got, "… and 19900 more\n"));
+        assert_true((clock() - start) / CLOCKS_PER_SEC < 60);
 }
 
 TEST(binary_and_other_encodings_do_no_harm) {

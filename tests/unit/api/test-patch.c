@@ -299,3 +299,10 @@ TEST(apply_remembers_the_manifest_as_kubectl_does) {
         again = patch_apply(api_type_named("V1Pod"), manifest, first);
         assert_null(json_object_get(json_object_get(json_object_get(again, "metadata"), "annotations"), "x"));
 }
+
+TEST(apply_leaves_what_is_of_a_wrong_type_to_the_decoder) {
+        json_auto_t *manifest = json("{\"metadata\":{\"annotations\":[]}}"), *live = json("{\"metadata\":{}}");
+        json_auto_t *result = patch_apply(api_type_named("V1Pod"), manifest, live);
+
+        assert_json(result, "{\"metadata\":{\"annotations\":[]}}");
+}
