@@ -24,7 +24,7 @@ static const char *node_architecture(const char *machine) {
         static const struct {
                 const char *machine, *arch;
         } names[] = {
-                { "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" }, { "armv6l", "arm" },
+                { "x86_64", "amd64" }, { "aarch64", "arm64" },   { "armv7l", "arm" },  { "armv6l", "arm" },
                 { "i686", "386" },     { "ppc64le", "ppc64le" }, { "s390x", "s390x" }, { "riscv64", "riscv64" },
         };
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -51,11 +51,11 @@ json_t *node_new(struct store *store) {
         uname(&u);
         const char *arch = node_architecture(u.machine);
         snprintf(version, sizeof(version), "%llu", (unsigned long long)store_next_resource_version(store));
-        return json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}, s:{}}", "apiVersion", "v1", "kind",
-                         "Node", "metadata", "name", name, "uid", uid, "resourceVersion", version, "creationTimestamp",
-                         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, stamp), "labels", "beta.kubernetes.io/arch",
-                         arch, "beta.kubernetes.io/os", "linux", "kubernetes.io/arch", arch, "kubernetes.io/hostname",
-                         name, "kubernetes.io/os", "linux", "spec");
+        return json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}, s:{}}", "apiVersion", "v1",
+                         "kind", "Node", "metadata", "name", name, "uid", uid, "resourceVersion", version,
+                         "creationTimestamp", rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, stamp), "labels",
+                         "beta.kubernetes.io/arch", arch, "beta.kubernetes.io/os", "linux", "kubernetes.io/arch", arch,
+                         "kubernetes.io/hostname", name, "kubernetes.io/os", "linux", "spec");
 }
 
 /* The address others reach this machine by: the one the kernel would send from towards the outside; nothing is sent. */
@@ -196,10 +196,11 @@ static json_t *node_info(void) {
         struct utsname u;
 
         uname(&u);
-        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "architecture", node_architecture(u.machine),
-                         "bootID", boot_id, "containerRuntimeVersion", "husk://" HUSK_VERSION, "kernelVersion", u.release,
-                         "kubeProxyVersion", "", "kubeletVersion", "v1.36.0+husk-" HUSK_VERSION, "machineID", machine_id,
-                         "operatingSystem", "linux", "osImage", system, "systemUUID", machine_id);
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "architecture",
+                         node_architecture(u.machine), "bootID", boot_id, "containerRuntimeVersion",
+                         "husk://" HUSK_VERSION, "kernelVersion", u.release, "kubeProxyVersion", "", "kubeletVersion",
+                         "v1.36.0+husk-" HUSK_VERSION, "machineID", machine_id, "operatingSystem", "linux", "osImage",
+                         system, "systemUUID", machine_id);
 }
 
 void node_fill_status(json_t *node) {
@@ -210,9 +211,9 @@ void node_fill_status(json_t *node) {
         char now[RFC3339_MAX];
 
         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, now);
-        json_t *ready = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "Ready", "status", "True", "lastHeartbeatTime", now,
-                                  "lastTransitionTime", since ? since : now, "reason", "KubeletReady", "message",
-                                  "husk is ready to run pods");
+        json_t *ready = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "Ready", "status", "True",
+                                  "lastHeartbeatTime", now, "lastTransitionTime", since ? since : now, "reason",
+                                  "KubeletReady", "message", "husk is ready to run pods");
         json_object_set_new(node, "status",
                             json_pack("{s:o, s:O, s:o, s:[o], s:o}", "addresses", node_addresses(name ? name : ""),
                                       "allocatable", resources, "capacity", resources, "conditions", ready, "nodeInfo",

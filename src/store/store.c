@@ -61,10 +61,11 @@ static struct error *default_namespace_make(struct store *store) {
         if (err)
                 return err;
         uid = store_new_uid();
-        text = xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"default\",\"uid\":\"%s\","
-                         "\"resourceVersion\":\"1\",\"creationTimestamp\":\"%s\",\"labels\":{\"kubernetes.io/metadata.name\":"
-                         "\"default\"}},\"spec\":{\"finalizers\":[\"kubernetes\"]},\"status\":{\"phase\":\"Active\"}}\n",
-                         uid, rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, stamp));
+        text = xasprintf(
+                "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"default\",\"uid\":\"%s\","
+                "\"resourceVersion\":\"1\",\"creationTimestamp\":\"%s\",\"labels\":{\"kubernetes.io/metadata.name\":"
+                "\"default\"}},\"spec\":{\"finalizers\":[\"kubernetes\"]},\"status\":{\"phase\":\"Active\"}}\n",
+                uid, rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, stamp));
         err = file_replace(path, text, strlen(text), 0644, FILE_DURABLE | FILE_EXCLUSIVE);
         if (error_is(err, ERROR_ALREADY_EXISTS))
                 err = error_free(err); /* another process was quicker */
@@ -76,7 +77,8 @@ struct error *store_open(const char *root, const char *run, struct store **ret) 
         _cleanup_free_ char *pods = NULL, *run_pods = NULL;
         struct error *err;
 
-        store->root = absolute(folder_default(root, "HUSK_ROOT", "/var/lib/husk", "XDG_DATA_HOME", ".local/share/husk"));
+        store->root =
+                absolute(folder_default(root, "HUSK_ROOT", "/var/lib/husk", "XDG_DATA_HOME", ".local/share/husk"));
         store->run = absolute(folder_default(run, "HUSK_RUN", "/run/husk", "XDG_RUNTIME_DIR", ".cache/husk/run"));
         store->is_default = streq(store->root, "/var/lib/husk");
         store->logs = store->is_default ? xstrdup("/var/log/pods") : path_join(store->root, "logs");
@@ -101,6 +103,7 @@ struct store *store_free(struct store *store) {
         free(store->root);
         free(store->run);
         free(store->logs);
+        free(store->node_name);
         free(store);
         return NULL;
 }
@@ -274,10 +277,12 @@ static bool pod_exists(struct store *store, const char *uid) {
         return file_exists(path);
 }
 
-/* A name whose pod has no pod.json belongs to a creation or removal that was cut short (both happen under the lock, which
- * the caller holds, so none is under way): finish it. */
-static struct error *pod_debris_remove(struct store *store, const struct api_kind *kind, const char *ns, const char *name) {
-        _cleanup_free_ char *uid = pod_link_read(store, kind, ns, name), *link = NULL, *folder = NULL, *run_folder = NULL;
+/* A name whose pod has no pod.json belongs to a creation or removal that was cut short (both happen under the lock,
+ * which the caller holds, so none is under way): finish it. */
+static struct error *pod_debris_remove(struct store *store, const struct api_kind *kind, const char *ns,
+                                       const char *name) {
+        _cleanup_free_ char *uid = pod_link_read(store, kind, ns, name), *link = NULL, *folder = NULL,
+                            *run_folder = NULL;
 
         if (!uid || pod_exists(store, uid))
                 return NULL;
@@ -302,7 +307,8 @@ struct error *store_pod_uid(struct store *store, const char *ns, const char *nam
                 return NULL;
         }
         if (uid) {
-                /* Not waiting: whoever holds the lock may be making or removing this very pod (or be our own caller). */
+                /* Not waiting: whoever holds the lock may be making or removing this very pod (or be our own caller).
+                 */
                 _cleanup_close_ int lock = lock_open(store, LOCK_EX | LOCK_NB);
                 err = lock >= 0 ? pod_debris_remove(store, kind, ns, name) : NULL;
                 if (err)
@@ -366,6 +372,36 @@ struct error *store_pod_status_write(struct store *store, const char *uid, const
         return err;
 }
 
+static bool is_scheduled(const json_t *status) {
+        const json_t *condition;
+        size_t i;
+
+        json_array_foreach(json_object_get(status, "conditions"), i,
+                           condition) if (streq_ptr(string_of(condition, "type"),
+                                                    "PodScheduled")) return streq_ptr(string_of(condition, "status"),
+                                                                                      "True");
+        return false;
+}
+
+/* The scheduler's binding: a pod that has been admitted shows the node's name in its spec. It is not written into
+ * pod.json, for it follows from the status and there is only one node it can be. */
+static void bind_to_node(struct store *store, json_t *pod, const json_t *status) {
+        json_t *spec = json_object_get(pod, "spec"), *node = NULL;
+
+        if (!spec || string_of(spec, "nodeName") || !is_scheduled(status))
+                return;
+        if (!store->node_name) {
+                struct error *err = store_node(store, &node);
+                if (err) {
+                        error_free(err); /* whoever asks for the node itself will be told */
+                        return;
+                }
+                store->node_name = xstrdup(string_of(json_object_get(node, "metadata"), "name"));
+                json_decref(node);
+        }
+        json_object_set_new(spec, "nodeName", json_string(store->node_name));
+}
+
 static struct error *pod_read(struct store *store, const char *uid, json_t **ret) {
         json_t *pod = NULL, *file = NULL;
         struct error *err = store_pod_spec_read(store, uid, &pod);
@@ -388,6 +424,7 @@ static struct error *pod_read(struct store *store, const char *uid, json_t **ret
         if (status_version > spec_version)
                 json_object_set(metadata, "resourceVersion", json_object_get(file, "resourceVersion"));
         json_object_set(pod, "status", json_object_get(file, "status"));
+        bind_to_node(store, pod, json_object_get(file, "status"));
         json_decref(file);
         *ret = pod;
         return NULL;
@@ -414,7 +451,8 @@ struct error *store_node(struct store *store, json_t **ret) {
         return err;
 }
 
-struct error *store_get(struct store *store, const struct api_kind *kind, const char *ns, const char *name, json_t **ret) {
+struct error *store_get(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
+                        json_t **ret) {
         struct error *err;
 
         if (!name_is_path_part(name) || (kind->namespaced && !name_is_path_part(namespace_or_default(kind, ns))))
@@ -594,7 +632,8 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
         struct error *err;
 
         if (!name_is_path_part(name))
-                return error_new(ERROR_INVALID, "metadata.name: Invalid value: \"%s\": is no usable name", name ? name : "");
+                return error_new(ERROR_INVALID, "metadata.name: Invalid value: \"%s\": is no usable name",
+                                 name ? name : "");
         if (is_node(kind))
                 return error_new(ERROR_FORBIDDEN, "nodes \"%s\": husk has exactly one node, this machine", name);
         if (kind->namespaced) {
@@ -675,7 +714,8 @@ static void carry_over(struct store *store, const struct api_kind *kind, json_t 
         if (!is_pod(kind))
                 return;
         json_int_t generation = json_integer_value(json_object_get(old_metadata, "generation"));
-        bool deleting = json_object_get(metadata, "deletionTimestamp") && !json_object_get(old_metadata, "deletionTimestamp");
+        bool deleting =
+                json_object_get(metadata, "deletionTimestamp") && !json_object_get(old_metadata, "deletionTimestamp");
         if (deleting || !json_equal(json_object_get(object, "spec"), json_object_get(old, "spec")))
                 generation++;
         json_object_set_new(metadata, "generation", json_integer(generation));
@@ -694,12 +734,14 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
                 err = store_get(store, kind, ns, name, &old);
         if (err)
                 return err;
-        if (!str_empty(version) && !streq_ptr(version, string_of(json_object_get(old, "metadata"), "resourceVersion")) &&
+        if (!str_empty(version) &&
+            !streq_ptr(version, string_of(json_object_get(old, "metadata"), "resourceVersion")) &&
             !streq(version, "0")) {
                 json_decref(old);
-                return error_new(ERROR_CONFLICT,
-                                 "%s \"%s\": the object has been modified; please apply your changes to the latest version",
-                                 kind->plural, name);
+                return error_new(
+                        ERROR_CONFLICT,
+                        "%s \"%s\": the object has been modified; please apply your changes to the latest version",
+                        kind->plural, name);
         }
         carry_over(store, kind, object, old);
         name = string_of(metadata, "name");

@@ -27,9 +27,10 @@ struct api_kind;
 struct store {
         char *root;
         char *run;
-        char *logs;      /* /var/log/pods, or <root>/logs for a root of one's own */
-        bool is_default; /* root is /var/lib/husk */
+        char *logs;        /* /var/log/pods, or <root>/logs for a root of one's own */
+        bool is_default;   /* root is /var/lib/husk */
         uint64_t *counter; /* <run>/rv, mapped when first needed */
+        char *node_name;   /* read when first needed */
 };
 
 /* Opens (and makes, mode 0700) a store. NULL means HUSK_ROOT or HUSK_RUN, else /var/lib/husk and /run/husk, else,
@@ -45,8 +46,8 @@ static inline void store_freep(struct store **store) {
  * `ns` is ignored for cluster-wide kinds. The result is owned by the caller. */
 struct error *store_get(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
                         json_t **ret) _must_check_;
-/* All objects of a kind in one namespace (NULL: all), sorted by namespace and name, as a JSON array. Objects that vanish
- * meanwhile are left out; an unreadable one is an error that names its file. */
+/* All objects of a kind in one namespace (NULL: all), sorted by namespace and name, as a JSON array. Objects that
+ * vanish meanwhile are left out; an unreadable one is an error that names its file. */
 struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) _must_check_;
 /* Adds an object: sets metadata.uid (unless given), creationTimestamp, resourceVersion (and, for a Pod, generation 1)
  * in `object` itself, then writes it. The name must be free: ERROR_ALREADY_EXISTS `pods "x" already exists`. A Pod's
@@ -60,7 +61,8 @@ struct error *store_pod_sync(struct store *store, const char *uid) _must_check_;
  * stored one: ERROR_CONFLICT. A Pod's status is not touched. */
 struct error *store_update(struct store *store, const struct api_kind *kind, json_t *object) _must_check_;
 /* Removes an object that is no pod (a pod's end is its supervisor's: see store_pod_remove). */
-struct error *store_delete(struct store *store, const struct api_kind *kind, const char *ns, const char *name) _must_check_;
+struct error *store_delete(struct store *store, const struct api_kind *kind, const char *ns,
+                           const char *name) _must_check_;
 
 /* Folder watched for changes of a kind's objects in a namespace (made if missing). For pods: the links. */
 char *store_objects_folder(struct store *store, const struct api_kind *kind, const char *ns);
@@ -76,7 +78,8 @@ struct error *store_pod_spec_read(struct store *store, const char *uid, json_t *
 /* The newest status; {"phase": "Pending"} if none was written yet. */
 struct error *store_pod_status_read(struct store *store, const char *uid, json_t **ret) _must_check_;
 /* Publishes a status. `durable` also keeps it in <root> (for a pod that has ended). */
-struct error *store_pod_status_write(struct store *store, const char *uid, const json_t *status, bool durable) _must_check_;
+struct error *store_pod_status_write(struct store *store, const char *uid, const json_t *status,
+                                     bool durable) _must_check_;
 /* Last step of a pod's end: removes its name, its folders in <run> and <root>. Nothing may be mounted there any more.
  * Idempotent; works from whatever is left of the pod. */
 struct error *store_pod_remove(struct store *store, const char *uid) _must_check_;
@@ -91,8 +94,8 @@ uint64_t store_next_resource_version(struct store *store);
 /* Takes the store's lock (flock; released by closing the descriptor, or by death). */
 struct error *store_lock(struct store *store, int *ret_fd) _must_check_;
 #define STORE_TAG_SIZE 11
-/* Ten hex digits that tell this node's kernel objects (bridge, table, cgroups) from those of other nodes on the machine;
- * made from the root's real path. Returns buf. */
+/* Ten hex digits that tell this node's kernel objects (bridge, table, cgroups) from those of other nodes on the
+ * machine; made from the root's real path. Returns buf. */
 const char *store_tag(const struct store *store, char buf[static STORE_TAG_SIZE]);
 /* Random (version 4) UUID. */
 char *store_new_uid(void);

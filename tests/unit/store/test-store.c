@@ -85,7 +85,8 @@ TEST(names_cannot_leave_the_store) {
 TEST(a_namespace_must_exist) {
         FIXTURE(f);
         json_t *o = json_pack("{s:{s:s, s:s}}", "metadata", "name", "c", "namespace", "other");
-        assert_error(store_create(f.store, api_kind_of("ConfigMap"), o), ERROR_NOT_FOUND, "namespaces \"other\" not found");
+        assert_error(store_create(f.store, api_kind_of("ConfigMap"), o), ERROR_NOT_FOUND,
+                     "namespaces \"other\" not found");
         assert_ok(create(f.store, "Namespace", "other"));
         assert_ok(store_create(f.store, api_kind_of("ConfigMap"), o));
         json_decref(o);
@@ -105,9 +106,11 @@ TEST(secrets_are_for_their_owner_only) {
 TEST(a_pod_is_its_spec_and_its_newest_status) {
         FIXTURE(f);
         const struct api_kind *kind = api_kind_of("Pod");
-        json_t *pod = json_pack("{s:{s:s}, s:{s:s}, s:{s:s}}", "metadata", "name", "p", "spec", "hostname", "h", "status",
-                                "phase", "Failed");
-        json_t *read = NULL, *list = NULL, *status = json_pack("{s:s}", "phase", "Running");
+        json_t *pod = json_pack("{s:{s:s}, s:{s:s}, s:{s:s}}", "metadata", "name", "p", "spec", "hostname", "h",
+                                "status", "phase", "Failed");
+        json_t *read = NULL, *list = NULL,
+               **status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", "Running", "conditions", "type", "PodScheduled",
+                                    "status", "True");
         _cleanup_free_ char *uid = NULL;
 
         assert_ok(store_create(f.store, kind, pod));
@@ -123,6 +126,7 @@ TEST(a_pod_is_its_spec_and_its_newest_status) {
         read = json_array_get(list, 0);
         assert_string_equal(json_string_value(json_object_get(json_object_get(read, "status"), "phase")), "Running");
         assert_true(atoll(meta(read, "resourceVersion")) > atoll(meta(pod, "resourceVersion")));
+        assert_non_null(json_string_value(json_object_get(json_object_get(read, "spec"), "nodeName")));
 
         /* a changed label is no new generation, a changed spec is one */
         json_object_set_new(json_object_get(read, "metadata"), "labels", json_pack("{s:s}", "a", "b"));
@@ -179,7 +183,8 @@ TEST(the_node_is_this_machine_and_keeps_its_labels) {
         assert_ok(store_node(f.store, &node));
         json_t *capacity = json_object_get(json_object_get(node, "status"), "capacity");
         assert_non_null(json_string_value(json_object_get(capacity, "memory")));
-        json_object_set_new(json_object_get(json_object_get(node, "metadata"), "labels"), "disktype", json_string("ssd"));
+        json_object_set_new(json_object_get(json_object_get(node, "metadata"), "labels"), "disktype",
+                            json_string("ssd"));
         assert_ok(store_update(f.store, kind, node));
         assert_ok(store_get(f.store, kind, NULL, meta(node, "name"), &again));
         json_t *labels = json_object_get(json_object_get(again, "metadata"), "labels");
