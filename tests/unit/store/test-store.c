@@ -109,8 +109,8 @@ TEST(a_pod_is_its_spec_and_its_newest_status) {
         json_t *pod = json_pack("{s:{s:s}, s:{s:s}, s:{s:s}}", "metadata", "name", "p", "spec", "hostname", "h",
                                 "status", "phase", "Failed");
         json_t *read = NULL, *list = NULL,
-               **status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", "Running", "conditions", "type", "PodScheduled",
-                                    "status", "True");
+               *status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", "Running", "conditions", "type", "PodScheduled",
+                                   "status", "True");
         _cleanup_free_ char *uid = NULL;
 
         assert_ok(store_create(f.store, kind, pod));
