@@ -22,7 +22,7 @@ struct error *image_find(struct context *context, const char *text, struct image
         } else if (!is_hex(prefix)) {
                 return error_new(ERROR_INVALID, "\"%.100s\" is not an image id: at least %d hexadecimal digits", text, PREFIX_MIN);
         }
-        _cleanup_error_ struct error *not_a_name = err;
+        _unused_ _cleanup_error_ struct error *not_a_name = err;
         _cleanup_strv_ char **ids = NULL;
         _cleanup_free_ char *found = NULL;
         err = image_record_ids(context->images, &ids);

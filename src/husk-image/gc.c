@@ -124,7 +124,7 @@ static struct error *keep_reference(void *context, const struct reference *refer
 
 static void keep_image(struct sets *s, const char *id) {
         _cleanup_strv_ char **diff_ids = NULL;
-        _cleanup_error_ struct error *err = image_record_layers(s->images, id, &diff_ids);
+        _unused_ _cleanup_error_ struct error *err = image_record_layers(s->images, id, &diff_ids);
 
         keep_blob(s, id);
         for (size_t i = 0; diff_ids && diff_ids[i]; i++) {

@@ -43,13 +43,13 @@ static struct error *gather_name(void *context, const struct reference *referenc
 
 static json_t *layers_to_json(struct context *context, const struct image *image) {
         _cleanup_strv_ char **diff_ids = NULL;
-        _cleanup_error_ struct error *skipped = image_record_layers(context->images, image->id, &diff_ids);
+        _unused_ _cleanup_error_ struct error *skipped = image_record_layers(context->images, image->id, &diff_ids);
         json_t *array = json_array();
 
         for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
                 _cleanup_free_ char *folder = layout_layer(context->images, diff_ids[i]), *blob = NULL;
                 uint64_t size = 0;
-                _cleanup_error_ struct error *missing = layer_record_read(context->images, diff_ids[i], &size, &blob);
+                _unused_ _cleanup_error_ struct error *missing = layer_record_read(context->images, diff_ids[i], &size, &blob);
                 json_array_append_new(array, json_pack("{s:s, s:s?, s:I, s:s+}", "diffId", diff_ids[i], "blob", blob, "size",
                                                        (json_int_t)size, "folder", folder, "/fs"));
         }
@@ -128,7 +128,7 @@ struct error *verb_history(struct context *context) {
                 bool is_empty = json_is_true(json_object_get(entry, "empty_layer"));
                 const char *diff_id = is_empty || !diff_ids || layer >= strv_len(diff_ids) ? NULL : diff_ids[layer++];
                 uint64_t size = 0;
-                _cleanup_error_ struct error *missing = diff_id ? layer_record_read(context->images, diff_id, &size, NULL) : NULL;
+                _unused_ _cleanup_error_ struct error *missing = diff_id ? layer_record_read(context->images, diff_id, &size, NULL) : NULL;
                 const char *by = json_string_value(json_object_get(entry, "created_by"));
                 if (!by)
                         by = json_string_value(json_object_get(entry, "comment"));

@@ -14,7 +14,7 @@
 struct error *verb_tag(struct context *context) {
         char **arguments = context->options->arguments;
         _cleanup_reference_record_ struct reference_record record = { 0 };
-        _cleanup_reference_ struct reference *reference = NULL, *from = NULL;
+        _cleanup_reference_ struct reference *reference = NULL;
         _cleanup_image_ struct image *image = NULL;
         _cleanup_close_ int lock = -EBADF;
         _cleanup_free_ char *path = NULL;
