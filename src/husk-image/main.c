@@ -69,6 +69,7 @@ static const struct flag {
         { "--platform", FLAG_TEXT, AT(platform), "OS/ARCH[/VARIANT]", "instead of this machine's" },
         { "--parallel", FLAG_NUMBER, AT(parallel), "N", "layers to download at a time (6)" },
         { "--retries", FLAG_NUMBER, AT(retries), "N", "further tries after a passing failure (5)" },
+        { "--timeout", FLAG_NUMBER, AT(timeout), "SECONDS", "give up a registry that is silent so long (10 to connect, 30 later)" },
         { "--progress", FLAG_PROGRESS, AT(progress), "auto|none|bars|lines", "what to show meanwhile, on standard error" },
         { "--max-layer-size", FLAG_SIZE, AT(limits.size), "SIZE", "refuse a layer that unpacks to more (64G)" },
         { "--max-layer-entries", FLAG_NUMBER, AT(limits.entries), "N", "refuse a layer of more files (4000000)" },

@@ -18,7 +18,7 @@ struct options {
         const char *name;   /* load: name for an image that has none or only a tag */
         const char *output; /* save */
         bool all, force, repair, no_trunc, pin, unpin;
-        uint64_t parallel, retries;
+        uint64_t parallel, retries, timeout;
         bool has_retries;
         enum progress_mode progress;
         struct unpack_limits limits;

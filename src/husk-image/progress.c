@@ -8,7 +8,8 @@
 
 #define DRAW_EVERY_NS (100 * NSEC_PER_MSEC)
 #define ROWS_MAX 24
-#define BAR 24
+#define BAR_MOST 30
+#define BESIDES_BAR 68 /* columns for all the rest */
 
 struct row {
         char label[16];
@@ -88,13 +89,14 @@ static void draw_row(struct strbuf *out, const struct row *row, int64_t now, int
         int n = snprintf(line, sizeof(line), "%-12s  %-11s", row->label, row->state);
 
         if (row->total && row->done < row->total) {
-                char bar[BAR + 1];
-                size_t filled = (size_t)((double)row->done / (double)row->total * BAR);
-                memset(bar, ' ', BAR);
+                char bar[BAR_MOST + 1];
+                size_t most = MIN(MAX(width - BESIDES_BAR, 8), BAR_MOST);
+                size_t filled = (size_t)((double)row->done / (double)row->total * (double)most);
+                memset(bar, ' ', most);
                 memset(bar, '=', filled);
-                if (filled < BAR)
+                if (filled < most)
                         bar[filled] = '>';
-                bar[BAR] = '\0';
+                bar[most] = '\0';
                 n += snprintf(line + n, sizeof(line) - n, "  [%s]  %s / %s", bar, size_format(row->done, done),
                               size_format(row->total, total));
                 if (speed > 0)

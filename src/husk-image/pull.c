@@ -85,6 +85,8 @@ static struct error *pull(struct context *context) {
                 .endpoints = &endpoint,
                 .n_endpoints = 1,
                 .ca_file = o->ca_file,
+                .connect_timeout_s = (int)o->timeout,
+                .stall_timeout_s = (int)o->timeout,
                 .retries = !o->has_retries ? 0 : o->retries ? (int)o->retries : -1,
         };
         err = registry_open(reference, &options, &registry);

@@ -123,6 +123,12 @@ static struct error *set_opaque(int fd) {
 }
 
 static struct error *folder_open_uncached(struct unpack *u, const char *path, int links, int *ret);
+static struct error *note_folder_time(struct unpack *u, const char *path, struct timespec mtime);
+
+/* A folder that the archive does not describe gets the time 0: a layer unpacks to the same whenever that is. */
+static struct error *note_implied_folder(struct unpack *u, const char *path) {
+        return note_folder_time(u, path, (struct timespec){ 0 });
+}
 
 /* Makes `name` in `parent` for an entry further down whose own folder is not (yet) in the archive. */
 static struct error *make_missing_folder(struct unpack *u, int parent, const char *path, const char *name, int links) {
@@ -131,7 +137,7 @@ static struct error *make_missing_folder(struct unpack *u, int parent, const cha
         struct stat st;
 
         if (mkdirat(parent, name, 0755) == 0)
-                return NULL;
+                return note_implied_folder(u, path);
         if (errno != EEXIST)
                 return error_errno(errno, "create folder %s", path);
         if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -140,7 +146,8 @@ static struct error *make_missing_folder(struct unpack *u, int parent, const cha
                 if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0755) < 0)
                         return error_errno(errno, "create folder %s", path);
                 _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                return fd < 0 ? error_errno(errno, "open %s", path) : set_opaque(fd);
+                err = fd < 0 ? error_errno(errno, "open %s", path) : set_opaque(fd);
+                return err ? err : note_implied_folder(u, path);
         }
         if (!S_ISLNK(st.st_mode))
                 return error_new(ERROR_BAD_REQUEST, "%s is not a folder", path);
@@ -347,8 +354,8 @@ static struct error *unpack_file(struct unpack *u, struct tar *tar, int folder, 
 }
 
 /* A folder's time changes with every entry made in it, so it is noted and set at the very end. */
-static struct error *note_folder_time(struct unpack *u, const char *path, const struct tar_entry *entry) {
-        struct folder_time record = { entry->mtime, strlen(path) };
+static struct error *note_folder_time(struct unpack *u, const char *path, struct timespec mtime) {
+        struct folder_time record = { mtime, strlen(path) };
 
         strbuf_add(&u->times, &record, sizeof(record));
         strbuf_add(&u->times, path, record.len);
@@ -369,7 +376,7 @@ static struct error *set_folder_metadata(struct unpack *u, int fd, const char *p
         if (fchmod(fd, entry->mode) < 0)
                 return error_errno(errno, "set mode");
         struct error *err = set_xattrs(u, fd, entry);
-        return err ? err : note_folder_time(u, path, entry);
+        return err ? err : note_folder_time(u, path, entry->mtime);
 }
 
 static struct error *unpack_folder(struct unpack *u, const struct tar_entry *entry, int folder, const char *name,
@@ -623,6 +630,8 @@ struct error *unpack_layer(int root, tar_source source, void *context, const str
                 u.folders[i].fd = -EBADF;
         tar_init(&tar, source, context);
         err = check_free(&u);
+        if (!err)
+                err = note_implied_folder(&u, ""); /* unless the archive has an entry for the root */
         if (!err)
                 err = unpack_all(&u, &tar);
         tar_release(&tar);
