@@ -1,1 +1,456 @@
 #include "net/net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "net/host.h"
+#include "net/lease.h"
+
+#define POD_IFNAME "eth0"
+
+/* ---- the node's lock ---- */
+
+static struct error *net_lock(const struct store *store, int *ret_fd) {
+        _cleanup_free_ char *folder = path_join(store->run, "net"), *path = path_join(folder, "lock");
+        struct error *err = mkdir_parents(folder, 0700);
+
+        if (err)
+                return err;
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "lock %s", path);
+        *ret_fd = TAKE_FD(fd);
+        return NULL;
+}
+
+/* ---- releasing ---- */
+
+/* Name of the node's end of a pod's link: the same for the same pod, whatever is on record. */
+static void host_ifname_of(const struct store *store, const char *pod_uid, char ret[static IFNAMSIZ]) {
+        char tag[STORE_TAG_SIZE];
+        uint64_t hash = 0xcbf29ce484222325ULL; /* FNV-1a of node and pod */
+
+        for (const char *p = store_tag(store, tag); *p; p++)
+                hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
+        for (const char *p = pod_uid; *p; p++)
+                hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
+        hash ^= hash >> 40;
+        snprintf(ret, IFNAMSIZ, "hkv%010llx", (unsigned long long)(hash & 0xffffffffffULL));
+}
+
+static struct error *ports_close(struct host *host, const struct lease *lease) {
+        if (!lease->n_ports)
+                return NULL;
+        struct error *err = host_filter(host);
+        if (!err)
+                err = firewall_remove_ports(&host->filter, host->table, lease);
+        /* Without connection tracking nothing was translated. */
+        if (!err)
+                error_free(firewall_forget_connections(&host->filter, lease));
+        return err;
+}
+
+static struct error *link_remove(struct host *host, const char *ifname) {
+        _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+        link_delete(&b, ifname);
+        return netlink_run(&host->route, &b);
+}
+
+/* Undoes one lease. A damaged one still says whose it is and in its name the number: what can be derived is undone. */
+static struct error *lease_undo(struct host *host, const struct lease_name *name) {
+        _cleanup_lease_ struct lease lease = { 0 };
+        char ifname[IFNAMSIZ];
+        struct error *err = lease_read(host->store, name, &lease);
+
+        if (err && error_errnum(err) != ENOENT && error_reason(err) != ERROR_INTERNAL)
+                return err;
+        bool readable = !err;
+        error_free(err);
+        err = readable ? ports_close(host, &lease) : NULL;
+        if (!err) {
+                host_ifname_of(host->store, name->uid, ifname);
+                err = link_remove(host, ifname);
+        }
+        return err ? err : lease_remove(host->store, name);
+}
+
+/* A pod without its folder in <run> is gone; whatever it left is taken back. */
+static struct error *reclaim(struct host *host, struct lease_list *list) {
+        for (size_t i = 0; i < list->n;) {
+                _cleanup_free_ char *folder = store_pod_run_folder((struct store *)host->store, list->names[i].uid);
+                if (access(folder, F_OK) == 0 || errno != ENOENT) {
+                        i++;
+                        continue;
+                }
+                struct error *err = lease_undo(host, &list->names[i]);
+                if (err)
+                        return error_context(err, "take back the network of the dead pod %s", list->names[i].uid);
+                free(list->names[i].uid);
+                list->names[i] = list->names[--list->n];
+        }
+        return NULL;
+}
+
+/* The last pod of a node that has its own root takes the node's network with it. */
+static struct error *host_remove_if_last(struct host *host) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+
+        if (host->store->is_default)
+                return NULL;
+        struct error *err = lease_list_read(host->store, &list);
+        return err || list.n ? err : host_remove(host);
+}
+
+struct error *net_detach(const struct store *store, const char *pod_uid) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+        _cleanup_host_ struct host host;
+        _cleanup_close_ int lock = -EBADF;
+        char ifname[IFNAMSIZ];
+
+        struct error *err = host_open(store, &host);
+        if (!err)
+                err = net_lock(store, &lock);
+        if (!err)
+                err = lease_list_read(store, &list);
+        if (err)
+                return error_context(err, "remove network");
+        const struct lease_name *name = lease_list_find(&list, pod_uid);
+        if (name) {
+                err = lease_undo(&host, name);
+        } else {
+                host_ifname_of(store, pod_uid, ifname);
+                err = link_remove(&host, ifname);
+        }
+        if (!err)
+                err = host_remove_if_last(&host);
+        return error_context(err, "remove network");
+}
+
+/* ---- reserving ---- */
+
+static bool host_ip_is_any(const char *ip) {
+        return str_empty(ip) || streq(ip, "0.0.0.0") || streq(ip, "::");
+}
+
+static struct error *port_parse(const struct net_port *port, struct lease_port *ret) {
+        *ret = (struct lease_port){ protocol_parse(port->protocol), port->container_port, port->host_port, { 0 } };
+        if (!ret->protocol)
+                return error_new(ERROR_INVALID, "host port %u: unknown protocol \"%s\"", port->host_port, port->protocol);
+        if (!ret->container_port)
+                return error_new(ERROR_INVALID, "host port %u: no container port", port->host_port);
+        if (host_ip_is_any(port->host_ip))
+                return NULL;
+        ret->host_ip.family = strchr(port->host_ip, ':') ? AF_INET6 : AF_INET;
+        if (inet_pton(ret->host_ip.family, port->host_ip, ret->host_ip.bytes) != 1)
+                return error_new(ERROR_INVALID, "host port %u: \"%s\" is not an IP address", port->host_port, port->host_ip);
+        return NULL;
+}
+
+static struct error *ports_parse(const struct net_request *request, struct lease *lease) {
+        lease->ports = xcalloc(request->n_ports + 1, sizeof(*lease->ports));
+        for (size_t i = 0; i < request->n_ports; i++) {
+                struct lease_port *port = &lease->ports[lease->n_ports];
+                if (!request->ports[i].host_port)
+                        continue;
+                struct error *err = port_parse(&request->ports[i], port);
+                if (err)
+                        return err;
+                for (size_t j = 0; j < lease->n_ports; j++)
+                        if (lease_ports_conflict(port, &lease->ports[j]))
+                                return error_new(ERROR_CONFLICT, "host port %u/%s is asked for twice", port->host_port,
+                                                 protocol_string(port->protocol));
+                lease->n_ports++;
+        }
+        return NULL;
+}
+
+static struct error *ports_check(const struct store *store, const struct lease_list *list, const struct lease *lease) {
+        for (size_t i = 0; lease->n_ports && i < list->n; i++) {
+                _cleanup_lease_ struct lease other = { 0 };
+                struct error *err = lease_read(store, &list->names[i], &other);
+                if (err)
+                        return err;
+                for (size_t a = 0; a < lease->n_ports; a++)
+                        for (size_t b = 0; b < other.n_ports; b++)
+                                if (lease_ports_conflict(&lease->ports[a], &other.ports[b]))
+                                        return error_new(ERROR_CONFLICT, "host port %u/%s is in use by pod %s", lease->ports[a].host_port,
+                                                         protocol_string(lease->ports[a].protocol), other.pod_name);
+        }
+        return NULL;
+}
+
+static struct error *ports_fit_families(const struct lease *lease) {
+        for (size_t i = 0; i < lease->n_ports; i++)
+                if (lease->ports[i].host_ip.family == AF_INET6 && lease->ip6.family == AF_UNSPEC)
+                        return error_new(ERROR_NOT_SUPPORTED, "host port %u: hostIP is an IPv6 address, but pods here have none",
+                                         lease->ports[i].host_port);
+        return NULL;
+}
+
+/* The link address follows from the IPv4 address, so that neighbours who remember the one know the other. */
+static void lease_fill(struct lease *lease, const struct host *host, uint32_t number) {
+        static const uint8_t prefix[2] = { 0x0a, 0x58 };
+
+        lease->number = number;
+        lease->ip4 = range_address(&host->ranges.ip4, number);
+        lease->gateway4 = range_address(&host->ranges.ip4, 1);
+        lease->ip6 = range_address(&host->ranges.ip6, number);
+        lease->gateway6 = range_address(&host->ranges.ip6, 1);
+        lease->mtu = host->mtu;
+        memcpy(lease->mac, prefix, 2);
+        memcpy(lease->mac + 2, lease->ip4.bytes, 4);
+        host_ifname_of(host->store, lease->uid, lease->host_ifname);
+}
+
+/* Picks an address and writes down who has it. */
+static struct error *lease_new(struct host *host, const struct lease_list *list, struct lease *lease) {
+        uint32_t number = lease_list_free_number(host->store, list, ranges_last_number(&host->ranges));
+        char range[64];
+
+        if (!number) {
+                range_format(&host->ranges.ip4, range, sizeof(range));
+                return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pods)", range, list->n);
+        }
+        lease_fill(lease, host, number);
+        struct error *err = ports_fit_families(lease);
+        if (!err)
+                err = lease_write(host->store, lease);
+        if (!err)
+                lease_number_used(host->store, number);
+        return err;
+}
+
+static struct error *ports_open(struct host *host, const struct lease *lease) {
+        struct firewall fw = host_firewall(host);
+
+        if (!lease->n_ports)
+                return NULL;
+        struct error *err = host_filter(host);
+        if (!err)
+                err = firewall_add_ports(&host->filter, &fw, lease);
+        if (!err || error_errnum(err) != EEXIST)
+                return err;
+        /* Left by a pod whose record was lost. */
+        error_free(err);
+        return host_repair(host);
+}
+
+/* ---- the pod's namespace ---- */
+
+/* Sockets that belong to the pod's namespace although we do not. */
+struct pod_side {
+        struct netlink route;
+        int socket; /* for ioctl(2) */
+};
+
+static void pod_side_close(struct pod_side *pod) {
+        netlink_close(&pod->route);
+        fd_close(pod->socket);
+}
+
+static struct error *write_if_there(const char *path, const char *value) {
+        struct error *err = file_poke(path, value);
+        return err && error_errnum(err) == ENOENT ? error_free(err) : err;
+}
+
+/* In the pod's namespace: settings that the interface takes over when it is made. No waiting for duplicates of addresses
+ * that are given out only once, and no listening to what other pods say of routes. */
+static struct error *pod_side_prepare(struct pod_side *pod) {
+        struct error *err = write_if_there("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+
+        if (!err)
+                err = write_if_there("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
+        if (!err)
+                err = netlink_open(NETLINK_ROUTE, &pod->route);
+        if (err)
+                return err;
+        pod->socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return pod->socket < 0 ? error_errno(errno, "socket") : NULL;
+}
+
+static struct error *pod_side_open(int netns_fd, struct pod_side *pod) {
+        _cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+        if (own < 0)
+                return error_errno(errno, "open /proc/thread-self/ns/net");
+        if (setns(netns_fd, CLONE_NEWNET) < 0)
+                return error_errno(errno, "enter the pod's network namespace");
+        struct error *err = pod_side_prepare(pod);
+        if (setns(own, CLONE_NEWNET) < 0)
+                abort(); /* nothing this thread does from here on would be right */
+        return err;
+}
+
+static struct error *loopback_up(const struct pod_side *pod) {
+        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+        return ioctl(pod->socket, SIOCSIFFLAGS, &request) < 0 ? error_errno(errno, "set lo up") : NULL;
+}
+
+static struct error *pod_side_configure(struct pod_side *pod, const struct host *host, const struct lease *lease) {
+        _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+        struct ifreq request = { .ifr_name = POD_IFNAME };
+
+        if (ioctl(pod->socket, SIOCGIFINDEX, &request) < 0)
+                return error_errno(errno, "find %s of the pod", POD_IFNAME);
+        unsigned index = (unsigned)request.ifr_ifindex;
+        link_set_up_by_index(&b, index);
+        address_add(&b, index, &lease->ip4, host->ranges.ip4.prefix_len);
+        route_add_default(&b, index, &lease->gateway4);
+        if (lease->ip6.family == AF_INET6) {
+                address_add(&b, index, &lease->ip6, host->ranges.ip6.prefix_len);
+                route_add_default(&b, index, &lease->gateway6);
+        }
+        struct error *err = netlink_run(&pod->route, &b);
+        return err ? err : loopback_up(pod);
+}
+
+static struct error *veth_make(struct host *host, const struct lease *lease, int netns_fd) {
+        _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+
+        link_add_veth(&b, lease->host_ifname, POD_IFNAME, netns_fd, lease->mac, lease->mtu);
+        link_set_up(&b, lease->host_ifname, host->bridge_index);
+        link_set_hairpin(&b, lease->host_ifname);
+        return netlink_run(&host->route, &b);
+}
+
+static struct error *connect_pod(struct host *host, const struct lease *lease, int netns_fd) {
+        _cleanup_(pod_side_close) struct pod_side pod = { NETLINK_INIT, -EBADF };
+        struct error *err = pod_side_open(netns_fd, &pod);
+
+        if (!err)
+                err = veth_make(host, lease, netns_fd);
+        if (err && error_errnum(err) == EEXIST) {
+                /* A link of ours that is not on record any more (its record was lost): it goes, with both ends. */
+                error_free(err);
+                err = link_remove(host, lease->host_ifname);
+                if (!err)
+                        err = veth_make(host, lease, netns_fd);
+        }
+        return err ? err : pod_side_configure(&pod, host, lease);
+}
+
+/* ---- attaching ---- */
+
+static void result_fill(const struct lease *lease, struct net_result *ret) {
+        *ret = (struct net_result){ .mtu = lease->mtu };
+        address_format(&lease->ip4, ret->ip4, sizeof(ret->ip4));
+        address_format(&lease->ip6, ret->ip6, sizeof(ret->ip6));
+        address_format(&lease->gateway4, ret->gateway4, sizeof(ret->gateway4));
+        address_format(&lease->gateway6, ret->gateway6, sizeof(ret->gateway6));
+        snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1], lease->mac[2],
+                 lease->mac[3], lease->mac[4], lease->mac[5]);
+        snprintf(ret->ifname, sizeof(ret->ifname), "%s", POD_IFNAME);
+        snprintf(ret->host_ifname, sizeof(ret->host_ifname), "%s", lease->host_ifname);
+}
+
+/* Is the pod attached already, to this very namespace? Anything else it has from before is undone. */
+static struct error *attached_before(struct host *host, struct lease_list *list, const char *pod_uid, uint64_t netns,
+                                     struct net_result *ret, bool *ret_done) {
+        const struct lease_name *name = lease_list_find(list, pod_uid);
+        _cleanup_lease_ struct lease lease = { 0 };
+
+        *ret_done = false;
+        if (!name)
+                return NULL;
+        struct error *err = lease_read(host->store, name, &lease);
+        if (!err && lease.attached && lease.netns == netns && if_nametoindex(lease.host_ifname)) {
+                result_fill(&lease, ret);
+                *ret_done = true;
+                return NULL;
+        }
+        error_free(err);
+        err = lease_undo(host, name);
+        if (err)
+                return err;
+        lease_list_release(list);
+        return lease_list_read(host->store, list);
+}
+
+/* Everything that other pods must not see half done: who has which address and port. */
+static struct error *attach_reserve(struct host *host, const char *pod_uid, const struct net_request *request, struct lease *lease,
+                                    struct net_result *ret, bool *ret_done) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+        _cleanup_close_ int lock = -EBADF;
+
+        struct error *err = net_lock(host->store, &lock);
+        if (!err)
+                err = lease_list_read(host->store, &list);
+        if (!err)
+                err = attached_before(host, &list, pod_uid, lease->netns, ret, ret_done);
+        if (err || *ret_done)
+                return err;
+        err = reclaim(host, &list);
+        if (!err)
+                err = ports_parse(request, lease);
+        if (!err)
+                err = ports_check(host->store, &list, lease);
+        if (!err)
+                err = host_ready(host, &list);
+        if (!err)
+                err = lease_new(host, &list, lease);
+        return err ? err : ports_open(host, lease);
+}
+
+static struct error *attach(struct host *host, const char *pod_uid, int netns_fd, const struct net_request *request,
+                            struct net_result *ret) {
+        _cleanup_lease_ struct lease lease = { .uid = xstrdup(pod_uid), .pod_name = xstrdup(request->pod_name ? request->pod_name : "") };
+        struct stat netns;
+        bool done = false;
+
+        if (fstat(netns_fd, &netns) < 0)
+                return error_errno(errno, "look at the pod's network namespace");
+        lease.netns = netns.st_ino;
+        struct error *err = attach_reserve(host, pod_uid, request, &lease, ret, &done);
+        if (err || done)
+                return err;
+        err = connect_pod(host, &lease, netns_fd);
+        if (err)
+                return err;
+        lease.attached = true;
+        err = lease_write(host->store, &lease);
+        if (!err)
+                result_fill(&lease, ret);
+        return err;
+}
+
+struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd, const struct net_request *request,
+                         struct net_result *ret) {
+        _cleanup_host_ struct host host;
+        struct error *err = host_open(store, &host);
+
+        if (!err)
+                err = attach(&host, pod_uid, netns_fd, request, ret);
+        if (err)
+                error_free(net_detach(store, pod_uid));
+        return error_context(err, "network");
+}
+
+struct error *net_read(const struct store *store, const char *pod_uid, struct net_result *ret) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+        _cleanup_lease_ struct lease lease = { 0 };
+        _cleanup_close_ int lock = -EBADF;
+
+        struct error *err = net_lock(store, &lock);
+        if (!err)
+                err = lease_list_read(store, &list);
+        if (err)
+                return err;
+        const struct lease_name *name = lease_list_find(&list, pod_uid);
+        if (!name)
+                return error_new(ERROR_NOT_FOUND, "pod %s has no network", pod_uid);
+        err = lease_read(store, name, &lease);
+        if (!err)
+                result_fill(&lease, ret);
+        return err;
+}

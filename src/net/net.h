@@ -1,12 +1,12 @@
 /* net.h - the built-in pod network: a bridge, a veth pair, addresses, masquerade and host ports, all by netlink.
  *
  *   pod's namespace            node
- *   eth0  ────── veth ────── hk<8 hex> ── husk0 (bridge; the pods' gateway) ── forwarding, nftables ── outside
+ *   eth0  ────── veth ────── hkv<10 hex> ── husk0 (bridge; the pods' gateway) ── forwarding, nftables ── outside
  *
- * Each node (root folder) has a bridge (husk0, others hk<6 hex of the root>), an IPv4 and an IPv6 range picked free of what
- * the machine already uses and recorded in <root>/net.json, and one nftables table ("husk", others "husk-<6 hex>") with a
+ * Each node (root folder) has a bridge (husk0, others hk<10 hex, store_tag()>), an IPv4 and an IPv6 range picked free of what
+ * the machine already uses and recorded in <root>/net.json, and one nftables table ("husk", others "husk-<10 hex>") with a
  * constant set of rules: a pod only adds and removes elements of its maps, atomically. Addresses and host ports are
- * reserved in <run>/net/pods/<uid>, under the lock <run>/net/lock, before any kernel object is made; whoever attaches next
+ * reserved in <run>/net/pods/, under the lock <run>/net/lock, before any kernel object is made; whoever attaches next
  * reclaims what dead pods (those without <run>/pods/<uid>) left behind.
  *
  * Host ports answer on the node's addresses (or hostIP only), from the node itself (127.0.0.1 included), from other hosts
@@ -50,7 +50,8 @@ struct net_result {
 struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd, const struct net_request *request,
                          struct net_result *ret) _must_check_;
 /* Removes all of it, from the reservation: also when the namespace, the link, the bridge or the table is gone already.
- * With the last pod of a node that has its own root, bridge, table and changed sysctls go as well. Idempotent. */
+ * With the last pod of a node that has its own root, bridge and table go as well; sysctls of the machine that
+ * were changed (forwarding) stay as noted in <run>/net/changed, others may rely on them by then. Idempotent. */
 struct error *net_detach(const struct store *store, const char *pod_uid) _must_check_;
 /* What a pod has, for a successor: ERROR_NOT_FOUND without a reservation. */
 struct error *net_read(const struct store *store, const char *pod_uid, struct net_result *ret) _must_check_;

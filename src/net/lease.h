@@ -1,0 +1,60 @@
+/* lease.h - inside src/net: what is reserved for a pod, from before it has anything until it has nothing any more.
+ *
+ * One file for each pod, <run>/net/pods/<number>-<uid>: the number (of its addresses) and the uid stand in the name, so
+ * that one look into the folder shows who has what. Whoever reads or writes holds the lock. */
+#pragma once
+
+#include "net/netlink.h"
+#include "net/net.h"
+
+struct lease_port {
+        uint8_t protocol; /* IPPROTO_TCP, … */
+        uint16_t container_port;
+        uint16_t host_port;
+        struct net_address host_ip; /* family AF_UNSPEC: all of the node's */
+};
+
+struct lease {
+        uint32_t number;
+        char *uid;
+        char *pod_name; /* "default/web" */
+        struct net_address ip4, ip6;
+        struct net_address gateway4, gateway6;
+        uint8_t mac[6];
+        char host_ifname[IFNAMSIZ];
+        unsigned mtu;
+        uint64_t netns; /* inode of the namespace it is for */
+        bool attached;  /* everything was made */
+        struct lease_port *ports;
+        size_t n_ports;
+};
+void lease_release(struct lease *lease);
+#define _cleanup_lease_ _cleanup_(lease_release)
+
+/* Names only: number and uid of every lease. */
+struct lease_list {
+        struct lease_name {
+                uint32_t number;
+                char *uid;
+        } *names;
+        size_t n;
+};
+void lease_list_release(struct lease_list *list);
+#define _cleanup_lease_list_ _cleanup_(lease_list_release)
+struct error *lease_list_read(const struct store *store, struct lease_list *ret) _must_check_;
+const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid); /* NULL: none */
+/* Lowest free number after the one given out last, wrapping around; 0 if there is none: an address rests before it is used
+ * again, because neighbours and connection tracking remember it. */
+uint32_t lease_list_free_number(const struct store *store, const struct lease_list *list, uint32_t last);
+
+struct error *lease_read(const struct store *store, const struct lease_name *name, struct lease *ret) _must_check_;
+struct error *lease_write(const struct store *store, const struct lease *lease) _must_check_;
+struct error *lease_remove(const struct store *store, const struct lease_name *name) _must_check_;
+/* Remembers the number given out last. */
+void lease_number_used(const struct store *store, uint32_t number);
+
+/* "TCP" of IPPROTO_TCP, and back (0: none of Kubernetes' three). */
+const char *protocol_string(uint8_t protocol);
+uint8_t protocol_parse(const char *name);
+/* Do two ports claim the same packets? */
+bool lease_ports_conflict(const struct lease_port *a, const struct lease_port *b);
