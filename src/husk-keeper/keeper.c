@@ -241,8 +241,10 @@ static void make_mount_namespace(void) {
         static const char unified[] = "/sys/fs/cgroup/unified";
         struct statfs fs;
 
-        if (unshare(CLONE_NEWNS) < 0)
+        int host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+        if (host < 0 || unshare(CLONE_NEWNS) < 0)
                 fail("make a mount namespace", "");
+        stored_put("host-mounts", host); /* Bidirectional mounts have to reach it */
         if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 fail("make / a slave mount", "");
         if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
@@ -432,6 +434,8 @@ static void tell(void) {
                 } else if (!k.told_start) {
                         message.type = KEEPER_START;
                         message.started = k.pods_started - 1;
+                        message.exits.last = k.exits_last;
+                        message.exits.pending = k.exits_last - k.exits_seen;
                 } else {
                         message.type = KEEPER_EXIT;
                         if (pread(k.exits_fd, &message.exit, sizeof(message.exit), exits_offset(k.told_exits + 1)) !=

@@ -8,8 +8,12 @@
  *                        DROP name                 forget it; a name that ends in '*' drops all with that beginning
  *                        SEEN sequence             everything up to this exit is in my saved state
  *   keeper -> husk-pod   DESCRIPTOR name + fd      one for each stored, only at the beginning
- *                        START                     the descriptors are complete; `started` says how often before
+ *                        START exits               the descriptors are complete; exits.pending exits up to number
+ *                                                  exits.last follow at once; `started` says how often this keeper
+ *                                                  started a husk-pod before
  *                        EXIT exit                 a process ended; each exit in order, until it was SEEN
+ *
+ * The keeper itself stores one descriptor: "host-mounts", the mount namespace it was started in.
  *
  * Nothing is answered: a packet that was sent arrives, even if the sender is killed at once after. An exit that
  * husk-pod had not acknowledged when it died is told to its successor again, so an exit may be told twice, never not at
@@ -50,6 +54,9 @@ struct keeper_message {
         union {
                 char name[KEEPER_NAME_SIZE]; /* NUL-terminated */
                 uint64_t sequence;
+                struct {
+                        uint64_t last, pending;
+                } exits;
                 struct keeper_exit exit;
         };
 };
