@@ -18,8 +18,9 @@
 
 extern char **environ;
 
-/* Fields 3 (state) and 22 (start time) of /proc/PID/stat; the name in field 2 may hold anything, so count from ')'. */
-static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_start) {
+/* Fields 3 (state), 4 (parent) and 22 (start time) of /proc/PID/stat; the name in field 2 may hold anything, so count
+ * from ')'. */
+static bool read_stat(pid_t pid, char *ret_state, pid_t *ret_parent, uint64_t *ret_start) {
         char path[64], buf[1024];
 
         snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -40,6 +41,8 @@ static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_start) {
                 if (!p)
                         return false;
                 p++;
+                if (field == 3 && ret_parent)
+                        *ret_parent = (pid_t)strtol(p, NULL, 10);
         }
         *ret_start = strtoull(p, NULL, 10);
         return true;
@@ -48,7 +51,14 @@ static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_start) {
 uint64_t process_start_time(pid_t pid) {
         uint64_t start;
         char state;
-        return read_stat(pid, &state, &start) ? start : 0;
+        return read_stat(pid, &state, NULL, &start) ? start : 0;
+}
+
+pid_t process_parent(pid_t pid) {
+        uint64_t start;
+        pid_t parent = 0;
+        char state;
+        return read_stat(pid, &state, &parent, &start) ? parent : 0;
 }
 
 int process_open(pid_t pid, uint64_t start_time) {
@@ -65,7 +75,7 @@ bool process_is_running(pid_t pid, uint64_t start_time) {
         uint64_t start;
         char state;
 
-        if (pid <= 0 || !read_stat(pid, &state, &start))
+        if (pid <= 0 || !read_stat(pid, &state, NULL, &start))
                 return false;
         return state != 'Z' && state != 'X' && (!start_time || start == start_time);
 }

@@ -6,6 +6,7 @@
 /* Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); with the pid it names a process for
  * ever. Returns 0 if there is no such process. */
 uint64_t process_start_time(pid_t pid);
+pid_t process_parent(pid_t pid); /* 0 if there is no such process */
 /* Opens a pidfd on `pid` if it still is the process that started at `start_time` (0: any). Returns it or -errno. */
 int process_open(pid_t pid, uint64_t start_time);
 /* True if that process exists and is no zombie. */

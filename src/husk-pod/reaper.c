@@ -169,6 +169,19 @@ bool reaper_is_successor(const struct reaper *r) {
         return r->started_before > 0;
 }
 
+void reaper_listen(struct reaper *r) {
+        struct keeper_message m;
+        int fd;
+
+        while (receive(r, &m, &fd, MSG_DONTWAIT) == sizeof(m)) {
+                fd_close(fd);
+                if (m.type == KEEPER_EXIT) {
+                        r->last = m.exit.sequence;
+                        unclaimed_add(r, &m.exit);
+                }
+        }
+}
+
 bool reaper_claim(struct reaper *r, pid_t pid, uint64_t start_time, struct keeper_exit *ret) {
         for (size_t i = r->n_unclaimed; i-- > 0;) {
                 struct keeper_exit *e = &r->unclaimed[i];
@@ -179,6 +192,18 @@ bool reaper_claim(struct reaper *r, pid_t pid, uint64_t start_time, struct keepe
                 return true;
         }
         return false;
+}
+
+void reaper_offer(struct reaper *r) {
+        size_t n = 0;
+
+        while (n < r->n_unclaimed) {
+                struct keeper_exit e = r->unclaimed[n];
+                if (!r->callbacks.exited(r->callbacks.arg, &e))
+                        n++;
+                else
+                        memmove(r->unclaimed + n, r->unclaimed + n + 1, (--r->n_unclaimed - n) * sizeof(e));
+        }
 }
 
 static void tell(struct reaper *r, uint32_t type, const char *name, uint64_t sequence, int fd) {

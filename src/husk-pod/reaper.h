@@ -30,6 +30,10 @@ struct reaper *reaper_free(struct reaper *reaper);
 bool reaper_is_successor(const struct reaper *reaper);
 /* Takes an exit that waits, of this pid and start time (0: any); false if there is none. */
 bool reaper_claim(struct reaper *reaper, pid_t pid, uint64_t start_time, struct keeper_exit *ret);
+/* Takes in what the keeper has sent by now, to be claimed. */
+void reaper_listen(struct reaper *reaper);
+/* Offers every exit that waits to the callback: after owners have been restored. */
+void reaper_offer(struct reaper *reaper);
 /* Everything that is claimed has been saved. With `give_up`, nobody can want the unclaimed ones either. */
 void reaper_acknowledge(struct reaper *reaper, bool give_up);
 

@@ -1,0 +1,149 @@
+/* cleanup.c - the end of a pod, or of what is left of one. Everything here may be done again by whoever comes next: it
+ * goes by records and names, and finding nothing is success. */
+#include "husk-pod/runtime.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/statfs.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "net/net.h"
+#include "sandbox/cgroup.h"
+
+#define CGROUP2_MAGIC 0x63677270
+#define KILL_TIMEOUT_NS (20 * NSEC_PER_SEC)
+
+/* Keeps the first error, so that one obstacle does not leave the rest undone. */
+static void collect(struct error **first, struct error *err) {
+        if (!*first)
+                *first = err;
+        else
+                error_free(err);
+}
+
+static struct error *kill_processes(const struct runtime *rt) {
+        int64_t until = clock_monotonic_ns() + KILL_TIMEOUT_NS;
+        useconds_t pause = 500;
+
+        for (;;) {
+                bool empty = true;
+                struct error *err = cgroup_pod_kill(rt->store, rt->uid, &empty);
+                if (err || empty)
+                        return err;
+                if (clock_monotonic_ns() > until)
+                        return error_new(ERROR_TIMEOUT, "processes of pod %s do not end", rt->uid);
+                usleep(pause);
+                pause = MIN(pause * 2, (useconds_t)50000);
+        }
+}
+
+/* Processes, network, sandbox, cgroups, mounts. */
+static void undo_kernel_objects(struct runtime *rt, struct error **first) {
+        while (rt->instances)
+                instance_purge(rt->instances);
+        collect(first, net_detach(rt->store, rt->uid));
+        collect(first, sandbox_destroy(rt->store, rt->uid));
+        collect(first, kill_processes(rt));
+        collect(first, cgroup_pod_remove(rt->store, rt->uid));
+        collect(first, volumes_teardown(rt->folder, rt->run_folder));
+}
+
+/* The folder's name begins with namespace and name, which may be unknown by now. */
+static void remove_logs(struct runtime *rt, struct error **first) {
+        _cleanup_free_ char *suffix = xasprintf("_%s", rt->uid);
+        DIR *dir = opendir(rt->store->logs);
+        struct dirent *entry;
+
+        while (dir && (entry = readdir(dir)))
+                if (str_ends_with(entry->d_name, suffix))
+                        collect(first, remove_tree_at(dirfd(dir), entry->d_name));
+        if (dir)
+                closedir(dir);
+}
+
+static void remove_below(const char *folder, const char *const *names, struct error **first) {
+        for (; *names; names++) {
+                _cleanup_free_ char *path = path_join(folder, *names);
+                collect(first, remove_tree(path));
+        }
+}
+
+/* A pod that has ended but was not deleted: its status, events and logs stay. */
+static void remove_all_but_status(struct runtime *rt, struct error **first) {
+        static const char *const in_run[] = { "state.json", "bundles", "instances", "crun", "etc", "exits", NULL };
+        static const char *const in_root[] = { "containers", "volumes", NULL };
+
+        remove_below(rt->run_folder, in_run, first);
+        remove_below(rt->folder, in_root, first);
+}
+
+struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
+        struct error *first = NULL;
+
+        undo_kernel_objects(rt, &first);
+        rt->log = log_pump_free(rt->log);
+        if (end == POD_END_TERMINAL) {
+                remove_all_but_status(rt, &first);
+                return first;
+        }
+        claims_remove(rt->store, rt->uid);
+        remove_logs(rt, &first);
+        if (!first) /* while something is left, the pod's folders say so */
+                first = store_pod_remove(rt->store, rt->uid);
+        return first;
+}
+
+/* Nobody must supervise the pod while it is being removed. */
+static struct error *take_lock(struct runtime *rt, int *ret_fd) {
+        _cleanup_free_ char *path = path_join(rt->run_folder, "lock");
+        struct error *err = mkdir_parents(rt->run_folder, 0700);
+
+        if (err)
+                return err;
+        *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (*ret_fd < 0)
+                return error_errno(errno, "open %s", path);
+        if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+                return error_new(ERROR_CONFLICT, "pod %s is supervised: its husk-keeper lives", rt->uid);
+        return NULL;
+}
+
+/* As husk-keeper does for the OCI runtime's sake; see there. */
+static struct error *leave_mount_namespace(void) {
+        static const char unified[] = "/sys/fs/cgroup/unified";
+        struct statfs fs;
+
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+                return error_errno(errno, "make a mount namespace");
+        if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
+            mount("husk", unified, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555") < 0)
+                return error_errno(errno, "cover %s", unified);
+        return NULL;
+}
+
+struct error *cleanup_leftovers(const char *root, const char *run, const char *uid) {
+        struct runtime *rt = NULL;
+        struct api_arena *none = NULL;
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = runtime_new(root, run, uid, &rt);
+
+        if (!err)
+                err = take_lock(rt, &lock);
+        if (!err)
+                err = leave_mount_namespace();
+        if (!err) {
+                error_free(runtime_read_spec(rt, &none)); /* good to have, not needed */
+                error_free(kill_processes(rt));
+                instances_read(rt);
+                err = cleanup_pod(rt, POD_END_DELETED);
+        }
+        runtime_free(rt);
+        return error_context(err, "clean up pod %s", uid);
+}

@@ -1,0 +1,106 @@
+/* handover.c - from one supervisor of a pod to the next: what is saved, how a successor goes on, and what happens when
+ * the keeper itself is killed. */
+#include "husk-pod/runtime.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/str.h"
+
+#define STATE_SIZE_MAX ((size_t)16 << 20)
+
+/* Instants in the state count from this boot. */
+static char *boot_id(void) {
+        char *id = NULL;
+        _cleanup_error_ struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
+        if (err)
+                return xstrdup("");
+        id[strcspn(id, "\n")] = '\0';
+        return id;
+}
+
+void handover_save(struct runtime *rt, const json_t *state) {
+        _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *boot = boot_id(), *text = NULL;
+        json_t *json = json_pack("{s:s, s:O}", "boot", boot, "state", (json_t *)state);
+        _cleanup_error_ struct error *err = NULL;
+
+        text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        json_decref(json);
+        err = text ? file_replace(path, text, strlen(text), 0600, 0) : error_new(ERROR_INTERNAL, "the state is no JSON");
+        if (err)
+                log_warning("save the state: %s", error_message(err));
+}
+
+static json_t *load(const struct runtime *rt, const char *name) {
+        _cleanup_free_ char *path = path_join(rt->run_folder, name), *text = NULL;
+        size_t len;
+        _cleanup_error_ struct error *err = file_read(path, STATE_SIZE_MAX, &text, &len);
+        return err ? NULL : json_loadb(text, len, 0, NULL);
+}
+
+void handover_receive(struct runtime *rt) {
+        json_t *saved = load(rt, "state.json"), *events = load(rt, "events.json");
+        json_t *state = json_object_get(saved, "state");
+        const char *boot = json_string_value(json_object_get(saved, "boot"));
+        _cleanup_free_ char *now = boot_id();
+        bool same_boot = boot && streq(boot, now);
+
+        rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
+                        : pod_new(&runtime_ops, rt, rt->spec);
+        if (state && same_boot) {
+                struct sandbox_facts facts;
+                if (runtime_sandbox_adopt(rt)) {
+                        runtime_sandbox_facts(rt, &facts);
+                        pod_sandbox_found(rt->pod, rt->sb.attempt, &facts);
+                }
+                instances_restore(rt);
+        }
+        json_decref(saved);
+        json_decref(events);
+        reaper_drop_untaken(rt->reaper);
+        if (!state) {
+                pod_step(rt->pod);
+                return;
+        }
+        pod_restored(rt->pod);
+        instances_sweep(rt);
+        reaper_offer(rt->reaper);
+}
+
+/* Descriptors must survive the execve(2) that follows. */
+static char **keep(char **argv, const char *argument) {
+        fcntl(atoi(argument), F_SETFD, 0);
+        return strv_add(strv_add(argv, "--keep"), argument);
+}
+
+void handover_become_keeper(struct runtime *rt) {
+        _cleanup_free_ char *program = NULL;
+        _cleanup_strv_ char **argv = NULL, **kept = reaper_keep_arguments(rt->reaper);
+        _cleanup_error_ struct error *err = process_find_sister("husk-keeper", &program);
+
+        if (err) {
+                log_error("%s", error_message(err));
+                return;
+        }
+        const char *fixed[] = { program, "--root", rt->store->root, "--run", rt->store->run, "--uid", rt->uid, "--adopt" };
+        for (size_t n = 0; n < ARRAY_SIZE(fixed); n++)
+                argv = strv_add(argv, fixed[n]);
+        for (char **k = kept; k && *k; k++)
+                argv = keep(argv, *k);
+        /* Containers are nobody's children now. Their pidfds still tell how they end. */
+        for (struct instance *i = rt->instances; i; i = i->next) {
+                if (i->pidfd < 0)
+                        continue;
+                _cleanup_free_ char *argument = xasprintf("%d=pid/%s", i->pidfd, i->id);
+                argv = keep(argv, argument);
+        }
+        log_warning("husk-keeper is gone; taking its place");
+        execv(program, argv);
+        log_error("run %s: %s", program, strerror(errno));
+        for (char **a = argv; *a; a++)
+                if (streq(*a, "--keep"))
+                        fcntl(atoi(a[1]), F_SETFD, FD_CLOEXEC);
+}

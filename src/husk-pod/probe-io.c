@@ -1,0 +1,557 @@
+#include "husk-pod/probe-io.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+#define ANSWER_MAX (10 * 1024) /* bytes of an answer that are looked at */
+#define REDIRECTS_MAX 10
+#define GRPC_STREAM 1
+
+struct probe_io {
+        struct loop *loop;
+        probe_io_callback callback;
+        void *arg;
+
+        enum probe_io_kind kind;
+        char *host;  /* as it was asked for */
+        char *path, *service, *header_lines, *host_header;
+        uint16_t port;
+        bool any_status;
+        int64_t timeout_ns;
+
+        int fd;
+        bool connected;
+        struct loop_io *io;
+        struct loop_timer *timer;
+        struct loop_deferred *begin;
+        struct loop_command *lookup;
+        struct strbuf out; /* still to be sent */
+        struct strbuf in;
+        int redirects;
+
+        struct strbuf message; /* gRPC: the bytes of DATA frames */
+        bool grpc_ended;
+        int grpc_status; /* of the trailers; -1: none seen */
+};
+
+struct probe_io *probe_io_free(struct probe_io *p) {
+        if (!p)
+                return NULL;
+        loop_io_free(p->io);
+        loop_timer_free(p->timer);
+        loop_deferred_free(p->begin);
+        loop_command_free(p->lookup);
+        fd_close(p->fd);
+        strbuf_release(&p->out);
+        strbuf_release(&p->in);
+        strbuf_release(&p->message);
+        free(p->host);
+        free(p->path);
+        free(p->service);
+        free(p->header_lines);
+        free(p->host_header);
+        free(p);
+        return NULL;
+}
+
+static void finish(struct probe_io *p, enum run_result result, const char *format, ...) _printf_(3, 4);
+static void finish(struct probe_io *p, enum run_result result, const char *format, ...) {
+        probe_io_callback callback = p->callback;
+        void *arg = p->arg;
+        va_list ap;
+
+        va_start(ap, format);
+        _cleanup_free_ char *message = xvasprintf(format, ap);
+        va_end(ap);
+        probe_io_free(p);
+        callback(arg, result, message);
+}
+
+/* ---- Go's words ---- */
+
+static const char *go_error(int errnum) {
+        switch (errnum) {
+        case ECONNREFUSED:
+                return "connection refused";
+        case EHOSTUNREACH:
+                return "no route to host";
+        case ENETUNREACH:
+                return "network is unreachable";
+        case ECONNRESET:
+                return "connection reset by peer";
+        case ETIMEDOUT:
+                return "connection timed out";
+        case EPIPE:
+                return "broken pipe";
+        default:
+                return strerror(errnum);
+        }
+}
+
+static char *address_text(const struct probe_io *p) {
+        return xasprintf(strchr(p->host, ':') ? "[%s]:%u" : "%s:%u", p->host, p->port);
+}
+
+static char *url_text(const struct probe_io *p) {
+        _cleanup_free_ char *address = address_text(p);
+        return xasprintf("http://%s%s", address, p->path);
+}
+
+static char *duration_text(int64_t ns) {
+        return xasprintf("%llds", (long long)(ns / NSEC_PER_SEC));
+}
+
+/* `what`: "connect", "read", …; NULL with `text` for anything else. */
+static void fail_with(struct probe_io *p, const char *text) {
+        _cleanup_free_ char *url = url_text(p), *address = address_text(p);
+
+        if (p->kind == PROBE_IO_HTTP)
+                finish(p, RUN_FAILURE, "Get \"%s\": %s", url, text);
+        else if (p->kind == PROBE_IO_GRPC)
+                finish(p, RUN_FAILURE, "error: health rpc probe failed: rpc error: code = Unavailable desc = %s", text);
+        else
+                finish(p, RUN_FAILURE, "%s", text);
+}
+
+static void fail_connect(struct probe_io *p, int errnum) {
+        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *text = xasprintf("dial tcp %s: connect: %s", address, go_error(errnum));
+        fail_with(p, text);
+}
+
+static void fail_read(struct probe_io *p, int errnum) {
+        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *text = errnum ? xasprintf("read tcp %s: read: %s", address, go_error(errnum)) : xstrdup("EOF");
+        fail_with(p, text);
+}
+
+static void timed_out(void *arg) {
+        struct probe_io *p = arg;
+        _cleanup_free_ char *address = address_text(p), *seconds = duration_text(p->timeout_ns);
+
+        if (p->kind == PROBE_IO_HTTP && p->connected)
+                fail_with(p, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+        else if (p->kind == PROBE_IO_HTTP) {
+                _cleanup_free_ char *text = xasprintf("dial tcp %s: i/o timeout", address);
+                fail_with(p, text);
+        } else if (p->kind == PROBE_IO_GRPC && p->connected)
+                finish(p, RUN_FAILURE, "timeout: health rpc did not complete within %s", seconds);
+        else if (p->kind == PROBE_IO_GRPC)
+                finish(p, RUN_FAILURE, "timeout: failed to connect service \"%s\" within %s", address, seconds);
+        else
+                finish(p, RUN_FAILURE, "dial tcp %s: i/o timeout", address);
+}
+
+/* ---- HTTP ---- */
+
+static void http_ask(struct probe_io *p) {
+        _cleanup_free_ char *address = address_text(p);
+
+        strbuf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", p->path,
+                    p->host_header ? p->host_header : address, p->header_lines);
+}
+
+/* Value of a header of the answer, or NULL; owned by the caller. */
+static char *http_header(const char *headers, const char *name) {
+        size_t len = strlen(name);
+
+        for (const char *line = strstr(headers, "\r\n"); line; line = strstr(line, "\r\n")) {
+                line += 2;
+                if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+                        continue;
+                const char *value = line + len + 1 + strspn(line + len + 1, " \t");
+                return xstrndup(value, strcspn(value, "\r\n"));
+        }
+        return NULL;
+}
+
+static bool connect_now(struct probe_io *p);
+
+/* Follows a redirect to the same host; to another one is not the pod's business any more, and counts as success. */
+static void http_redirect(struct probe_io *p, const char *location) {
+        const char *path = location;
+
+        if (str_starts_with(location, "http://") || str_starts_with(location, "https://")) {
+                bool plain = location[4] == ':';
+                const char *host = strstr(location, "://") + 3;
+                size_t len = strcspn(host, "/?#");
+                _cleanup_free_ char *authority = xstrndup(host, len), *own = address_text(p);
+                _cleanup_free_ char *without_port = xstrdup(own);
+                *strrchr(without_port, ':') = '\0';
+                bool same = streq(authority, own) || (p->port == 80 && streq(authority, without_port));
+                if (!plain || !same) {
+                        finish(p, RUN_WARNING, "Probe terminated redirects, Response body: ");
+                        return;
+                }
+                path = host + len;
+        }
+        if (++p->redirects > REDIRECTS_MAX) {
+                fail_with(p, "stopped after 10 redirects");
+                return;
+        }
+        free(p->path);
+        p->path = *path == '/' ? xstrndup(path, strcspn(path, "#")) : xasprintf("/%s", path);
+        p->io = loop_io_free(p->io);
+        p->fd = fd_close(p->fd);
+        p->connected = false;
+        strbuf_truncate(&p->in, 0);
+        strbuf_truncate(&p->out, 0);
+        connect_now(p);
+}
+
+static void http_judge(struct probe_io *p) {
+        int status;
+
+        if (sscanf(p->in.data, "HTTP/%*d.%*d %3d", &status) != 1 || status < 100) {
+                fail_with(p, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
+                return;
+        }
+        if (p->any_status) {
+                finish(p, RUN_SUCCESS, "%s", "");
+                return;
+        }
+        if (status >= 300 && status < 400) {
+                _cleanup_free_ char *location = http_header(p->in.data, "location");
+                if (!str_empty(location)) {
+                        http_redirect(p, location);
+                        return;
+                }
+        }
+        if (status >= 200 && status < 400)
+                finish(p, RUN_SUCCESS, "%s", "");
+        else
+                finish(p, RUN_FAILURE, "HTTP probe failed with statuscode: %d", status);
+}
+
+/* Returns true when the probe is over. */
+static bool http_receive(struct probe_io *p, bool end) {
+        if (!p->in.data || (!strstr(p->in.data, "\r\n\r\n") && p->in.len < ANSWER_MAX && !end))
+                return false;
+        http_judge(p);
+        return true;
+}
+
+/* ---- gRPC: the health check, https://github.com/grpc/grpc/blob/master/doc/health-checking.md ---- */
+
+enum frame_type { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_RST_STREAM = 3, FRAME_SETTINGS = 4, FRAME_PING = 6, FRAME_GOAWAY = 7 };
+enum frame_flags { FLAG_END_STREAM = 1, FLAG_ACK = 1, FLAG_END_HEADERS = 4 };
+
+static void frame_add(struct strbuf *b, enum frame_type type, int flags, uint32_t stream, const void *data, size_t len) {
+        unsigned char head[9] = { len >> 16, len >> 8, len, type, flags, stream >> 24, stream >> 16, stream >> 8, stream };
+        strbuf_add(b, head, sizeof(head));
+        strbuf_add(b, data, len);
+}
+
+/* A header field as a literal, not indexed, not compressed (RFC 7541, 6.2.2). `index`: its name in the static table. */
+static void field_add(struct strbuf *b, unsigned index, const char *name, const char *value) {
+        if (index < 15) {
+                strbuf_addc(b, (char)index);
+        } else {
+                strbuf_addc(b, 15);
+                strbuf_addc(b, (char)(index - 15));
+        }
+        if (!index) {
+                strbuf_addc(b, (char)strlen(name));
+                strbuf_adds(b, name);
+        }
+        strbuf_addc(b, (char)MIN(strlen(value), (size_t)126));
+        strbuf_add(b, value, MIN(strlen(value), (size_t)126));
+}
+
+static void grpc_ask(struct probe_io *p) {
+        _cleanup_strbuf_ struct strbuf headers = STRBUF_INIT, body = STRBUF_INIT;
+        _cleanup_free_ char *address = address_text(p);
+        size_t service_len = MIN(strlen(p->service), (size_t)127); /* a field of the manifest: a DNS-like name */
+
+        strbuf_adds(&p->out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        frame_add(&p->out, FRAME_SETTINGS, 0, 0, "", 0);
+
+        strbuf_add(&headers, "\x83\x86", 2); /* :method POST, :scheme http: whole entries of the static table */
+        field_add(&headers, 4, ":path", "/grpc.health.v1.Health/Check");
+        field_add(&headers, 1, ":authority", address);
+        field_add(&headers, 0, "te", "trailers");
+        field_add(&headers, 31, "content-type", "application/grpc");
+        field_add(&headers, 58, "user-agent", "kube-probe/1.36");
+        frame_add(&p->out, FRAME_HEADERS, FLAG_END_HEADERS, GRPC_STREAM, headers.data, headers.len);
+
+        /* Five bytes: not compressed, length; then HealthCheckRequest{service = 1}. */
+        size_t len = service_len ? service_len + 2 : 0;
+        strbuf_add(&body, (char[]){ 0, 0, 0, 0, (char)len }, 5);
+        if (service_len) {
+                strbuf_addc(&body, 0x0a);
+                strbuf_addc(&body, (char)service_len);
+                strbuf_add(&body, p->service, service_len);
+        }
+        frame_add(&p->out, FRAME_DATA, FLAG_END_STREAM, GRPC_STREAM, body.data, body.len);
+}
+
+/* grpc-status among header fields that are not compressed; -1 if it is not there in the clear. */
+static int find_grpc_status(const char *data, size_t len) {
+        static const char name[] = "grpc-status";
+        const char *p = memmem(data, len, name, sizeof(name) - 1);
+        if (!p || (size_t)(p - data) + sizeof(name) + 1 > len)
+                return -1;
+        p += sizeof(name) - 1;
+        unsigned value_len = (unsigned char)*p & 0x7f;
+        if (*p & 0x80 || value_len < 1 || value_len > 2 || (size_t)(p + 1 + value_len - data) > len)
+                return -1;
+        int status = p[1] - '0';
+        return value_len == 2 ? status * 10 + (p[2] - '0') : status;
+}
+
+static void grpc_judge(struct probe_io *p) {
+        static const char *const names[] = { "UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN" };
+        const char *m = p->message.data;
+        int health = 0;
+
+        if (p->grpc_status == 12) {
+                finish(p, RUN_FAILURE, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+                                       "rpc error: code = Unimplemented");
+                return;
+        }
+        if (p->grpc_status > 0 || p->message.len < 5) {
+                finish(p, RUN_FAILURE, "error: health rpc probe failed: rpc error: code = %d", p->grpc_status);
+                return;
+        }
+        if (p->message.len >= 7 && m[5] == 0x08) /* HealthCheckResponse{status = 1}; left out when 0 */
+                health = m[6];
+        if (health == 1)
+                finish(p, RUN_SUCCESS, "service healthy");
+        else
+                finish(p, RUN_FAILURE, "service unhealthy (responded with \"%s\")",
+                       health >= 0 && health < (int)ARRAY_SIZE(names) ? names[health] : "UNKNOWN");
+}
+
+static void grpc_frame(struct probe_io *p, int type, int flags, const char *data, size_t len) {
+        if (type == FRAME_SETTINGS && !(flags & FLAG_ACK)) {
+                frame_add(&p->out, FRAME_SETTINGS, FLAG_ACK, 0, "", 0);
+        } else if (type == FRAME_PING && !(flags & FLAG_ACK)) {
+                frame_add(&p->out, FRAME_PING, FLAG_ACK, 0, data, len);
+        } else if (type == FRAME_DATA) {
+                strbuf_add(&p->message, data, MIN(len, (size_t)ANSWER_MAX));
+                p->grpc_ended |= flags & FLAG_END_STREAM;
+        } else if (type == FRAME_HEADERS) {
+                int status = find_grpc_status(data, len);
+                p->grpc_status = status >= 0 ? status : p->grpc_status;
+                p->grpc_ended |= flags & FLAG_END_STREAM;
+        } else if (type == FRAME_RST_STREAM || type == FRAME_GOAWAY) {
+                p->grpc_ended = true;
+        }
+}
+
+static bool grpc_receive(struct probe_io *p, bool end) {
+        size_t at = 0;
+
+        while (p->in.len - at >= 9 && !p->grpc_ended) {
+                const unsigned char *f = (const unsigned char *)p->in.data + at;
+                size_t len = (size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2];
+                if (len > ANSWER_MAX) {
+                        fail_with(p, "frame too large");
+                        return true;
+                }
+                if (p->in.len - at < 9 + len)
+                        break;
+                grpc_frame(p, f[3], f[4], (const char *)f + 9, len);
+                at += 9 + len;
+        }
+        if (at) {
+                memmove(p->in.data, p->in.data + at, p->in.len - at);
+                strbuf_truncate(&p->in, p->in.len - at);
+        }
+        if (!p->grpc_ended && !(end && p->message.len >= 5))
+                return false;
+        grpc_judge(p);
+        return true;
+}
+
+/* ---- the connection ---- */
+
+/* Returns false when the probe is over. */
+static bool send_out(struct probe_io *p) {
+        while (p->out.len) {
+                ssize_t n = send(p->fd, p->out.data, p->out.len, MSG_NOSIGNAL);
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                if (n < 0) {
+                        fail_read(p, errno);
+                        return false;
+                }
+                memmove(p->out.data, p->out.data + n, p->out.len - n);
+                strbuf_truncate(&p->out, p->out.len - n);
+        }
+        loop_io_set(p->io, LOOP_READABLE | (p->out.len ? LOOP_WRITABLE : 0));
+        return true;
+}
+
+static void receive_in(struct probe_io *p) {
+        char chunk[4096];
+
+        for (;;) {
+                ssize_t n = recv(p->fd, chunk, sizeof(chunk), 0);
+                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                        return;
+                int errnum = n < 0 ? errno : 0;
+                if (n > 0)
+                        strbuf_add(&p->in, chunk, n);
+                bool over = p->kind == PROBE_IO_HTTP ? http_receive(p, n <= 0) : grpc_receive(p, n <= 0);
+                if (over)
+                        return;
+                if (n <= 0) {
+                        fail_read(p, errnum);
+                        return;
+                }
+                if (p->out.len && !send_out(p))
+                        return;
+        }
+}
+
+static void socket_ready(void *arg, int events) {
+        struct probe_io *p = arg;
+
+        if (!p->connected) {
+                int errnum = 0;
+                socklen_t len = sizeof(errnum);
+                getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &errnum, &len);
+                if (errnum) {
+                        fail_connect(p, errnum);
+                        return;
+                }
+                p->connected = true;
+                if (p->kind == PROBE_IO_TCP) {
+                        finish(p, RUN_SUCCESS, "%s", "");
+                        return;
+                }
+                if (p->kind == PROBE_IO_HTTP)
+                        http_ask(p);
+                else
+                        grpc_ask(p);
+                events = LOOP_WRITABLE;
+        }
+        if (events & LOOP_WRITABLE && !send_out(p))
+                return;
+        if (events & LOOP_READABLE)
+                receive_in(p);
+}
+
+static bool connect_to(struct probe_io *p, const struct sockaddr *address, socklen_t len) {
+        p->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (p->fd < 0) {
+                finish(p, RUN_ERROR, "socket: %s", strerror(errno));
+                return false;
+        }
+        setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        if (connect(p->fd, address, len) < 0 && errno != EINPROGRESS) {
+                fail_connect(p, errno);
+                return false;
+        }
+        _cleanup_error_ struct error *err = loop_io_new(p->loop, p->fd, LOOP_WRITABLE, socket_ready, p, &p->io);
+        if (err) {
+                finish(p, RUN_ERROR, "%s", error_message(err));
+                return false;
+        }
+        return true;
+}
+
+static bool connect_numeric(struct probe_io *p, const char *host) {
+        struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *found = NULL;
+        char service[8];
+
+        snprintf(service, sizeof(service), "%u", p->port);
+        if (getaddrinfo(host, service, &hints, &found) != 0)
+                return false;
+        connect_to(p, found->ai_addr, found->ai_addrlen);
+        freeaddrinfo(found);
+        return true;
+}
+
+/* The first address that getent prints. */
+static void looked_up(void *arg, struct loop_command_result *result) {
+        struct probe_io *p = arg;
+
+        p->lookup = NULL;
+        result->output[strcspn(result->output, " \t\n")] = '\0';
+        if (!*result->output || !connect_numeric(p, result->output)) {
+                _cleanup_free_ char *text = xasprintf("dial tcp: lookup %s: no such host", p->host);
+                fail_with(p, text);
+        }
+}
+
+/* Names are rare in probes, and the C library's lookup blocks: another process does it. */
+static bool connect_now(struct probe_io *p) {
+        const char *host = streq(p->host, "localhost") ? "127.0.0.1" : p->host;
+
+        if (connect_numeric(p, host))
+                return true;
+        char *argv[] = { "getent", "ahosts", p->host, NULL };
+        struct loop_command_options options = { .argv = argv, .gather_output = true };
+        _cleanup_error_ struct error *err = loop_command_new(p->loop, &options, looked_up, p, &p->lookup);
+        if (err)
+                finish(p, RUN_ERROR, "look up %s: %s", p->host, error_message(err));
+        return !err;
+}
+
+static void begin(void *arg) {
+        struct probe_io *p = arg;
+        connect_now(p);
+}
+
+static void headers_prepare(struct probe_io *p, const struct probe_io_request *r) {
+        struct strbuf lines = STRBUF_INIT;
+        bool agent = false, accept = false;
+
+        for (size_t i = 0; i < r->n_headers; i++) {
+                const char *name = r->headers[i]->name, *value = r->headers[i]->value ? r->headers[i]->value : "";
+                if (strcasecmp(name, "host") == 0) {
+                        free(p->host_header);
+                        p->host_header = xstrdup(value);
+                        continue;
+                }
+                agent |= strcasecmp(name, "user-agent") == 0;
+                accept |= strcasecmp(name, "accept") == 0;
+                /* An empty User-Agent or Accept means: do not send one. */
+                if (*value || (strcasecmp(name, "user-agent") != 0 && strcasecmp(name, "accept") != 0))
+                        strbuf_addf(&lines, "%s: %s\r\n", name, value);
+        }
+        if (!agent)
+                strbuf_adds(&lines, "User-Agent: kube-probe/1.36\r\n");
+        if (!accept)
+                strbuf_adds(&lines, "Accept: */*\r\n");
+        p->header_lines = strbuf_take(&lines);
+}
+
+struct probe_io *probe_io_new(struct loop *loop, const struct probe_io_request *r, probe_io_callback callback, void *arg) {
+        struct probe_io *p = new0(struct probe_io);
+
+        *p = (struct probe_io){ .loop = loop,
+                                .callback = callback,
+                                .arg = arg,
+                                .kind = r->kind,
+                                .host = xstrdup(r->host),
+                                .path = xstrdup(str_empty(r->path) ? "/" : r->path),
+                                .service = xstrdup(r->service ? r->service : ""),
+                                .port = r->port,
+                                .any_status = r->any_status,
+                                .timeout_ns = r->timeout_ns,
+                                .fd = -EBADF,
+                                .grpc_status = -1 };
+        if (*p->path != '/') {
+                char *path = xasprintf("/%s", p->path);
+                free(p->path);
+                p->path = path;
+        }
+        headers_prepare(p, r);
+        p->timer = loop_timer_new(loop, timed_out, p);
+        if (r->timeout_ns > 0)
+                loop_timer_set(p->timer, r->timeout_ns);
+        p->begin = loop_deferred_new(loop, begin, p);
+        loop_deferred_arm(p->begin);
+        return p;
+}

@@ -1,0 +1,259 @@
+/* runtime-sandbox.c - the pod's sandbox: cgroup, infra process, network, /etc files; in that order, and undone in the
+ * other. */
+#include "husk-pod/runtime.h"
+
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/str.h"
+#include "net/net.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/hosts.h"
+
+static bool uses_host_network(const V1Pod *pod) {
+        return pod->spec->has_hostnetwork && pod->spec->hostnetwork;
+}
+
+static char **two_addresses(const char *ip4, const char *ip6) {
+        char **list = NULL;
+        if (*ip4)
+                list = strv_add(list, ip4);
+        if (*ip6)
+                list = strv_add(list, ip6);
+        return list;
+}
+
+static struct error *find_node_addresses(struct runtime *rt) {
+        struct net_node node = { 0 };
+        struct error *err = net_node_addresses(&node);
+        if (err)
+                return err;
+        strv_free(rt->sb.host_ips);
+        rt->sb.host_ips = two_addresses(node.ip4, node.ip6);
+        return NULL;
+}
+
+static size_t count_ports(const V1Pod *pod) {
+        size_t n = 0;
+        for (size_t i = 0; i < pod->spec->n_containers; i++)
+                n += pod->spec->containers[i]->n_ports;
+        for (size_t i = 0; i < pod->spec->n_initcontainers; i++)
+                n += pod->spec->initcontainers[i]->n_ports;
+        return n;
+}
+
+static size_t add_ports(const V1Container *c, struct net_port *to) {
+        size_t n = 0;
+        for (size_t i = 0; i < c->n_ports; i++) {
+                const V1ContainerPort *p = c->ports[i];
+                if (!p->has_hostport || !p->hostport)
+                        continue;
+                to[n++] = (struct net_port){ .protocol = p->protocol,
+                                             .container_port = (uint16_t)p->containerport,
+                                             .host_port = (uint16_t)p->hostport,
+                                             .host_ip = p->hostip };
+        }
+        return n;
+}
+
+static struct error *attach_network(struct runtime *rt) {
+        struct error *err = find_node_addresses(rt);
+
+        if (err)
+                return err;
+        strv_free(rt->sb.pod_ips);
+        rt->sb.pod_ips = NULL;
+        if (uses_host_network(rt->spec)) {
+                rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
+                return NULL;
+        }
+        _cleanup_free_ struct net_port *ports = xcalloc(count_ports(rt->spec), sizeof(*ports));
+        _cleanup_free_ char *name = xasprintf("%s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
+        struct net_request request = { .pod_name = name, .ports = ports };
+        struct net_result result = { 0 };
+
+        for (size_t i = 0; i < rt->spec->spec->n_containers; i++)
+                request.n_ports += add_ports(rt->spec->spec->containers[i], ports + request.n_ports);
+        for (size_t i = 0; i < rt->spec->spec->n_initcontainers; i++)
+                request.n_ports += add_ports(rt->spec->spec->initcontainers[i], ports + request.n_ports);
+        err = net_attach(rt->store, rt->uid, rt->sb.sandbox->netns_fd, &request, &result);
+        if (!err)
+                rt->sb.pod_ips = two_addresses(result.ip4, result.ip6);
+        return err;
+}
+
+static struct error *write_etc_files(struct runtime *rt) {
+        struct hosts_config config = { .pod = rt->spec, .pod_ips = rt->sb.pod_ips };
+        _cleanup_strv_ char **warnings = NULL;
+        struct error *err = hosts_write(rt->store, &config, &warnings);
+
+        for (char **w = warnings; w && *w; w++)
+                log_warning("%s", *w);
+        return err;
+}
+
+static void forget_sandbox(struct runtime *rt) {
+        rt->sb.ready = loop_io_free(rt->sb.ready);
+        rt->sb.infra_io = loop_io_free(rt->sb.infra_io);
+        rt->sb.sandbox = sandbox_free(rt->sb.sandbox);
+}
+
+static void warn(struct error *err, const char *what) {
+        if (err)
+                log_warning("%s: %s", what, error_message(err));
+        error_free(err);
+}
+
+static void undo(struct runtime *rt) {
+        forget_sandbox(rt);
+        warn(net_detach(rt->store, rt->uid), "detach the network");
+        warn(sandbox_destroy(rt->store, rt->uid), "destroy the sandbox");
+        warn(cgroup_pod_remove(rt->store, rt->uid), "remove cgroups");
+}
+
+void runtime_sandbox_facts(const struct runtime *rt, struct sandbox_facts *ret) {
+        static char *const none[] = { NULL };
+        ret->ips = (const char *const *)(rt->sb.pod_ips ? rt->sb.pod_ips : none);
+        ret->host_ips = (const char *const *)(rt->sb.host_ips ? rt->sb.host_ips : none);
+}
+
+static void sandbox_failed(struct runtime *rt, struct error *err) {
+        undo(rt);
+        pod_sandbox_failed(rt->pod, rt->sb.attempt, error_message(err));
+        error_free(err);
+}
+
+static void sandbox_ready(void *arg, int events) {
+        struct runtime *rt = arg;
+        struct sandbox_facts facts;
+        struct error *err;
+
+        rt->sb.ready = loop_io_free(rt->sb.ready);
+        err = sandbox_finish(rt->sb.sandbox);
+        if (err) {
+                sandbox_failed(rt, err);
+                return;
+        }
+        runtime_sandbox_facts(rt, &facts);
+        pod_sandbox_started(rt->pod, rt->sb.attempt, &facts);
+}
+
+static char *pod_cgroup_path(struct runtime *rt) {
+        return cgroup_pod_path(rt->store, rt->uid, pod_qos(rt->spec));
+}
+
+static struct error *make_cgroups(struct runtime *rt) {
+        struct cgroup_limits limits = cgroup_limits_of_pod(rt->spec, -1);
+
+        free(rt->sb.cgroup);
+        rt->sb.cgroup = pod_cgroup_path(rt);
+        return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
+}
+
+/* While the network is attached the infra process configures itself. */
+static struct error *make_sandbox(struct runtime *rt) {
+        struct sandbox_config config = { .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt };
+        struct error *err = make_cgroups(rt);
+
+        if (err)
+                return err;
+        config.cgroup_path = rt->sb.cgroup;
+        err = sandbox_start(&config, &rt->sb.sandbox);
+        if (err)
+                return err;
+        err = attach_network(rt);
+        if (err)
+                return err;
+        err = write_etc_files(rt);
+        if (err)
+                return err;
+        if (rt->sb.sandbox->ready_fd < 0)
+                return sandbox_finish(rt->sb.sandbox);
+        return loop_io_new(rt->loop, rt->sb.sandbox->ready_fd, LOOP_READABLE, sandbox_ready, rt, &rt->sb.ready);
+}
+
+void runtime_sandbox_start(void *ctx, unsigned attempt) {
+        struct runtime *rt = ctx;
+
+        rt->sb.attempt = attempt;
+        struct error *err = make_sandbox(rt);
+        if (err)
+                sandbox_failed(rt, err);
+        else if (!rt->sb.ready)
+                sandbox_ready(rt, 0);
+}
+
+void runtime_sandbox_continue(struct runtime *rt) {
+        if (!rt->sb.stopping)
+                return;
+        for (struct instance *i = rt->instances; i; i = i->next)
+                if (i->state == INSTANCE_REMOVING)
+                        return;
+        rt->sb.stopping = false;
+        undo(rt);
+        pod_sandbox_stopped(rt->pod, rt->sb.attempt);
+}
+
+void runtime_sandbox_stop(void *ctx, unsigned attempt) {
+        struct runtime *rt = ctx;
+
+        rt->sb.attempt = attempt;
+        rt->sb.stopping = true;
+        runtime_sandbox_continue(rt);
+}
+
+bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e) {
+        struct sandbox *s = rt->sb.sandbox;
+
+        if (!s || e->pid != s->pid || (e->start_time && e->start_time != s->start_time))
+                return false;
+        if (rt->sb.ready) { /* it dies while it is being made: sandbox_finish() says of what */
+                sandbox_ready(rt, 0);
+                return true;
+        }
+        forget_sandbox(rt);
+        pod_sandbox_died(rt->pod, rt->sb.attempt);
+        return true;
+}
+
+/* An infra process whose keeper has died is nobody's child any more; its end shows on its pidfd. */
+static void infra_gone(void *arg, int events) {
+        struct runtime *rt = arg;
+        struct keeper_exit e = { .pid = rt->sb.sandbox->pid, .start_time = rt->sb.sandbox->start_time };
+        runtime_sandbox_exited(rt, &e);
+}
+
+bool runtime_sandbox_adopt(struct runtime *rt) {
+        struct net_result net = { 0 };
+        _cleanup_error_ struct error *err = sandbox_open(rt->store, rt->uid, &rt->sb.sandbox);
+
+        if (err || !rt->sb.sandbox)
+                return false;
+        rt->sb.attempt = rt->sb.sandbox->attempt;
+        free(rt->sb.cgroup);
+        rt->sb.cgroup = pod_cgroup_path(rt);
+        err = find_node_addresses(rt);
+        if (!err && uses_host_network(rt->spec)) {
+                rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
+        } else if (!err) {
+                err = net_read(rt->store, rt->uid, &net);
+                rt->sb.pod_ips = two_addresses(net.ip4, net.ip6);
+        }
+        if (!err && process_parent(rt->sb.sandbox->pid) != getppid())
+                err = loop_io_new(rt->loop, rt->sb.sandbox->pidfd, LOOP_READABLE, infra_gone, rt, &rt->sb.infra_io);
+        if (err) {
+                log_warning("the sandbox cannot be taken over: %s", error_message(err));
+                forget_sandbox(rt);
+                return false;
+        }
+        return true;
+}
+
+void runtime_sandbox_release(struct runtime *rt) {
+        forget_sandbox(rt);
+        strv_free(rt->sb.pod_ips);
+        strv_free(rt->sb.host_ips);
+        free(rt->sb.cgroup);
+}

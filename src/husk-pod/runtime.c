@@ -1,0 +1,236 @@
+#include "husk-pod/runtime.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "net/net.h"
+
+/* ---- the table's small operations ---- */
+
+static int64_t ops_monotonic(void *ctx) {
+        return clock_monotonic_ns();
+}
+
+static int64_t ops_realtime(void *ctx) {
+        return clock_realtime_ns();
+}
+
+static uint64_t ops_random(void *ctx) {
+        uint64_t number;
+        if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+                number = (uint64_t)clock_monotonic_ns() * 0x9e3779b97f4a7c15ULL;
+        return number;
+}
+
+static void ops_wake_at(void *ctx, int64_t monotonic_ns) {
+        struct runtime *rt = ctx;
+        if (monotonic_ns == INT64_MAX)
+                loop_timer_stop(rt->wake);
+        else
+                loop_timer_set_at(rt->wake, monotonic_ns);
+}
+
+static void woken(void *arg) {
+        struct runtime *rt = arg;
+        pod_step(rt->pod);
+}
+
+static void ops_publish_status(void *ctx, const V1PodStatus *status, bool terminal) {
+        struct runtime *rt = ctx;
+        json_t *json = api_encode(&status->base);
+        _cleanup_error_ struct error *err = store_pod_status_write(rt->store, rt->uid, json, terminal);
+        json_decref(json);
+        if (err)
+                log_warning("publish status: %s", error_message(err));
+}
+
+static struct error *write_json(const char *path, const json_t *json) {
+        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
+        if (!text)
+                return error_new(ERROR_INTERNAL, "%s: cannot be written as JSON", path);
+        return file_replace(path, text, strlen(text), 0600, 0);
+}
+
+static void ops_publish_events(void *ctx, const json_t *events) {
+        struct runtime *rt = ctx;
+        _cleanup_free_ char *path = path_join(rt->run_folder, "events.json");
+        _cleanup_error_ struct error *err = write_json(path, events);
+        if (err)
+                log_warning("publish events: %s", error_message(err));
+}
+
+static void ops_save(void *ctx, const json_t *state) {
+        struct runtime *rt = ctx;
+        handover_save(rt, state);
+        runtime_settle_later(rt);
+}
+
+static void ops_trace(void *ctx, const char *line) {
+        log_debug("%s", line);
+}
+
+/* The machine is in the middle of a step: the rest is done when the loop has stopped. */
+static void ops_finished(void *ctx, enum pod_end end) {
+        struct runtime *rt = ctx;
+        rt->finished = true;
+        rt->end = end;
+        loop_stop(rt->loop);
+}
+
+static void ops_volumes_setup(void *ctx) {
+        struct runtime *rt = ctx;
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        struct volume_context context = runtime_volume_context(rt, runtime_node(rt, arena));
+        _cleanup_error_ struct error *err = volumes_setup(&context);
+        if (err)
+                pod_volumes_failed(rt->pod, error_message(err));
+        else
+                pod_volumes_ready(rt->pod);
+}
+
+const struct pod_ops runtime_ops = {
+        .monotonic_ns = ops_monotonic,
+        .realtime_ns = ops_realtime,
+        .random = ops_random,
+        .wake_at = ops_wake_at,
+        .admit = claims_admit,
+        .release = claims_release,
+        .sandbox_start = runtime_sandbox_start,
+        .sandbox_stop = runtime_sandbox_stop,
+        .volumes_setup = ops_volumes_setup,
+        .image_lookup = image_lookup,
+        .image_pull = image_pull_start,
+        .container_start = instance_start,
+        .container_signal = instance_signal,
+        .container_remove = instance_remove,
+        .container_resize = instance_resize,
+        .run_start = action_start,
+        .run_cancel = action_cancel,
+        .publish_status = ops_publish_status,
+        .publish_events = ops_publish_events,
+        .save = ops_save,
+        .trace = ops_trace,
+        .finished = ops_finished,
+};
+
+/* ---- what the other files ask for ---- */
+
+static void settle(void *arg) {
+        struct runtime *rt = arg;
+        reaper_acknowledge(rt->reaper, !instances_starting(rt));
+}
+
+void runtime_settle_later(struct runtime *rt) {
+        if (rt->reaper)
+                loop_deferred_arm(rt->settle);
+}
+
+struct oci_runtime runtime_oci(const struct runtime *rt, const char *log) {
+        const char *program = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
+        return (struct oci_runtime){ .program = str_empty(program) ? "crun" : program,
+                                     .state_root = rt->oci_state_root,
+                                     .log = log };
+}
+
+V1Node *runtime_node(struct runtime *rt, struct api_arena *arena) {
+        json_t *json = NULL;
+        V1Node *node = NULL;
+        _cleanup_error_ struct error *err = store_node(rt->store, &json);
+
+        if (!err)
+                err = api_decode_stored(json, &v1_node__descriptor, arena, &node);
+        json_decref(json);
+        if (err)
+                log_warning("node: %s", error_message(err));
+        return err ? NULL : node;
+}
+
+struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node) {
+        return (struct volume_context){ .store = rt->store,
+                                        .downward = { .pod = rt->spec,
+                                                      .pod_ips = rt->sb.pod_ips,
+                                                      .host_ips = rt->sb.host_ips,
+                                                      .node = node },
+                                        .host_mntns_fd = rt->host_mounts };
+}
+
+struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) {
+        struct api_arena *arena = api_arena_new();
+        json_t *json = NULL;
+        V1Pod *spec;
+        struct error *err = store_pod_spec_read(rt->store, rt->uid, &json);
+
+        if (!err)
+                err = api_decode_stored(json, &v1_pod__descriptor, arena, &spec);
+        json_decref(json);
+        if (err) {
+                api_arena_free(arena);
+                return error_context(err, "pod %s", rt->uid);
+        }
+        *ret_old = rt->arena;
+        rt->arena = arena;
+        rt->spec = spec;
+        if (!rt->log_folder)
+                rt->log_folder = store_pod_log_folder(rt->store, spec->metadata->namespace_, spec->metadata->name, rt->uid);
+        return NULL;
+}
+
+struct error *runtime_new(const char *root, const char *run, const char *uid, struct runtime **ret) {
+        struct runtime *rt = new0(struct runtime);
+        struct error *err = store_open(root, run, &rt->store);
+
+        rt->host_mounts = -EBADF;
+        if (!err)
+                err = loop_new(&rt->loop);
+        if (err) {
+                runtime_free(rt);
+                return err;
+        }
+        rt->uid = xstrdup(uid);
+        rt->folder = store_pod_folder(rt->store, uid);
+        rt->run_folder = store_pod_run_folder(rt->store, uid);
+        rt->oci_state_root = path_join(rt->run_folder, "crun");
+        rt->wake = loop_timer_new(rt->loop, woken, rt);
+        rt->settle = loop_deferred_new(rt->loop, settle, rt);
+        *ret = rt;
+        return NULL;
+}
+
+/* Lets go of memory and descriptors. What runs goes on, and what is recorded stays: this is also how a husk-pod ends
+ * that makes room for its successor. */
+struct runtime *runtime_free(struct runtime *rt) {
+        if (!rt)
+                return NULL;
+        actions_release(rt);
+        image_pulls_release(rt);
+        watches_end(rt);
+        while (rt->instances) {
+                struct instance *next = rt->instances->next;
+                instance_free(rt->instances);
+                rt->instances = next;
+        }
+        runtime_sandbox_release(rt);
+        pod_free(rt->pod);
+        log_pump_free(rt->log);
+        reaper_free(rt->reaper);
+        loop_timer_free(rt->wake);
+        loop_timer_free(rt->trim);
+        loop_timer_free(rt->keeper_retry);
+        loop_deferred_free(rt->settle);
+        loop_free(rt->loop);
+        api_arena_free(rt->arena);
+        store_free(rt->store);
+        fd_close(rt->host_mounts);
+        free(rt->looked_up.id);
+        free(rt->looked_up.name);
+        free(rt->uid);
+        free(rt->folder);
+        free(rt->run_folder);
+        free(rt->log_folder);
+        free(rt->oci_state_root);
+        free(rt);
+        return NULL;
+}

@@ -1,0 +1,222 @@
+/* runtime.h - the kernel's side of husk-pod: what the files that carry out struct pod_ops (ops.h) share.
+ *
+ * runtime.c holds the table and everything that concerns the pod as a whole; the rest is one file for one subject:
+ *
+ *   runtime-sandbox.c   infra process, network, pod cgroup, /etc files
+ *   instance.c          one run of a container: root file system, spec, log, OCI runtime, exit
+ *   action.c            one probe or hook; exec through the OCI runtime, the others in probe-io.c
+ *   image-pull.c        husk-image as a command
+ *   claims.c            admission: node, other pods' claims, the lock
+ *   watch.c             pod.json, node.json, ConfigMaps and Secrets
+ *   handover.c          going on where a killed husk-pod (or a killed keeper) stopped
+ *   cleanup.c           the end: of a pod, or of whatever is left of one
+ *
+ * Files of a pod in <run>/pods/<uid>, besides those other folders write (store.h, hosts.h, sandbox.h, volume.h):
+ *
+ *   state.json            the machine's state (pod_save()), with the boot it belongs to
+ *   events.json           array of V1Event
+ *   instances/<id>.json   a container's run: written before anything is made, removed after everything is gone
+ *   instances/<id>.pid    pid of its first process, by the OCI runtime
+ *   bundles/<id>/         config.json, the OCI runtime's log, processes of probes
+ *   crun/                 the OCI runtime's own state (--root)
+ */
+#pragma once
+
+#include "husk-pod/log-pump.h"
+#include "husk-pod/pod.h"
+#include "husk-pod/reaper.h"
+#include "loop/loop.h"
+#include "oci/runtime.h"
+#include "sandbox/sandbox.h"
+#include "store/store.h"
+#include "volume/volume.h"
+
+struct runtime {
+        struct loop *loop;
+        struct store *store;
+        char *uid;
+        char *folder;     /* <root>/pods/<uid> */
+        char *run_folder; /* <run>/pods/<uid> */
+
+        struct api_arena *arena; /* of `spec` */
+        V1Pod *spec;
+        struct pod *pod;
+        char *log_folder; /* of this pod, known with the spec */
+
+        struct reaper *reaper; /* NULL: cleaning up, without a keeper */
+        struct log_pump *log;
+        struct loop_timer *wake;
+        struct loop_timer *trim;         /* gives memory back after the start */
+        struct loop_timer *keeper_retry; /* when the keeper is gone and could not be replaced */
+        struct loop_deferred *settle; /* after the events at hand: acknowledges exits */
+        bool finished;         /* the machine's last word was said */
+        enum pod_end end;
+        int host_mounts;       /* the host's mount namespace; -EBADF: not known */
+        char *oci_state_root;  /* <run>/pods/<uid>/crun */
+
+        struct runtime_sandbox {
+                struct sandbox *sandbox;
+                struct loop_io *ready;    /* until the infra process has configured itself */
+                struct loop_io *infra_io; /* its pidfd, if it is not the keeper's child */
+                unsigned attempt;         /* of the sandbox that is up or being made or unmade */
+                bool stopping;            /* sandbox_stop() waits for the instances to be gone */
+                char *cgroup;             /* of the pod */
+                char **pod_ips, **host_ips;
+        } sb;
+
+        struct instance *instances;
+        struct action *actions;
+        struct image_pull *pulls;
+        struct watches *watches;
+
+        struct { /* what image_lookup() returns lives here until the next call */
+                char *id, *name;
+        } looked_up;
+};
+
+/* ---- runtime.c ---- */
+
+extern const struct pod_ops runtime_ops; /* ctx is a struct runtime */
+
+/* Opens store and folders; the pod's spec is read by runtime_read_spec(). */
+struct error *runtime_new(const char *root, const char *run, const char *uid, struct runtime **ret) _must_check_;
+struct runtime *runtime_free(struct runtime *rt);
+/* Reads pod.json and decodes it into a new arena; ERROR_NOT_FOUND: the pod is gone. The old spec goes with *ret_old. */
+struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) _must_check_;
+/* The OCI runtime for this pod. */
+struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
+/* Calls settle soon: something was claimed or saved. */
+void runtime_settle_later(struct runtime *rt);
+/* Context for volume.h and downward.h; node may be NULL. */
+struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node);
+/* The node object, typed, in its own arena; NULL if it cannot be read. */
+V1Node *runtime_node(struct runtime *rt, struct api_arena *arena);
+
+/* ---- runtime-sandbox.c ---- */
+
+void runtime_sandbox_start(void *ctx, unsigned attempt);
+void runtime_sandbox_stop(void *ctx, unsigned attempt);
+/* Goes on with a stop that waited for instances. */
+void runtime_sandbox_continue(struct runtime *rt);
+/* For a successor: takes over the sandbox that runs; false if there is none. */
+bool runtime_sandbox_adopt(struct runtime *rt);
+void runtime_sandbox_facts(const struct runtime *rt, struct sandbox_facts *ret);
+bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e);
+void runtime_sandbox_release(struct runtime *rt);
+
+/* ---- instance.c ---- */
+
+enum instance_state {
+        INSTANCE_STARTING, /* the OCI runtime runs */
+        INSTANCE_RUNNING,
+        INSTANCE_ENDED,    /* reported; runtime state, mounts and folders are still there */
+        INSTANCE_REMOVING, /* the OCI runtime deletes it */
+};
+
+/* One run of one container, from the intent to start it until nothing of it is left. */
+struct instance {
+        struct runtime *rt;
+        struct instance *next;
+        enum instance_state state;
+
+        char *name;
+        unsigned attempt, sandbox;
+        enum container_role role;
+        char *id;        /* 64 hex digits */
+        char *cgroup;    /* path, as cgroup.h has them */
+        char *folder;    /* <root>/pods/<uid>/containers/<name>/<attempt> */
+        char *bundle;    /* <run>/pods/<uid>/bundles/<id> */
+        char *record;    /* <run>/pods/<uid>/instances/<id>.json */
+        char *pid_file;
+        char *log_path;
+        char *program;   /* argv[0], for messages */
+        int stop_signal;
+        int64_t uid, gid;
+        int64_t *groups;
+        int n_groups;
+        bool own_pidns;  /* its end takes all its processes with it */
+        bool log_on_error; /* terminationMessagePolicy FallbackToLogsOnError */
+
+        pid_t pid;
+        uint64_t start_time;
+        int pidfd;
+        struct loop_io *foreign; /* pidfd watched, because the process is not the keeper's child */
+        int64_t started_ns;      /* realtime */
+        int64_t started_monotonic_ns;
+
+        struct loop_command *command; /* run or delete */
+        pid_t runner;                 /* pid of a predecessor's OCI runtime, while its end is awaited */
+        uint64_t runner_start;
+        struct log_source *streams[_LOG_STREAM_MAX];
+        struct console *console;      /* a terminal is awaited */
+};
+
+struct instance *instance_find(struct runtime *rt, const char *name, unsigned attempt); /* NULL: none */
+struct instance *instance_running(struct runtime *rt, const char *name);
+void instance_start(void *ctx, const struct container_run *run);
+void instance_signal(void *ctx, const struct container_run *run, enum stop_signal signal);
+void instance_remove(void *ctx, const struct container_run *run);
+struct error *instance_resize(void *ctx, const struct container_run *run) _must_check_;
+/* True if the exit is one of a container; it has been reported then. */
+bool instance_exited(struct runtime *rt, const struct keeper_exit *e);
+/* True while some exit may belong to a container whose pid is not known yet. */
+bool instances_starting(const struct runtime *rt);
+/* Takes over what runs of a predecessor's records; between pod_restore() and pod_restored(). */
+void instances_restore(struct runtime *rt);
+/* After pod_restored(): removes runs that have ended and of which nothing was new. */
+void instances_sweep(struct runtime *rt);
+/* Reads the records into rt->instances. */
+void instances_read(struct runtime *rt);
+/* Undoes whatever there is of a run, at once and waiting for it: of starts that failed, and leftovers. */
+void instance_purge(struct instance *i);
+struct instance *instance_free(struct instance *i); /* of memory and descriptors only */
+void container_id_make(const char *pod_uid, const char *name, unsigned attempt, unsigned sandbox, char ret[static 65]);
+
+/* ---- termination.c ---- */
+
+/* The termination message of a container that has ended: its file, or the tail of its log where that is asked for; NULL
+ * if there is none. Owned by the caller. */
+char *termination_message(const char *file, const char *log_path, bool log_on_error);
+
+/* ---- action.c ---- */
+
+void action_start(void *ctx, const struct action_run *run);
+void action_cancel(void *ctx, uint64_t id);
+void actions_release(struct runtime *rt);
+
+/* ---- image-pull.c ---- */
+
+enum image_presence image_lookup(void *ctx, const char *image, struct image_facts *ret);
+void image_pull_start(void *ctx, const char *image);
+void image_pulls_release(struct runtime *rt);
+
+/* ---- claims.c ---- */
+
+void claims_admit(void *ctx, struct admission_result *ret);
+void claims_release(void *ctx);
+void claims_remove(struct store *store, const char *uid);
+char *claims_path(const struct store *store);
+
+/* ---- watch.c ---- */
+
+struct error *watches_begin(struct runtime *rt) _must_check_;
+/* The spec is another one: other objects may matter. */
+void watches_update(struct runtime *rt);
+/* Watches the node and the claims of other pods, or no longer. */
+void watches_node(struct runtime *rt, bool wanted);
+void watches_end(struct runtime *rt);
+
+/* ---- handover.c ---- */
+
+/* Makes rt->pod: a new one, or what a predecessor left. */
+void handover_receive(struct runtime *rt);
+void handover_save(struct runtime *rt, const json_t *state);
+/* The keeper is dead: become it. Returns only if that fails. */
+void handover_become_keeper(struct runtime *rt);
+
+/* ---- cleanup.c ---- */
+
+/* Ends the pod: see ops.h finished(). */
+struct error *cleanup_pod(struct runtime *rt, enum pod_end end) _must_check_;
+/* `husk-pod --cleanup`: kills and removes whatever there is of a pod that nobody supervises. */
+struct error *cleanup_leftovers(const char *root, const char *run, const char *uid) _must_check_;

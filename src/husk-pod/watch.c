@@ -1,0 +1,227 @@
+/* watch.c - files whose change matters to the pod: its own object, those it takes configuration from, and, as long as it
+ * does not fit, the node. */
+#include "husk-pod/runtime.h"
+
+#include <sys/inotify.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define REPLACED (IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
+
+static const char *const kinds[] = { "ConfigMap", "Secret" };
+
+struct watches {
+        struct loop_watch *pod;
+        struct loop_watch *objects[ARRAY_SIZE(kinds)];
+        struct loop_watch *node;   /* while the pod waits to be admitted */
+        struct loop_watch *claims; /* likewise */
+        struct loop_deferred *changed;
+        char **names[ARRAY_SIZE(kinds)]; /* changed since, by kind */
+        bool node_changed, pod_changed;
+};
+
+static void note_pod(void *arg, uint32_t events, const char *name) {
+        struct runtime *rt = arg;
+        if (streq(name, "pod.json") || events & IN_Q_OVERFLOW) {
+                rt->watches->pod_changed = true;
+                loop_deferred_arm(rt->watches->changed);
+        }
+}
+
+static void note_node(void *arg, uint32_t events, const char *name) {
+        struct runtime *rt = arg;
+        if (streq(name, "node.json") || streq(name, "claims.json") || events & IN_Q_OVERFLOW) {
+                rt->watches->node_changed = true;
+                loop_deferred_arm(rt->watches->changed);
+        }
+}
+
+static void note_object(struct runtime *rt, int kind, uint32_t events, const char *name) {
+        if (events & IN_Q_OVERFLOW) {
+                for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+                        rt->watches->names[k] = strv_add(rt->watches->names[k], ""); /* any of them */
+        } else if (str_ends_with(name, ".json") && name[0] != '.') {
+                char *plain = xstrndup(name, strlen(name) - strlen(".json"));
+                rt->watches->names[kind] = strv_add_take(rt->watches->names[kind], plain);
+        } else {
+                return;
+        }
+        loop_deferred_arm(rt->watches->changed);
+}
+
+static void note_config_map(void *arg, uint32_t events, const char *name) {
+        note_object(arg, 0, events, name);
+}
+
+static void note_secret(void *arg, uint32_t events, const char *name) {
+        note_object(arg, 1, events, name);
+}
+
+/* ---- acting on it ---- */
+
+static void refresh(struct volume_context *context, const V1Volume *volume) {
+        _cleanup_error_ struct error *err = volume_refresh(context, volume, NULL);
+        if (err) /* a kubelet keeps the old content, too, until it can be had anew */
+                log_warning("volume %s: %s", volume->name, error_message(err));
+}
+
+static bool depends_on_any(const V1Volume *volume, const char *kind, char *const *names) {
+        for (; names && *names; names++)
+                if (!**names || volume_depends_on(volume, kind, *names))
+                        return true;
+        return false;
+}
+
+static void objects_changed(struct runtime *rt) {
+        struct volume_context context = runtime_volume_context(rt, NULL);
+        struct watches *w = rt->watches;
+
+        for (size_t v = 0; v < rt->spec->spec->n_volumes; v++) {
+                const V1Volume *volume = rt->spec->spec->volumes[v];
+                if (depends_on_any(volume, kinds[0], w->names[0]) || depends_on_any(volume, kinds[1], w->names[1]))
+                        refresh(&context, volume);
+        }
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+                w->names[k] = strv_free(w->names[k]);
+        pod_objects_changed(rt->pod);
+}
+
+static void spec_changed(struct runtime *rt) {
+        struct api_arena *old = NULL;
+        struct error *err = runtime_read_spec(rt, &old);
+
+        if (error_is(err, ERROR_NOT_FOUND)) { /* removed under our feet: what is left to do is to end */
+                error_free(err);
+                log_warning("pod.json is gone; ending the pod");
+                loop_stop(rt->loop);
+                return;
+        }
+        if (err) {
+                log_warning("pod.json: %s", error_message(err));
+                error_free(err);
+                return;
+        }
+        struct volume_context context = runtime_volume_context(rt, NULL);
+        for (size_t v = 0; v < rt->spec->spec->n_volumes; v++)
+                if (volume_depends_on_pod(rt->spec->spec->volumes[v]))
+                        refresh(&context, rt->spec->spec->volumes[v]);
+        watches_update(rt);
+        pod_spec_changed(rt->pod, rt->spec);
+        api_arena_free(old);
+}
+
+static void changed(void *arg) {
+        struct runtime *rt = arg;
+        struct watches *w = rt->watches;
+
+        if (w->pod_changed) {
+                w->pod_changed = false;
+                spec_changed(rt);
+        }
+        if (rt->finished)
+                return;
+        if (w->names[0] || w->names[1])
+                objects_changed(rt);
+        if (rt->finished)
+                return;
+        if (w->node_changed) {
+                w->node_changed = false;
+                pod_node_changed(rt->pod);
+        }
+}
+
+/* ---- what to watch ---- */
+
+static void watch_objects(struct runtime *rt, int kind, bool wanted) {
+        static const loop_watch_callback callbacks[] = { note_config_map, note_secret };
+        struct watches *w = rt->watches;
+
+        if (wanted == (w->objects[kind] != NULL))
+                return;
+        if (!wanted) {
+                w->objects[kind] = loop_watch_free(w->objects[kind]);
+                return;
+        }
+        _cleanup_free_ char *folder =
+                store_objects_folder(rt->store, api_kind_of(kinds[kind]), rt->spec->metadata->namespace_);
+        _cleanup_error_ struct error *err =
+                loop_watch_new(rt->loop, folder, REPLACED, callbacks[kind], rt, &w->objects[kind]);
+        if (err)
+                log_warning("%s", error_message(err));
+}
+
+static bool container_reads_environment(const V1Container *c) {
+        if (c->n_envfrom)
+                return true;
+        for (size_t i = 0; i < c->n_env; i++)
+                if (c->env[i]->valuefrom)
+                        return true;
+        return false;
+}
+
+/* A pod that takes nothing from objects need not be woken by their changes. */
+static bool pod_reads_objects(const V1PodSpec *pod) {
+        for (size_t v = 0; v < pod->n_volumes; v++) {
+                const V1VolumeSource *source = pod->volumes[v]->volumesource;
+                if (source && (source->configmap || source->secret || source->projected))
+                        return true;
+        }
+        for (size_t i = 0; i < pod->n_containers; i++)
+                if (container_reads_environment(pod->containers[i]))
+                        return true;
+        for (size_t i = 0; i < pod->n_initcontainers; i++)
+                if (container_reads_environment(pod->initcontainers[i]))
+                        return true;
+        return pod->n_imagepullsecrets > 0 || pod->n_ephemeralcontainers > 0;
+}
+
+void watches_update(struct runtime *rt) {
+        bool wanted = pod_reads_objects(rt->spec->spec);
+        for (size_t kind = 0; kind < ARRAY_SIZE(kinds); kind++)
+                watch_objects(rt, kind, wanted);
+}
+
+void watches_node(struct runtime *rt, bool wanted) {
+        struct watches *w = rt->watches;
+
+        if (!w || wanted == (w->node != NULL))
+                return;
+        if (!wanted) {
+                w->node = loop_watch_free(w->node);
+                w->claims = loop_watch_free(w->claims);
+                return;
+        }
+        _cleanup_error_ struct error *err = loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
+        if (!err)
+                err = loop_watch_new(rt->loop, rt->store->run, REPLACED, note_node, rt, &w->claims);
+        if (err)
+                log_warning("%s", error_message(err));
+        /* What changed between the look at the node and now would be missed. */
+        w->node_changed = true;
+        loop_deferred_arm(w->changed);
+}
+
+struct error *watches_begin(struct runtime *rt) {
+        struct watches *w = rt->watches = new0(struct watches);
+        w->changed = loop_deferred_new(rt->loop, changed, rt);
+        return loop_watch_new(rt->loop, rt->folder, REPLACED, note_pod, rt, &w->pod);
+}
+
+void watches_end(struct runtime *rt) {
+        struct watches *w = rt->watches;
+
+        if (!w)
+                return;
+        loop_watch_free(w->pod);
+        loop_watch_free(w->node);
+        loop_watch_free(w->claims);
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+                loop_watch_free(w->objects[k]);
+                strv_free(w->names[k]);
+        }
+        loop_deferred_free(w->changed);
+        free(w);
+        rt->watches = NULL;
+}
