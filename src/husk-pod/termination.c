@@ -87,7 +87,47 @@ static char *message_from_log(const char *path) {
         return xstrndup(text.data + skip, text.len - skip);
 }
 
+/* Length of the UTF-8 sequence at `s`, 0 if it is none. */
+static size_t utf8_length(const char *s) {
+        static const struct {
+                unsigned char mask, bits;
+                uint32_t least;
+        } forms[] = { { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
+        const unsigned char *p = (const unsigned char *)s;
+
+        for (size_t extra = 0; extra < ARRAY_SIZE(forms); extra++) {
+                if ((*p & forms[extra].mask) != forms[extra].bits)
+                        continue;
+                uint32_t point = *p & (unsigned char)~forms[extra].mask;
+                for (size_t i = 1; i <= extra; i++) {
+                        if ((p[i] & 0xc0) != 0x80)
+                                return 0;
+                        point = point << 6 | (p[i] & 0x3f);
+                }
+                bool valid = point >= forms[extra].least && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+                return valid ? extra + 1 : 0;
+        }
+        return 0;
+}
+
+/* As Go does when it writes JSON: each byte that is no UTF-8 becomes U+FFFD. */
+static char *utf8_only(const char *s) {
+        struct strbuf clean = STRBUF_INIT;
+
+        while (*s) {
+                size_t len = utf8_length(s);
+                if (len)
+                        strbuf_add(&clean, s, len);
+                else
+                        strbuf_adds(&clean, "\xef\xbf\xbd");
+                s += len ? len : 1;
+        }
+        return strbuf_take(&clean);
+}
+
 char *termination_message(const char *file, const char *log_path, bool log_on_error) {
-        char *message = message_from_file(file);
-        return message || !log_on_error ? message : message_from_log(log_path);
+        _cleanup_free_ char *message = message_from_file(file);
+        if (!message && log_on_error)
+                message = message_from_log(log_path);
+        return message ? utf8_only(message) : NULL;
 }
