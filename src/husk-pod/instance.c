@@ -72,7 +72,7 @@ static struct instance *instance_new(struct runtime *rt, const char *name, unsig
         i->pid_file = xasprintf("%s/instances/%s.pid", rt->run_folder, id);
         i->cgroup = rt->sb.cgroup ? cgroup_container_path(rt->sb.cgroup, id) : NULL;
         i->log_path = xasprintf("%s/%s/%u.log", rt->log_folder ? rt->log_folder : "", name, attempt);
-        i->pidfd = -EBADF;
+        i->pidfd = i->stdin_fd = -EBADF;
         i->stop_signal = SIGTERM;
         i->next = rt->instances;
         rt->instances = i;
@@ -86,6 +86,7 @@ struct instance *instance_free(struct instance *i) {
                 return NULL;
         loop_io_free(i->foreign);
         fd_close(i->pidfd);
+        fd_close(i->stdin_fd);
         console_free(i->console);
         /* A command is left alone: the OCI runtime goes on when husk-pod makes room for its successor. */
         free(i->name);
@@ -139,11 +140,12 @@ static struct error *record_write(const struct instance *i) {
                 json_array_append_new(groups, json_integer(i->groups[g]));
         pid_t runner = i->command ? loop_command_pid(i->command) : 0;
         json_t *json = json_pack(
-                "{s:s, s:I, s:I, s:s, s:i, s:s*, s:s*, s:i, s:I, s:I, s:o, s:b, s:b, s:i, s:I, s:I, s:I, s:i, s:I}", "name",
+                "{s:s, s:I, s:I, s:s, s:i, s:s*, s:s*, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, s:I, s:i, s:I}",
+                "name",
                 i->name, "attempt", (json_int_t)i->attempt, "sandbox", (json_int_t)i->sandbox, "role", role_names[i->role],
                 "state", (int)i->state, "cgroup", i->cgroup, "program", i->program, "stopSignal", i->stop_signal, "uid",
                 (json_int_t)i->uid, "gid", (json_int_t)i->gid, "groups", groups, "ownPidNamespace", (int)i->own_pidns,
-                "logOnError", (int)i->log_on_error, "pid", (int)i->pid, "startTime", (json_int_t)i->start_time, "started",
+                "logOnError", (int)i->log_on_error, "tty", (int)i->tty, "stdinOnce", (int)i->stdin_once, "pid", (int)i->pid, "startTime", (json_int_t)i->start_time, "started",
                 (json_int_t)i->started_ns, "startedMonotonic", (json_int_t)i->started_monotonic_ns, "runner", (int)runner,
                 "runnerStartTime", (json_int_t)(runner ? process_start_time(runner) : 0));
         _cleanup_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -164,15 +166,16 @@ static struct error *record_read(struct runtime *rt, const char *path, struct in
         const char *name, *role, *cgroup = NULL, *program = NULL;
         json_int_t attempt, sandbox, uid, gid, start_time, started, started_monotonic, runner_start;
         json_t *groups;
-        int state, own_pidns, log_on_error;
+        int state, own_pidns, log_on_error, tty, stdin_once;
         struct instance read = { 0 };
 
         json_t *json = json_load_file(path, 0, &mistake);
-        if (!json || json_unpack(json, "{s:s, s:I, s:I, s:s, s:i, s?s, s?s, s:i, s:I, s:I, s:o, s:b, s:b, s:i, s:I, s:I, s:I, "
-                                       "s:i, s:I}",
+        if (!json || json_unpack(json, "{s:s, s:I, s:I, s:s, s:i, s?s, s?s, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, "
+                                       "s:I, s:i, s:I}",
                                  "name", &name, "attempt", &attempt, "sandbox", &sandbox, "role", &role, "state", &state,
                                  "cgroup", &cgroup, "program", &program, "stopSignal", &read.stop_signal, "uid", &uid, "gid",
-                                 &gid, "groups", &groups, "ownPidNamespace", &own_pidns, "logOnError", &log_on_error, "pid",
+                                 &gid, "groups", &groups, "ownPidNamespace", &own_pidns, "logOnError", &log_on_error, "tty", &tty, "stdinOnce",
+                                 &stdin_once, "pid",
                                  &read.pid, "startTime", &start_time, "started", &started, "startedMonotonic",
                                  &started_monotonic, "runner", &read.runner, "runnerStartTime", &runner_start) < 0) {
                 json_decref(json);
@@ -198,6 +201,8 @@ static struct error *record_read(struct runtime *rt, const char *path, struct in
                 i->groups[g] = json_integer_value(json_array_get(groups, g));
         i->own_pidns = own_pidns;
         i->log_on_error = log_on_error;
+        i->tty = tty;
+        i->stdin_once = stdin_once;
         i->pid = read.pid;
         i->start_time = start_time;
         i->started_ns = started;
@@ -342,8 +347,18 @@ static struct error *input_open(struct instance *i, int *ret_read_end) {
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return error_errno(errno, "make a pipe");
         *ret_read_end = fds[0];
-        reaper_store(i->rt->reaper, name, fds[1]);
+        i->stdin_fd = fds[1];
+        reaper_store(i->rt->reaper, name, i->stdin_fd);
         return NULL;
+}
+
+void instance_close_stdin(struct instance *i) {
+        _cleanup_free_ char *name = stdin_name(i);
+
+        if (i->stdin_fd < 0)
+                return;
+        reaper_drop(i->rt->reaper, name);
+        i->stdin_fd = fd_close(i->stdin_fd);
 }
 
 static struct error *streams_prepare(struct instance *i, const V1Container *spec, struct standard_streams *ret) {
@@ -556,6 +571,8 @@ static void facts_note(struct preparation *p) {
         i->program = xstrdup(p->argv[0]);
         i->stop_signal = stop_signal_of(p->run->spec, p->image);
         i->log_on_error = streq_ptr(p->run->spec->terminationmessagepolicy, "FallbackToLogsOnError");
+        i->tty = p->run->spec->has_tty && p->run->spec->tty;
+        i->stdin_once = p->run->spec->has_stdinonce && p->run->spec->stdinonce;
         i->uid = p->user.uid;
         i->gid = p->user.gid;
         i->n_groups = (int)p->user.n_groups;
@@ -768,6 +785,7 @@ static void exit_take(struct instance *i, const struct keeper_exit *e) {
                 error_free(cgroup_kill(i->cgroup, &empty));
         end.oom_killed = i->cgroup && cgroup_oom_kills(i->cgroup) > 0;
         streams_drain(i);
+        control_container_ended(i->rt, i, end.exit_code);
         message = termination_message(log, i->log_path, i->log_on_error && end.exit_code != 0);
         end.message = message;
         pod_container_exited(i->rt->pod, i->name, i->attempt, &end);
@@ -823,10 +841,9 @@ static void warn(const struct instance *i, struct error *err) {
 /* Files and mounts, when no process uses them any more; the record last. Forgets the instance. */
 static void instance_clear(struct instance *i) {
         struct runtime *rt = i->rt;
-        _cleanup_free_ char *input = stdin_name(i), *state = xasprintf("%s/%s", rt->oci_state_root, i->id);
+        _cleanup_free_ char *state = xasprintf("%s/%s", rt->oci_state_root, i->id);
 
-        if (rt->reaper)
-                reaper_drop(rt->reaper, input);
+        instance_close_stdin(i);
         if (i->cgroup)
                 warn(i, cgroup_remove(i->cgroup));
         warn(i, rootfs_remove(i->folder));
@@ -940,9 +957,7 @@ static void streams_restore(struct instance *i) {
                         warn(i, stream_open(i, s, fd));
         }
         _cleanup_free_ char *input = stdin_name(i);
-        int fd = reaper_take(i->rt->reaper, input);
-        if (fd >= 0)
-                reaper_store(i->rt->reaper, input, fd);
+        i->stdin_fd = reaper_take(i->rt->reaper, input);
 }
 
 /* True if the container's process is there (or a zombie, whose exit is on its way): then it is watched from now on. */

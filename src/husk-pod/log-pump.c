@@ -86,6 +86,8 @@ struct log_source {
         int capacity;          /* of the pipe */
         int64_t last_batch_ns; /* CLOCK_BOOTTIME */
         struct loop_timer *gather;
+        int *taps;
+        size_t n_taps;
         struct log_source *next;
 };
 
@@ -391,6 +393,13 @@ static void buffers_touched(struct log_pump *pump, size_t size) {
         pump->touched_ns = now;
 }
 
+static void taps_copy(const struct log_pump *pump, uint32_t slot, const char *data, size_t n) {
+        for (struct log_source *s = pump->sources; s; s = s->next)
+                for (size_t t = 0; s->slot == slot && t < s->n_taps; t++)
+                        if (write(s->taps[t], data, n) < 0)
+                                continue; /* full, or nobody listens any more: the log has it */
+}
+
 /* Carries the `n` bytes that are in the side pipe, which belong to `slot`, into the file. */
 static struct error *batch_carry(struct log_pump *pump, uint32_t slot, struct log_file *file, size_t n, bool at_end) {
         struct journal *j = pump->journal;
@@ -403,6 +412,7 @@ static struct error *batch_carry(struct log_pump *pump, uint32_t slot, struct lo
                 struct error *err = side_peek(pump, pump->input + tail, n);
                 if (err)
                         return err;
+                taps_copy(pump, slot, pump->input + tail, n);
         }
         if (file->size >= pump->options.size_max)
                 file_rotate(pump, file);
@@ -676,6 +686,7 @@ static void source_unlink(struct log_source *s) {
         loop_timer_free(s->gather);
         fd_close(s->fd);
         file_put(s->pump, s->file);
+        free(s->taps);
         free(s);
 }
 
@@ -763,6 +774,21 @@ struct error *log_source_new(struct log_pump *pump, const char *name, const char
 void log_source_drain(struct log_source *source) {
         while (source_carry(source) > 0)
                 ;
+}
+
+void log_source_tap(struct log_source *source, int fd) {
+        source->taps = xreallocarray(source->taps, source->n_taps + 1, sizeof(*source->taps));
+        source->taps[source->n_taps++] = fd;
+}
+
+void log_source_untap(struct log_source *source, int fd) {
+        for (size_t t = 0; t < source->n_taps; t++)
+                if (source->taps[t] == fd)
+                        source->taps[t--] = source->taps[--source->n_taps];
+}
+
+int log_source_fd(const struct log_source *source) {
+        return source->fd;
 }
 
 bool log_source_at_end(const struct log_source *source) {

@@ -88,6 +88,8 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
                 err = watches_begin(rt); /* before the object is read: no change must be missed */
         if (!err)
                 err = runtime_read_spec(rt, &none);
+        if (!err)
+                err = control_begin(rt);
         *ret_gone = error_is(err, ERROR_NOT_FOUND);
         if (err)
                 return err;

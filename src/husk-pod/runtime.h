@@ -8,6 +8,7 @@
  *   image-pull.c        husk-image as a command
  *   claims.c            admission: node, other pods' claims, the lock
  *   watch.c             pod.json, node.json, ConfigMaps and Secrets
+ *   control.c           requests of other programs: attach (control.h)
  *   handover.c          going on where a killed husk-pod (or a killed keeper) stopped
  *   cleanup.c           the end: of a pod, or of whatever is left of one
  *
@@ -68,6 +69,7 @@ struct runtime {
         struct action *actions;
         struct image_pull *pulls;
         struct watches *watches;
+        struct control *control;
 
         struct { /* what image_lookup() returns lives here until the next call */
                 char *id, *name;
@@ -135,6 +137,8 @@ struct instance {
         int64_t *groups;
         int n_groups;
         bool own_pidns;  /* its end takes all its processes with it */
+        bool tty, stdin_once;
+        int stdin_fd;    /* writing end of its standard input; -EBADF: it has none (any more) */
         bool log_on_error; /* terminationMessagePolicy FallbackToLogsOnError */
 
         pid_t pid;
@@ -167,6 +171,8 @@ void instances_restore(struct runtime *rt);
 void instances_sweep(struct runtime *rt);
 /* Reads the records into rt->instances. */
 void instances_read(struct runtime *rt);
+/* Its standard input comes to an end. */
+void instance_close_stdin(struct instance *i);
 /* Undoes whatever there is of a run, at once and waiting for it: of starts that failed, and leftovers. */
 void instance_purge(struct instance *i);
 struct instance *instance_free(struct instance *i); /* of memory and descriptors only */
@@ -205,6 +211,13 @@ void watches_update(struct runtime *rt);
 /* Watches the node and the claims of other pods, or no longer. */
 void watches_node(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);
+
+/* ---- control.c ---- */
+
+struct error *control_begin(struct runtime *rt) _must_check_;
+/* Tells who is attached to it; before its streams are closed. */
+void control_container_ended(struct runtime *rt, struct instance *i, int exit_code);
+void control_end(struct runtime *rt);
 
 /* ---- handover.c ---- */
 
