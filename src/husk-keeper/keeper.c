@@ -248,7 +248,7 @@ static void make_mount_namespace(void) {
         if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 fail("make / a slave mount", "");
         if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
-            mount("husk", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0755") < 0)
+            mount("husk", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4m,mode=0755") < 0)
                 fail("cover ", unified);
 }
 

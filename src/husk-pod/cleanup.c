@@ -123,7 +123,7 @@ static struct error *leave_mount_namespace(void) {
         if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 return error_errno(errno, "make a mount namespace");
         if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
-            mount("husk", unified, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555") < 0)
+            mount("husk", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4m,mode=0755") < 0)
                 return error_errno(errno, "cover %s", unified);
         return NULL;
 }

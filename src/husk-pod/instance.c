@@ -8,9 +8,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/sysinfo.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -838,6 +840,17 @@ static void warn(const struct instance *i, struct error *err) {
         error_free(err);
 }
 
+/* Where the unified hierarchy is covered (husk-keeper), the OCI runtime has made plain folders and files there. */
+static void covered_cgroup_remove(struct instance *i) {
+        static const char unified[] = "/sys/fs/cgroup/unified";
+        struct statfs fs;
+
+        if (!i->cgroup || statfs(unified, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+                return;
+        _cleanup_free_ char *path = path_join(unified, i->cgroup);
+        warn(i, remove_tree(path));
+}
+
 /* Files and mounts, when no process uses them any more; the record last. Forgets the instance. */
 static void instance_clear(struct instance *i) {
         struct runtime *rt = i->rt;
@@ -846,6 +859,7 @@ static void instance_clear(struct instance *i) {
         instance_close_stdin(i);
         if (i->cgroup)
                 warn(i, cgroup_remove(i->cgroup));
+        covered_cgroup_remove(i);
         warn(i, rootfs_remove(i->folder));
         warn(i, remove_tree(i->folder));
         warn(i, remove_tree(i->bundle));

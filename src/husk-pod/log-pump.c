@@ -60,6 +60,7 @@ struct journal {
         uint32_t slot;       /* whose data is in the side pipe */
         int64_t offset;      /* APPENDING: the file's size before */
         uint32_t next_which; /* APPENDED: the copy of the tail that becomes valid */
+        uint32_t n_slots;    /* only these were ever used: what is behind them is not touched, so it takes no memory */
         struct journal_slot slots[JOURNAL_SLOTS];
         char tails[JOURNAL_SLOTS][2][LINE_MAX_BYTES]; /* only pages that are used exist */
 };
@@ -720,7 +721,7 @@ static struct error *slot_take(struct log_source *s, const char *name, const cha
 
         if (strlen(name) > LOG_SOURCE_NAME_MAX || !*name || strlen(path) >= sizeof(slot->path))
                 return error_new(ERROR_INVALID, "log path or name too long: %s", path);
-        for (int i = JOURNAL_SLOTS; i-- > 0;) {
+        for (int i = MIN(j->n_slots, (uint32_t)JOURNAL_SLOTS); i-- > 0;) {
                 if (streq(j->slots[i].name, name)) {
                         s->slot = i;
                         return NULL;
@@ -728,6 +729,8 @@ static struct error *slot_take(struct log_source *s, const char *name, const cha
                 if (!j->slots[i].name[0])
                         found = i;
         }
+        if (found < 0 && j->n_slots < JOURNAL_SLOTS)
+                found = (int)j->n_slots++;
         if (found < 0)
                 return error_new(ERROR_EXHAUSTED, "more than %d log streams in one pod", JOURNAL_SLOTS);
         s->slot = found;

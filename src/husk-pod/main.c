@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "husk-pod/runtime.h"
 
@@ -83,7 +84,10 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
         rt->keeper_retry = loop_timer_new(rt->loop, keeper_gone, rt);
         rt->trim = loop_timer_new(rt->loop, trim, rt);
         rt->host_mounts = reaper_take(rt->reaper, "host-mounts");
-        err = log_open(rt);
+        _cleanup_free_ char *instances = path_join(rt->run_folder, "instances");
+        err = mkdir_parents(instances, 0700);
+        if (!err)
+                err = log_open(rt);
         if (!err)
                 err = watches_begin(rt); /* before the object is read: no change must be missed */
         if (!err)
