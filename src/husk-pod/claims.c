@@ -46,8 +46,7 @@ static void drop_void(const struct store *store, json_t *claims) {
 }
 
 static struct error *admit_locked(struct runtime *rt, json_t *claims, struct admission_result *ret) {
-        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
-        struct admit_facts facts = { .node = runtime_node(rt, arena), .claims = claims };
+        struct admit_facts facts = { .node = runtime_node(rt, true), .claims = claims };
 
         if (!facts.node)
                 return error_new(ERROR_UNAVAILABLE, "the node's object cannot be read");

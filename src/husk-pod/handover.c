@@ -13,18 +13,21 @@
 #define STATE_SIZE_MAX ((size_t)16 << 20)
 
 /* Instants in the state count from this boot. */
-static char *boot_id(void) {
-        char *id = NULL;
+static const char *boot_id(void) {
+        static char *id;
+
+        if (id)
+                return id;
         _cleanup_error_ struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
         if (err)
-                return xstrdup("");
+                id = xstrdup("");
         id[strcspn(id, "\n")] = '\0';
         return id;
 }
 
 void handover_save(struct runtime *rt, const json_t *state) {
-        _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *boot = boot_id(), *text = NULL;
-        json_t *json = json_pack("{s:s, s:O}", "boot", boot, "state", (json_t *)state);
+        _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *text = NULL;
+        json_t *json = json_pack("{s:s, s:O}", "boot", boot_id(), "state", (json_t *)state);
         _cleanup_error_ struct error *err = NULL;
 
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -45,8 +48,7 @@ void handover_receive(struct runtime *rt) {
         json_t *saved = load(rt, "state.json"), *events = load(rt, "events.json");
         json_t *state = json_object_get(saved, "state");
         const char *boot = json_string_value(json_object_get(saved, "boot"));
-        _cleanup_free_ char *now = boot_id();
-        bool same_boot = boot && streq(boot, now);
+        bool same_boot = boot && streq(boot, boot_id());
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
                         : pod_new(&runtime_ops, rt, rt->spec);

@@ -607,8 +607,7 @@ static struct error *run_spawn(struct preparation *p) {
 
 static struct error *start(struct preparation *p) {
         struct instance *i = p->instance;
-        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
-        struct volume_context volumes = runtime_volume_context(i->rt, runtime_node(i->rt, arena));
+        struct volume_context volumes = runtime_volume_context(i->rt, runtime_node(i->rt, false));
         struct hosts_config hosts = { .pod = i->rt->spec, .pod_ips = i->rt->sb.pod_ips };
         json_t *spec = NULL;
         struct error *err;

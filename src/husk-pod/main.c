@@ -15,9 +15,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "husk-pod/runtime.h"
+#include "husk-pod/trim.h"
 
 #define KEEPER_RETRY_NS NSEC_PER_SEC
-#define TRIM_AFTER_NS (2 * NSEC_PER_SEC)
 
 struct arguments {
         const char *root, *run, *uid;
@@ -69,9 +69,10 @@ static struct error *log_open(struct runtime *rt) {
         return log_pump_new(rt->loop, &options, journal, side_read, side_write, &rt->log);
 }
 
-/* What starting up needed is given back to the system once it is over. */
 static void trim(void *arg) {
-        malloc_trim(0);
+        struct runtime *rt = arg;
+        runtime_forget_node(rt);
+        memory_trim();
 }
 
 static struct error *supervise(struct runtime *rt, bool *ret_gone) {
@@ -101,7 +102,6 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
         _cleanup_free_ char *name = xasprintf("husk-pod %s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
         log_set_name(name);
         watches_update(rt);
-        loop_timer_set(rt->trim, TRIM_AFTER_NS);
         handover_receive(rt);
         return rt->finished ? NULL : loop_run(rt->loop);
 }

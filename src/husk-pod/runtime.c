@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "net/net.h"
 
+#define TRIM_AFTER_NS (2 * NSEC_PER_SEC)
+
 /* ---- the table's small operations ---- */
 
 static int64_t ops_monotonic(void *ctx) {
@@ -66,6 +68,7 @@ static void ops_save(void *ctx, const json_t *state) {
         struct runtime *rt = ctx;
         handover_save(rt, state);
         runtime_settle_later(rt);
+        loop_timer_set(rt->trim, TRIM_AFTER_NS); /* something happened: be small again after that */
 }
 
 static void ops_trace(void *ctx, const char *line) {
@@ -82,8 +85,7 @@ static void ops_finished(void *ctx, enum pod_end end) {
 
 static void ops_volumes_setup(void *ctx) {
         struct runtime *rt = ctx;
-        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
-        struct volume_context context = runtime_volume_context(rt, runtime_node(rt, arena));
+        struct volume_context context = runtime_volume_context(rt, runtime_node(rt, false));
         _cleanup_error_ struct error *err = volumes_setup(&context);
         if (err)
                 pod_volumes_failed(rt->pod, error_message(err));
@@ -135,17 +137,27 @@ struct oci_runtime runtime_oci(const struct runtime *rt, const char *log) {
                                      .log = log };
 }
 
-V1Node *runtime_node(struct runtime *rt, struct api_arena *arena) {
+const V1Node *runtime_node(struct runtime *rt, bool fresh) {
         json_t *json = NULL;
         V1Node *node = NULL;
-        _cleanup_error_ struct error *err = store_node(rt->store, &json);
 
+        if (rt->node && !fresh)
+                return rt->node;
+        runtime_forget_node(rt);
+        rt->node_arena = api_arena_new();
+        _cleanup_error_ struct error *err = store_node(rt->store, &json);
         if (!err)
-                err = api_decode_stored(json, &v1_node__descriptor, arena, &node);
+                err = api_decode_stored(json, &v1_node__descriptor, rt->node_arena, &node);
         json_decref(json);
         if (err)
                 log_warning("node: %s", error_message(err));
-        return err ? NULL : node;
+        rt->node = err ? NULL : node;
+        return rt->node;
+}
+
+void runtime_forget_node(struct runtime *rt) {
+        rt->node = NULL;
+        rt->node_arena = api_arena_free(rt->node_arena);
 }
 
 struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node) {
@@ -223,6 +235,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         loop_deferred_free(rt->settle);
         loop_free(rt->loop);
         api_arena_free(rt->arena);
+        runtime_forget_node(rt);
         store_free(rt->store);
         fd_close(rt->host_mounts);
         free(rt->looked_up.id);

@@ -42,12 +42,14 @@ struct runtime {
         struct api_arena *arena; /* of `spec` */
         V1Pod *spec;
         struct pod *pod;
+        struct api_arena *node_arena;
+        const V1Node *node; /* runtime_node() */
         char *log_folder; /* of this pod, known with the spec */
 
         struct reaper *reaper; /* NULL: cleaning up, without a keeper */
         struct log_pump *log;
         struct loop_timer *wake;
-        struct loop_timer *trim;         /* gives memory back after the start */
+        struct loop_timer *trim;         /* gives memory back when nothing has happened for a while */
         struct loop_timer *keeper_retry; /* when the keeper is gone and could not be replaced */
         struct loop_deferred *settle; /* after the events at hand: acknowledges exits */
         bool finished;         /* the machine's last word was said */
@@ -91,8 +93,10 @@ struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
 void runtime_settle_later(struct runtime *rt);
 /* Context for volume.h and downward.h; node may be NULL. */
 struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node);
-/* The node object, typed, in its own arena; NULL if it cannot be read. */
-V1Node *runtime_node(struct runtime *rt, struct api_arena *arena);
+/* The node object, as it was read last (`fresh`: is now); NULL if it cannot be read. Kept until things are quiet: reading
+ * it anew for each container would be a good part of a pod's start. */
+const V1Node *runtime_node(struct runtime *rt, bool fresh);
+void runtime_forget_node(struct runtime *rt);
 
 /* ---- runtime-sandbox.c ---- */
 

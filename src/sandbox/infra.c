@@ -16,6 +16,7 @@
 /* A user of its own, from the range that Debian and others leave unused: a container that shares the pid namespace runs
  * as this one only if it was told to, and finds a process it cannot trace all the same (husk-infra is not dumpable). */
 #define INFRA_UID 65529
+#define CGROUPS_MAX 32 /* v1 hierarchies */
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -42,12 +43,25 @@ static int write_file(const char *path, const char *text) {
         return saved;
 }
 
-static void enter_cgroups(const struct infra_plan *plan) {
-        for (char **file = plan->cgroup_files; file && *file; file++) {
-                int rc = write_file(*file, "0");
-                if (rc)
-                        fail(plan, rc, "enter cgroup: write ", *file);
+/* Opened while the files can be reached and with the rights to write to them. */
+static size_t open_cgroups(const struct infra_plan *plan, int fds[CGROUPS_MAX]) {
+        size_t n = 0;
+
+        for (char **file = plan->cgroup_files; file && *file && n < CGROUPS_MAX; file++) {
+                fds[n] = open(*file, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+                if (fds[n++] < 0)
+                        fail(plan, errno, "enter cgroup: open ", *file);
         }
+        return n;
+}
+
+/* Done last, when nobody waits for this process any more: the kernel takes 10 to 20 ms for the first of them, because it
+ * waits for an RCU grace period before it moves a process between cgroups. No word can be said about a failure here; the
+ * infra process ends, which is noticed. */
+static void enter_cgroups(const int fds[CGROUPS_MAX], size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (write(fds[i], "0", 1) < 0)
+                        _exit(1);
 }
 
 static void loopback_up(const struct infra_plan *plan) {
@@ -99,11 +113,12 @@ static void drop_privileges(const struct infra_plan *plan) {
 
 _noreturn_ void infra_main(const struct infra_plan *plan) {
         char *const argv[] = { (char *)"husk-infra", NULL }, *const envp[] = { NULL };
+        int cgroups[CGROUPS_MAX];
         char go;
 
         close(plan->creator_socket); /* else the end of the creator would not be the end of the pair */
         setsid();
-        enter_cgroups(plan);
+        size_t n_cgroups = open_cgroups(plan, cgroups);
         if (plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
                 fail(plan, errno, "set hostname ", plan->hostname);
         if (plan->loopback)
@@ -118,6 +133,12 @@ _noreturn_ void infra_main(const struct infra_plan *plan) {
         ssize_t n = recv(plan->socket, &go, 1, 0);
         if (n != 1)
                 _exit(1);
+        if (n_cgroups) {
+                close(plan->socket); /* the sandbox is ready */
+                enter_cgroups(cgroups, n_cgroups);
+        }
         syscall(SYS_execveat, plan->program, "", argv, envp, AT_EMPTY_PATH);
+        if (n_cgroups)
+                _exit(1);
         fail(plan, errno, "execute husk-infra", "");
 }
