@@ -31,11 +31,19 @@ enum admission {
         ADMIT_REFUSE, /* can never run here: the pod becomes Failed with this reason and message (as a kubelet) */
 };
 
+#define ADMIT_VICTIMS_MAX 128
+
 struct admission_result {
         enum admission admission;
-        char reason[64]; /* WAIT: "Unschedulable", "SchedulingGated"; REFUSE: "NodeAffinity", "SysctlForbidden", … */
+        char reason[64]; /* WAIT: "Unschedulable", "SchedulingGated"; REFUSE: "NodeAffinity", "SysctlForbidden", …
+                          * of a pod that holds its claim, WAIT: "Deferred", "Infeasible" */
         char message[1024];
-        char node[256]; /* YES: name of the node */
+        char node[256]; /* YES, nominated: name of the node */
+        /* WAIT: room is being made for it (its claim is kept as nominated); by these pods, if there are any, which are
+         * to be disrupted now. */
+        bool nominated;
+        char victims[ADMIT_VICTIMS_MAX][40]; /* uids */
+        size_t n_victims;
 };
 
 /* ---- sandbox ---- */
@@ -174,6 +182,16 @@ struct pod_ops {
         void (*admit)(void *ctx, struct admission_result *ret);
         /* Gives the claim back: the pod is terminal or going. Idempotent. */
         void (*release)(void *ctx);
+        /* Labels or the deletion of a pod that was admitted have changed: put admit_claim_renewed() in the place of its
+         * claim, if it holds one. */
+        void (*claim_renew)(void *ctx);
+        /* Delete a pod for somebody: one of lower priority (a victim of admit), or this pod itself (a taint). Writes
+         * into the object of `uid` what the scheduler or the taint manager writes through the API: condition
+         * DisruptionTarget (status True, this reason and message) into status.conditions, metadata.deletionTimestamp,
+         * metadata.deletionGracePeriodSeconds (its spec's), and marks its claim "ending". Nothing happens to a pod that
+         * is being deleted already or is gone. The pod's own husk-pod learns of it as of any deletion, by
+         * pod_spec_changed() with an object that carries that condition. */
+        void (*pod_disrupt)(void *ctx, const char *uid, const char *reason, const char *message);
 
         /* Infra process, namespaces, pod cgroup, network, /etc files. `attempt` counts sandboxes of this pod from 0.
          * Answer: pod_sandbox_started() or pod_sandbox_failed(); later perhaps pod_sandbox_died(). A failed start has
@@ -205,6 +223,8 @@ struct pod_ops {
         /* The resources in the spec of a running container changed: write them to its cgroup. Synchronous.
          * Returns NULL or the failure. */
         struct error *(*container_resize)(void *ctx, const struct container_run *run);
+        /* spec.resources of a running pod changed: write them to the pod's cgroup. Synchronous, likewise. */
+        struct error *(*pod_resize)(void *ctx);
 
         /* Do a probe or hook. Answer: pod_run_done(id). */
         void (*run_start)(void *ctx, const struct action_run *run);
