@@ -286,7 +286,8 @@ static struct error *folder_piece_read(void *context, const uint8_t **data, size
         return NULL;
 }
 
-static struct error *take_folder_file(const char *images, struct archive *a, int folder, const char *path, bool optional) {
+static struct error *take_folder_file(const char *images, struct archive *a, int folder, const char *path,
+                                      bool optional) {
         _cleanup_free_ struct folder_file *file = new0(struct folder_file);
         _cleanup_close_ int fd = file->fd = open_in_root(folder, path, O_RDONLY | O_NONBLOCK, 0);
         struct stat st;
@@ -377,7 +378,8 @@ static struct error *oci_images(const char *images, const struct archive *a, str
                 err = content_read_blob(images, d->digest, MANIFEST_SIZE_MAX, &image->text, &image->len);
                 if (error_is(err, ERROR_NOT_FOUND)) {
                         error_free(err);
-                        err = error_new(ERROR_BAD_REQUEST, "%s is named in index.json, but missing in the archive", d->digest);
+                        err = error_new(ERROR_BAD_REQUEST, "%s is named in index.json, but missing in the archive",
+                                        d->digest);
                 }
                 if (err)
                         return err;
@@ -400,7 +402,8 @@ static struct error *docker_file(const struct archive *a, const json_t *name, co
                 return err;
         *ret = resolve_file(a, path);
         if (!*ret)
-                return error_new(ERROR_BAD_REQUEST, "%.300s is named in manifest.json, but missing in the archive", path);
+                return error_new(ERROR_BAD_REQUEST, "%.300s is named in manifest.json, but missing in the archive",
+                                 path);
         return NULL;
 }
 
@@ -412,8 +415,8 @@ static struct error *docker_image(const struct archive *a, const json_t *entry, 
         json_t *item;
         size_t i;
 
-        json_array_foreach(json_object_get(entry, "RepoTags"), i, item) if (json_is_string(item))
-                image->names = strv_add(image->names, json_string_value(item));
+        json_array_foreach(json_object_get(entry, "RepoTags"), i, item) if (json_is_string(item)) image->names =
+                strv_add(image->names, json_string_value(item));
         if (json_array_size(json_object_get(entry, "Layers")) > IMAGE_LAYERS_MAX)
                 return error_new(ERROR_NOT_SUPPORTED, "the image has %zu layers; overlayfs takes at most %d",
                                  json_array_size(json_object_get(entry, "Layers")), IMAGE_LAYERS_MAX);

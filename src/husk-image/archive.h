@@ -1,9 +1,9 @@
 /* archive.h - image archives and layouts, as `load` takes them and `save` makes them.
  *
- * Read are: OCI layouts (a folder) and OCI archives (the same as tar), what `docker save` writes, old (manifest.json and
- * <id>/layer.tar) and new (both in one); compressed or not, from a file or a pipe, in whatever order the entries come.
- * Everything that may be a blob goes to the store while the archive streams by and is hashed on the way; what no image
- * needs is removed at the end. */
+ * Read are: OCI layouts (a folder) and OCI archives (the same as tar), what `docker save` writes, old (manifest.json
+ * and <id>/layer.tar) and new (both in one); compressed or not, from a file or a pipe, in whatever order the entries
+ * come. Everything that may be a blob goes to the store while the archive streams by and is hashed on the way; what no
+ * image needs is removed at the end. */
 #pragma once
 
 #include "husk-image/hash.h"
@@ -11,11 +11,11 @@
 
 /* A file of the archive. */
 struct archive_file {
-        char *path;   /* cleaned: "blobs/sha256/…" */
-        char *link;   /* a link to another file of the archive (old docker save), cleaned; else NULL */
+        char *path; /* cleaned: "blobs/sha256/…" */
+        char *link; /* a link to another file of the archive (old docker save), cleaned; else NULL */
         char digest[DIGEST_TEXT];
         uint64_t size;
-        bool is_new;  /* the store did not have it before */
+        bool is_new; /* the store did not have it before */
 };
 
 struct archive {
@@ -23,14 +23,14 @@ struct archive {
         size_t n_files;
         char *index, *docker; /* texts of index.json and manifest.json */
         size_t index_len, docker_len;
-        bool is_oci;          /* it has index.json */
+        bool is_oci; /* it has index.json */
 };
 
 /* One image of it. */
 struct archive_image {
-        char *text;  /* manifest or index */
+        char *text; /* manifest or index */
         size_t len;
-        char *type;  /* its media type, or NULL */
+        char *type;   /* its media type, or NULL */
         char **names; /* references as written; empty: it has none */
         char *tag;    /* a name that is no reference by itself, only a tag ("latest"), or NULL */
 };
@@ -44,6 +44,6 @@ static inline void archive_freep(struct archive **archive) {
 #define _cleanup_archive_ _cleanup_(archive_freep)
 
 /* The images it holds, docker's put into OCI's form. */
-struct error *archive_images(const char *images, const struct archive *archive, struct archive_image **ret, size_t *ret_n)
-        _must_check_;
+struct error *archive_images(const char *images, const struct archive *archive, struct archive_image **ret,
+                             size_t *ret_n) _must_check_;
 void archive_images_free(struct archive_image *list, size_t n);

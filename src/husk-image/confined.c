@@ -116,5 +116,6 @@ struct error *run_confined(struct context *context, verb_function work) {
                 return error_new(ERROR_INTERNAL, "interrupted; what was fetched is kept, run it again to go on");
         if (WIFSIGNALED(status))
                 return error_new(ERROR_INTERNAL, "the fetching process was killed (signal %d)", WTERMSIG(status));
-        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL : error_new(ERROR_INTERNAL, "the fetching process died");
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL
+                                                             : error_new(ERROR_INTERNAL, "the fetching process died");
 }

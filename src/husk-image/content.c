@@ -16,7 +16,8 @@
 #define UNNAMED_PREFIX "part-"
 
 struct error *content_prepare(const char *images) {
-        static const char *const folders[] = { "blobs/sha256", "images/sha256", "layers/sha256", "references", "ingest" };
+        static const char *const folders[] = { "blobs/sha256", "images/sha256", "layers/sha256", "references",
+                                               "ingest" };
 
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
                 _cleanup_free_ char *path = path_join(images, folders[i]);

@@ -1,7 +1,7 @@
 /* content.h - blobs and layers of the store while they come and go.
  *
- * What is being fetched or unpacked lies in <images>/ingest under the name of what it will be, and is moved to its place
- * by one rename(2) when it is complete, verified and synced. Whoever works on it holds a flock(2) on it; so two
+ * What is being fetched or unpacked lies in <images>/ingest under the name of what it will be, and is moved to its
+ * place by one rename(2) when it is complete, verified and synced. Whoever works on it holds a flock(2) on it; so two
  * programs that want the same layer fetch it once, and what a dead one left behind is told by being unlocked: a blob is
  * gone on with, a folder is removed.
  *
@@ -23,10 +23,11 @@ struct error *content_sweep(const char *images, int keep_days) _must_check_;
 bool content_has_blob(const char *images, const char *digest, uint64_t *ret_size);
 bool content_has_layer(const char *images, const char *diff_id);
 /* Reads a small blob of at most `max` bytes and verifies it. */
-struct error *content_read_blob(const char *images, const char *digest, size_t max, char **ret, size_t *ret_len) _must_check_;
+struct error *content_read_blob(const char *images, const char *digest, size_t max, char **ret,
+                                size_t *ret_len) _must_check_;
 /* Stores a small blob durably; *its digest is computed here. */
-struct error *content_write_blob(const char *images, const void *data, size_t len, char digest[static DIGEST_TEXT])
-        _must_check_;
+struct error *content_write_blob(const char *images, const void *data, size_t len,
+                                 char digest[static DIGEST_TEXT]) _must_check_;
 
 /* Opens (makes) the ingest file of a blob and locks it. *ret is -EBADF if somebody else works on it. */
 struct error *content_begin_blob(const char *images, const char *digest, int *ret) _must_check_;

@@ -137,7 +137,8 @@ static struct error *add_entry(struct credentials *c, const char *key, const jso
                         forget(credential.password);
                         forget(credential.identity_token);
                         forget(credential.registry_token);
-                        return error_new(ERROR_BAD_REQUEST, "\"auth\" of %.200s is not the base64 of user:password", key);
+                        return error_new(ERROR_BAD_REQUEST, "\"auth\" of %.200s is not the base64 of user:password",
+                                         key);
                 }
                 free(credential.user);
                 forget(credential.password);

@@ -24,7 +24,9 @@ static size_t count_entries(const char *path) {
 struct error *verb_df(struct context *context) {
         static const struct {
                 const char *title, *folder;
-        } kinds[] = { { "Images", "images/sha256" }, { "Layers", "layers/sha256" }, { "Blobs", "blobs/sha256" },
+        } kinds[] = { { "Images", "images/sha256" },
+                      { "Layers", "layers/sha256" },
+                      { "Blobs", "blobs/sha256" },
                       { "Under way", "ingest" } };
         json_auto_t *json = json_object();
         struct statvfs disk = { 0 };
@@ -36,14 +38,17 @@ struct error *verb_df(struct context *context) {
                 _cleanup_free_ char *path = path_join(context->images, kinds[i].folder);
                 size_t count = count_entries(path);
                 uint64_t bytes = disk_usage(path);
-                json_object_set_new(json, kinds[i].folder, json_pack("{s:i, s:I}", "count", (int)count, "bytes", (json_int_t)bytes));
+                json_object_set_new(json, kinds[i].folder,
+                                    json_pack("{s:i, s:I}", "count", (int)count, "bytes", (json_int_t)bytes));
                 if (!context->options->json)
                         printf("%-10s  %6zu  %s\n", kinds[i].title, count, size_format(bytes, size));
         }
         statvfs(context->store->root, &disk);
         uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize, total = (uint64_t)disk.f_blocks * disk.f_frsize;
         if (context->options->json) {
-                json_object_set_new(json, "disk", json_pack("{s:I, s:I}", "free", (json_int_t)free_bytes, "bytes", (json_int_t)total));
+                json_object_set_new(
+                        json, "disk",
+                        json_pack("{s:I, s:I}", "free", (json_int_t)free_bytes, "bytes", (json_int_t)total));
                 _cleanup_free_ char *text = json_dumps(json, JSON_INDENT(2));
                 puts(text);
         } else {

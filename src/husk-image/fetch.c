@@ -25,15 +25,15 @@ struct layer {
         const struct descriptor *blob;
         const char *diff_id;
         enum layer_state state;
-        int root, lock;  /* the folder it is unpacked to */
-        int blob_fd;     /* in ingest, or the stored blob */
+        int root, lock;   /* the folder it is unpacked to */
+        int blob_fd;      /* in ingest, or the stored blob */
         bool blob_stored; /* blob_fd is the stored one: it is complete */
-        bool resumed;    /* the download went on with an older run's part */
-        bool tried_anew; /* a wrong blob was thrown away once */
+        bool resumed;     /* the download went on with an older run's part */
+        bool tried_anew;  /* a wrong blob was thrown away once */
         struct download *download;
-        int job;         /* socket of the unpacking child */
+        int job; /* socket of the unpacking child */
         uint64_t consumed;
-        uint64_t told;   /* how many bytes the child was told of */
+        uint64_t told; /* how many bytes the child was told of */
 };
 
 struct fetch {
@@ -87,8 +87,8 @@ static struct error *open_blob(struct fetch *f, struct layer *layer) {
 
         if (content_has_blob(images, digest, &size)) {
                 if (size != layer->blob->size)
-                        return error_new(ERROR_BAD_REQUEST, "layer %s has %llu bytes, but the manifest says %llu", digest,
-                                         (unsigned long long)size, (unsigned long long)layer->blob->size);
+                        return error_new(ERROR_BAD_REQUEST, "layer %s has %llu bytes, but the manifest says %llu",
+                                         digest, (unsigned long long)size, (unsigned long long)layer->blob->size);
                 _cleanup_free_ char *path = layout_blob(images, digest);
                 layer->blob_fd = open(path, O_RDONLY | O_CLOEXEC);
                 if (layer->blob_fd < 0)
@@ -184,7 +184,8 @@ static struct error *layer_fetch_anew(struct fetch *f, struct layer *layer) {
         if (was_stored) {
                 _cleanup_free_ char *path = layout_blob(f->options->images, digest);
                 if (!f->options->registry)
-                        return error_new(ERROR_BAD_REQUEST, "layer %s: wrong digest: the stored blob is damaged", digest);
+                        return error_new(ERROR_BAD_REQUEST, "layer %s: wrong digest: the stored blob is damaged",
+                                         digest);
                 if (unlink(path) < 0)
                         err = error_errno(errno, "remove damaged %s", path);
         } else {
@@ -197,8 +198,8 @@ static struct error *layer_fetch_anew(struct fetch *f, struct layer *layer) {
         layer->blob_stored = false;
         layer->consumed = 0;
         if (!err && tried)
-                err = error_new(ERROR_BAD_REQUEST, "layer %s: wrong digest: the registry sends something else (tried twice)",
-                                digest);
+                err = error_new(ERROR_BAD_REQUEST,
+                                "layer %s: wrong digest: the registry sends something else (tried twice)", digest);
         return err;
 }
 
@@ -300,7 +301,8 @@ static struct error *run(struct fetch *f) {
 }
 
 struct error *layer_record_read(const char *images, const char *diff_id, uint64_t *ret_size, char **ret_blob) {
-        _cleanup_free_ char *folder = layout_layer(images, diff_id), *path = path_join(folder, "layer.json"), *text = NULL;
+        _cleanup_free_ char *folder = layout_layer(images, diff_id), *path = path_join(folder, "layer.json"),
+                            *text = NULL;
         json_auto_t *json = NULL;
         struct error *err;
         size_t len;
@@ -346,11 +348,16 @@ struct error *fetch_layers(const struct fetch_options *options, const struct des
                 for (size_t j = 0; j < f.n; j++)
                         repeated = repeated || streq(list[j].diff_id, diff_ids[i]);
                 if (!repeated)
-                        list[f.n++] = (struct layer){ .blob = &layers[i], .diff_id = diff_ids[i], .root = -EBADF,
-                                                      .lock = -EBADF, .blob_fd = -EBADF, .job = -EBADF };
+                        list[f.n++] = (struct layer){ .blob = &layers[i],
+                                                      .diff_id = diff_ids[i],
+                                                      .root = -EBADF,
+                                                      .lock = -EBADF,
+                                                      .blob_fd = -EBADF,
+                                                      .job = -EBADF };
         }
         f.downloads_most = options->parallel_downloads > 0 ? options->parallel_downloads : DOWNLOADS;
-        f.unpacks_most = options->parallel_unpacks > 0 ? options->parallel_unpacks : processors();
+        /* More than processors: some wait for the disk, to which each syncs its layer at the end. */
+        f.unpacks_most = options->parallel_unpacks > 0 ? options->parallel_unpacks : processors() + 2;
         f.unpacks_most = MIN(f.unpacks_most, UNPACKS_MOST);
         f.progress = progress = progress_new(options->progress, f.n);
         err = run(&f);

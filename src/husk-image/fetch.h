@@ -14,8 +14,8 @@ struct fetch_options {
         struct unpacker *unpacker;
         struct registry *registry; /* NULL: all blobs must be there */
         struct unpack_limits limits;
-        int parallel_downloads; /* 0: 6 */
-        int parallel_unpacks;   /* 0: one for each processor, at most 4 */
+        int parallel_downloads;  /* 0: 6 */
+        int parallel_unpacks;    /* 0: two more than processors, at most 4 */
         bool blobs_are_verified; /* those in the store were verified by this very run */
         enum progress_mode progress;
 };
@@ -30,4 +30,5 @@ struct fetch_result {
 struct error *fetch_layers(const struct fetch_options *options, const struct descriptor *layers, char *const *diff_ids,
                            size_t n, struct fetch_result *ret) _must_check_;
 /* Bytes and entries of an unpacked layer, from its record; ret_blob (may be NULL): the digest it came from. */
-struct error *layer_record_read(const char *images, const char *diff_id, uint64_t *ret_size, char **ret_blob) _must_check_;
+struct error *layer_record_read(const char *images, const char *diff_id, uint64_t *ret_size,
+                                char **ret_blob) _must_check_;

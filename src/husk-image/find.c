@@ -20,7 +20,8 @@ struct error *image_find(struct context *context, const char *text, struct image
                 if (!error_is(err, ERROR_NOT_FOUND) || !is_hex(text))
                         return err;
         } else if (!is_hex(prefix)) {
-                return error_new(ERROR_INVALID, "\"%.100s\" is not an image id: at least %d hexadecimal digits", text, PREFIX_MIN);
+                return error_new(ERROR_INVALID, "\"%.100s\" is not an image id: at least %d hexadecimal digits", text,
+                                 PREFIX_MIN);
         }
         _unused_ _cleanup_error_ struct error *not_a_name = err;
         _cleanup_strv_ char **ids = NULL;

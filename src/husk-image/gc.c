@@ -25,8 +25,7 @@ static void gather_images(const json_t *json, char ***list) {
         json_t *value;
         size_t i;
 
-        json_array_foreach(json, i, value)
-                gather_images(value, list);
+        json_array_foreach(json, i, value) gather_images(value, list);
         json_object_foreach((json_t *)json, key, value) {
                 bool is_image = false;
                 for (i = 0; i < ARRAY_SIZE(keys); i++)
@@ -117,7 +116,8 @@ static void keep_manifest(struct sets *s, const char *digest, int depth) {
                 keep_blob(s, manifest->config.digest);
 }
 
-static struct error *keep_reference(void *context, const struct reference *reference, const struct reference_record *record) {
+static struct error *keep_reference(void *context, const struct reference *reference,
+                                    const struct reference_record *record) {
         keep_manifest(context, record->digest, 0);
         return NULL;
 }
@@ -195,7 +195,8 @@ static struct error *remove_others(const char *images, const char *folder, char 
         return err;
 }
 
-static struct error *collect_locked(const char *images, char *const *remove_ids, bool blobs_only, struct gc_result *ret) {
+static struct error *collect_locked(const char *images, char *const *remove_ids, bool blobs_only,
+                                    struct gc_result *ret) {
         struct sets s = { .images = images };
         _cleanup_strv_ char **ids = NULL;
         struct error *err = NULL;

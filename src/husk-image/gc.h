@@ -1,17 +1,17 @@
 /* gc.h - what of the store is still needed, and the removal of the rest.
  *
  * Roots are the reference records and the image records; from an image record its configuration and layers, from a
- * reference its manifest (and what an index names), from a layer the blob it came from. Images that a pod uses are found
- * in the pods' specs and statuses. */
+ * reference its manifest (and what an index names), from a layer the blob it came from. Images that a pod uses are
+ * found in the pods' specs and statuses. */
 #pragma once
 
 #include "base/error.h"
 #include "store/store.h"
 
 struct gc_result {
-        uint64_t bytes;                /* on the disk, freed */
+        uint64_t bytes;               /* on the disk, freed */
         size_t images, layers, blobs; /* removed */
-        char **ids;                    /* of the images */
+        char **ids;                   /* of the images */
 };
 void gc_result_release(struct gc_result *result);
 

@@ -21,8 +21,8 @@ struct inflate {
                                                     format, and those that ISA-L read too far */
         size_t head_len;
         uint8_t tail[LOOKAHEAD_MAX]; /* the last bytes that were consumed */
-        bool at_end;        /* of the source */
-        bool in_member;     /* in the middle of a gzip member or zstd frame */
+        bool at_end;                 /* of the source */
+        bool in_member;              /* in the middle of a gzip member or zstd frame */
         struct inflate_state *gzip;
         ZSTD_DStream *zstd;
         uint8_t *out;
@@ -102,7 +102,8 @@ static struct error *find_format(struct inflate *inflate) {
                 if (inflate->head_len < formats[i].len || memcmp(inflate->head, formats[i].magic, formats[i].len))
                         continue;
                 if (formats[i].format == FORMAT_UNKNOWN)
-                        return error_new(ERROR_NOT_SUPPORTED, "layers compressed with %s are not supported (gzip, zstd or none)",
+                        return error_new(ERROR_NOT_SUPPORTED,
+                                         "layers compressed with %s are not supported (gzip, zstd or none)",
                                          formats[i].name);
                 inflate->format = formats[i].format;
         }

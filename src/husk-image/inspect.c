@@ -30,7 +30,8 @@ struct names {
         bool pinned;
 };
 
-static struct error *gather_name(void *context, const struct reference *reference, const struct reference_record *record) {
+static struct error *gather_name(void *context, const struct reference *reference,
+                                 const struct reference_record *record) {
         struct names *names = context;
 
         if (!streq(record->id, names->image->id))
@@ -49,9 +50,10 @@ static json_t *layers_to_json(struct context *context, const struct image *image
         for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
                 _cleanup_free_ char *folder = layout_layer(context->images, diff_ids[i]), *blob = NULL;
                 uint64_t size = 0;
-                _unused_ _cleanup_error_ struct error *missing = layer_record_read(context->images, diff_ids[i], &size, &blob);
-                json_array_append_new(array, json_pack("{s:s, s:s?, s:I, s:s+}", "diffId", diff_ids[i], "blob", blob, "size",
-                                                       (json_int_t)size, "folder", folder, "/fs"));
+                _unused_ _cleanup_error_ struct error *missing =
+                        layer_record_read(context->images, diff_ids[i], &size, &blob);
+                json_array_append_new(array, json_pack("{s:s, s:s?, s:I, s:s+}", "diffId", diff_ids[i], "blob", blob,
+                                                       "size", (json_int_t)size, "folder", folder, "/fs"));
         }
         return array;
 }
@@ -68,10 +70,10 @@ static struct error *inspect(struct context *context, const char *name, json_t *
                 return err;
         struct names names = { image, json_array(), json_array(), false };
         err = reference_each(context->images, gather_name, &names);
-        json_array_append_new(array, json_pack("{s:s, s:o, s:o, s:b, s:I, s:o, s:O}", "id", image->id, "repoTags", names.tags,
-                                               "repoDigests", names.digests, "pinned", names.pinned, "size",
-                                               (json_int_t)image->size, "layers", layers_to_json(context, image), "config",
-                                               config));
+        json_array_append_new(array, json_pack("{s:s, s:o, s:o, s:b, s:I, s:o, s:O}", "id", image->id, "repoTags",
+                                               names.tags, "repoDigests", names.digests, "pinned", names.pinned, "size",
+                                               (json_int_t)image->size, "layers", layers_to_json(context, image),
+                                               "config", config));
         return err;
 }
 
@@ -128,14 +130,16 @@ struct error *verb_history(struct context *context) {
                 bool is_empty = json_is_true(json_object_get(entry, "empty_layer"));
                 const char *diff_id = is_empty || !diff_ids || layer >= strv_len(diff_ids) ? NULL : diff_ids[layer++];
                 uint64_t size = 0;
-                _unused_ _cleanup_error_ struct error *missing = diff_id ? layer_record_read(context->images, diff_id, &size, NULL) : NULL;
+                _unused_ _cleanup_error_ struct error *missing =
+                        diff_id ? layer_record_read(context->images, diff_id, &size, NULL) : NULL;
                 const char *by = json_string_value(json_object_get(entry, "created_by"));
                 if (!by)
                         by = json_string_value(json_object_get(entry, "comment"));
                 _cleanup_free_ char *line = made_by(by ? by : "");
-                json_array_insert_new(rows, 0, json_pack("{s:s?, s:s?, s:I, s:s}", "created",
-                                                         json_string_value(json_object_get(entry, "created")), "diffId",
-                                                         diff_id, "size", (json_int_t)size, "createdBy", line));
+                json_array_insert_new(rows, 0,
+                                      json_pack("{s:s?, s:s?, s:I, s:s}", "created",
+                                                json_string_value(json_object_get(entry, "created")), "diffId", diff_id,
+                                                "size", (json_int_t)size, "createdBy", line));
         }
         if (o->json) {
                 _cleanup_free_ char *text = json_dumps(rows, JSON_INDENT(2));

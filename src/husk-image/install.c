@@ -19,7 +19,8 @@ static struct error *read_small(const struct installer *in, const struct descrip
         struct error *err;
 
         if (d->size > max)
-                return error_new(ERROR_BAD_REQUEST, "%s %s is too large", is_manifest ? "manifest" : "configuration", d->digest);
+                return error_new(ERROR_BAD_REQUEST, "%s %s is too large", is_manifest ? "manifest" : "configuration",
+                                 d->digest);
         err = content_read_blob(in->fetch.images, d->digest, max, ret, &len);
         if (!err && len != d->size) {
                 free(TAKE_PTR(*ret));
@@ -40,14 +41,14 @@ static struct error *read_small(const struct installer *in, const struct descrip
         char digest[DIGEST_TEXT];
         err = registry_manifest(registry, d->digest, ret, &len, &type, digest);
         if (!err && len != d->size)
-                err = error_new(ERROR_BAD_REQUEST, "the manifest %s has %zu bytes, but the index says %llu", d->digest, len,
-                                (unsigned long long)d->size);
+                err = error_new(ERROR_BAD_REQUEST, "the manifest %s has %zu bytes, but the index says %llu", d->digest,
+                                len, (unsigned long long)d->size);
         return err;
 }
 
 /* Follows indexes down to the manifest for this platform. Every text on the way is stored. */
-static struct error *find_manifest(const struct installer *in, const char *text, size_t len, const char *type, int depth,
-                                   char ret_digest[static DIGEST_TEXT], struct manifest **ret) {
+static struct error *find_manifest(const struct installer *in, const char *text, size_t len, const char *type,
+                                   int depth, char ret_digest[static DIGEST_TEXT], struct manifest **ret) {
         _cleanup_manifest_ struct manifest *manifest = NULL;
         _cleanup_free_ char *inner = NULL;
         char ignored[DIGEST_TEXT];
@@ -68,8 +69,8 @@ static struct error *find_manifest(const struct installer *in, const char *text,
         const struct descriptor *chosen = index_choose(manifest, &in->platform);
         if (!chosen) {
                 _cleanup_free_ char *there = index_platforms(manifest);
-                return error_new(ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; it is for: %s", in->platform.os,
-                                 in->platform.architecture, in->platform.variant ? "/" : "",
+                return error_new(ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; it is for: %s",
+                                 in->platform.os, in->platform.architecture, in->platform.variant ? "/" : "",
                                  in->platform.variant ? in->platform.variant : "", there);
         }
         err = read_small(in, chosen, true, &inner);
@@ -123,11 +124,12 @@ struct error *install_image(const struct installer *in, const char *text, size_t
         return NULL;
 }
 
-struct error *install_reference(const char *images, const struct reference *reference, const char *digest, const char *id,
-                                bool pin) {
+struct error *install_reference(const char *images, const struct reference *reference, const char *digest,
+                                const char *id, bool pin) {
         struct reference_record record = { .digest = (char *)digest, .id = (char *)id };
         struct reference by_digest = { reference->domain, reference->path, NULL, (char *)digest };
-        _cleanup_free_ char *path = layout_reference(images, reference), *digest_path = layout_reference(images, &by_digest);
+        _cleanup_free_ char *path = layout_reference(images, reference),
+                            *digest_path = layout_reference(images, &by_digest);
         _cleanup_reference_record_ struct reference_record old = { 0 };
         struct error *err;
 

@@ -28,7 +28,8 @@ static struct error *names_of(const struct options *o, const struct archive_imag
         if (err)
                 return err;
         if (image->tag && !strchr(strrchr(o->name, '/') ? strrchr(o->name, '/') : o->name, ':')) {
-                _cleanup_free_ char *repository = reference_repository(r), *name = xasprintf("%s:%s", repository, image->tag);
+                _cleanup_free_ char *repository = reference_repository(r),
+                                    *name = xasprintf("%s:%s", repository, image->tag);
                 *ret = strv_add(*ret, name);
         } else {
                 *ret = strv_add_take(*ret, reference_format(r));
@@ -36,7 +37,8 @@ static struct error *names_of(const struct options *o, const struct archive_imag
         return NULL;
 }
 
-static struct error *load_image(struct context *context, const struct installer *in, const struct archive_image *image) {
+static struct error *load_image(struct context *context, const struct installer *in,
+                                const struct archive_image *image) {
         _cleanup_installed_ struct installed installed = { 0 };
         _cleanup_strv_ char **names = NULL;
         struct error *err;
@@ -50,7 +52,8 @@ static struct error *load_image(struct context *context, const struct installer 
                 _cleanup_reference_ struct reference *r = NULL;
                 err = reference_parse(names[i], &r);
                 if (!err)
-                        err = install_reference(context->images, r, installed.digest, installed.id, context->options->pin);
+                        err = install_reference(context->images, r, installed.digest, installed.id,
+                                                context->options->pin);
                 if (!err)
                         err = result_print(context->options, r, &installed);
                 if (err)
@@ -58,8 +61,8 @@ static struct error *load_image(struct context *context, const struct installer 
         }
         if (names)
                 return NULL;
-        log_warning("an image of the archive has no name%s%s: give it one with --name", image->tag ? ", only the tag " : "",
-                    image->tag ? image->tag : "");
+        log_warning("an image of the archive has no name%s%s: give it one with --name",
+                    image->tag ? ", only the tag " : "", image->tag ? image->tag : "");
         return result_print(context->options, NULL, &installed);
 }
 

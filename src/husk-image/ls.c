@@ -80,7 +80,8 @@ static void print_image(const struct options *o, const struct image *image, cons
         if (image->repo_tags)
                 return;
         for (size_t i = 0; image->repo_digests && image->repo_digests[i]; i++) {
-                _cleanup_free_ char *repository = xstrndup(image->repo_digests[i], strcspn(image->repo_digests[i], "@"));
+                _cleanup_free_ char *repository =
+                        xstrndup(image->repo_digests[i], strcspn(image->repo_digests[i], "@"));
                 if (is_wanted(wanted, repository, "<none>"))
                         print_row(o, image, repository, "<none>");
         }
@@ -119,8 +120,8 @@ struct error *verb_ls(struct context *context) {
                 puts(text);
         } else {
                 if (!o->quiet)
-                        printf("%-40s  %-16s  %-*s  %-15s  %s\n", "REPOSITORY", "TAG", o->no_trunc ? 64 : 12, "IMAGE ID",
-                               "CREATED", "SIZE");
+                        printf("%-40s  %-16s  %-*s  %-15s  %s\n", "REPOSITORY", "TAG", o->no_trunc ? 64 : 12,
+                               "IMAGE ID", "CREATED", "SIZE");
                 for (size_t i = 0; i < n; i++)
                         if (!o->quiet || has_wanted_name(list[i], wanted))
                                 print_image(o, list[i], wanted);

@@ -34,19 +34,26 @@ static const struct verb {
         size_t min, max; /* number of arguments */
         verb_function run;
 } verbs[] = {
-        { "pull", "REFERENCE", "fetch an image from its registry", "husk-image pull docker.io/library/redis:7", 1, 1, verb_pull },
+        { "pull", "REFERENCE", "fetch an image from its registry", "husk-image pull docker.io/library/redis:7", 1, 1,
+          verb_pull },
         { "load", "FILE|FOLDER|-", "take images from an OCI or docker archive, an OCI layout, or standard input",
           "docker save app:1 | husk-image load -", 1, 1, verb_load },
         { "ls", "[NAME]", "list the images that are here", "husk-image ls -o json", 0, 1, verb_ls },
-        { "inspect", "IMAGE...", "show all that is known of an image, as JSON", "husk-image inspect redis:7", 1, SIZE_MAX, verb_inspect },
-        { "history", "IMAGE", "show what made each layer of an image", "husk-image history redis:7", 1, 1, verb_history },
-        { "tag", "IMAGE REFERENCE", "give an image another name", "husk-image tag redis:7 localhost/cache:1", 2, 2, verb_tag },
-        { "rm", "IMAGE...", "remove names, and images that have none left", "husk-image rm redis:7", 1, SIZE_MAX, verb_rm },
-        { "prune", "", "remove images without a name (--all: all that no pod uses) and what is left over", "husk-image prune --all", 0, 0, verb_prune },
+        { "inspect", "IMAGE...", "show all that is known of an image, as JSON", "husk-image inspect redis:7", 1,
+          SIZE_MAX, verb_inspect },
+        { "history", "IMAGE", "show what made each layer of an image", "husk-image history redis:7", 1, 1,
+          verb_history },
+        { "tag", "IMAGE REFERENCE", "give an image another name", "husk-image tag redis:7 localhost/cache:1", 2, 2,
+          verb_tag },
+        { "rm", "IMAGE...", "remove names, and images that have none left", "husk-image rm redis:7", 1, SIZE_MAX,
+          verb_rm },
+        { "prune", "", "remove images without a name (--all: all that no pod uses) and what is left over",
+          "husk-image prune --all", 0, 0, verb_prune },
         { "save", "IMAGE...", "write images into an OCI archive that docker, podman and containerd read too",
           "husk-image save --output redis.tar redis:7", 1, SIZE_MAX, verb_save },
         { "df", "", "show what images take on the disk", "husk-image df", 0, 0, verb_df },
-        { "verify", "[IMAGE...]", "check every byte of images against their digests (--repair: put right what is not)", "husk-image verify --repair", 0, SIZE_MAX, verb_verify },
+        { "verify", "[IMAGE...]", "check every byte of images against their digests (--repair: put right what is not)",
+          "husk-image verify --repair", 0, SIZE_MAX, verb_verify },
 };
 
 enum flag_kind { FLAG_BOOL, FLAG_TEXT, FLAG_LIST, FLAG_NUMBER, FLAG_SIZE, FLAG_OUTPUT, FLAG_PROGRESS };
@@ -62,15 +69,20 @@ static const struct flag {
         { "--run", FLAG_TEXT, AT(run), "DIR", "run-time folder of the same node (HUSK_RUN, /run/husk)" },
         { "-o", FLAG_OUTPUT, AT(json), "table|json", "form of the result" },
         { "--quiet", FLAG_BOOL, AT(quiet), NULL, "names or ids only" },
-        { "--credentials-file", FLAG_LIST, AT(credentials), "FILE", "like ~/.docker/config.json; may be given more than once" },
-        { "--no-default-credentials", FLAG_BOOL, AT(no_default_credentials), NULL, "use no credentials but those files" },
-        { "--insecure", FLAG_LIST, AT(insecure), "HOST[:PORT]", "registry that may speak HTTP or show any certificate (loopback ones may)" },
+        { "--credentials-file", FLAG_LIST, AT(credentials), "FILE",
+          "like ~/.docker/config.json; may be given more than once" },
+        { "--no-default-credentials", FLAG_BOOL, AT(no_default_credentials), NULL,
+          "use no credentials but those files" },
+        { "--insecure", FLAG_LIST, AT(insecure), "HOST[:PORT]",
+          "registry that may speak HTTP or show any certificate (loopback ones may)" },
         { "--ca-file", FLAG_TEXT, AT(ca_file), "FILE", "certificates to trust besides the machine's" },
         { "--platform", FLAG_TEXT, AT(platform), "OS/ARCH[/VARIANT]", "instead of this machine's" },
         { "--parallel", FLAG_NUMBER, AT(parallel), "N", "layers to download at a time (6)" },
         { "--retries", FLAG_NUMBER, AT(retries), "N", "further tries after a passing failure (5)" },
-        { "--timeout", FLAG_NUMBER, AT(timeout), "SECONDS", "give up a registry that is silent so long (10 to connect, 30 later)" },
-        { "--progress", FLAG_PROGRESS, AT(progress), "auto|none|bars|lines", "what to show meanwhile, on standard error" },
+        { "--timeout", FLAG_NUMBER, AT(timeout), "SECONDS",
+          "give up a registry that is silent so long (10 to connect, 30 later)" },
+        { "--progress", FLAG_PROGRESS, AT(progress), "auto|none|bars|lines",
+          "what to show meanwhile, on standard error" },
         { "--max-layer-size", FLAG_SIZE, AT(limits.size), "SIZE", "refuse a layer that unpacks to more (64G)" },
         { "--max-layer-entries", FLAG_NUMBER, AT(limits.entries), "N", "refuse a layer of more files (4000000)" },
         { "--max-size", FLAG_SIZE, AT(max_size), "SIZE", "load: refuse an archive larger than that (256G)" },
@@ -81,23 +93,26 @@ static const struct flag {
         { "--force", FLAG_BOOL, AT(force), NULL, "rm: although a pod uses it" },
         { "--pin", FLAG_BOOL, AT(pin), NULL, "pull, load, tag: prune never takes it" },
         { "--unpin", FLAG_BOOL, AT(unpin), NULL, "tag: prune may take it again" },
-        { "--repair", FLAG_BOOL, AT(repair), NULL, "verify: unpack damaged layers anew, remove what cannot be repaired" },
+        { "--repair", FLAG_BOOL, AT(repair), NULL,
+          "verify: unpack damaged layers anew, remove what cannot be repaired" },
         { "--no-trunc", FLAG_BOOL, AT(no_trunc), NULL, "whole ids and commands in tables" },
 };
 
 static void print_help(FILE *to) {
-        fprintf(to, "husk-image fetches, verifies, unpacks and keeps images.\n\nUsage: husk-image [flags] VERB ...\n\nVerbs:\n");
+        fprintf(to, "husk-image fetches, verifies, unpacks and keeps images.\n\nUsage: husk-image [flags] VERB "
+                    "...\n\nVerbs:\n");
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
                 fprintf(to, "  %-8s %-16s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
         fprintf(to, "\nFlags:\n");
         for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
                 char left[64];
-                snprintf(left, sizeof(left), "%s%s%s", flags[i].name, flags[i].value ? " " : "", flags[i].value ? flags[i].value : "");
+                snprintf(left, sizeof(left), "%s%s%s", flags[i].name, flags[i].value ? " " : "",
+                         flags[i].value ? flags[i].value : "");
                 fprintf(to, "  %-34s %s\n", left, flags[i].help);
         }
-        fprintf(to,
-                "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 unauthorized, 5 unavailable (try again later),\n"
-                "6 bad reference, 7 corrupt, 8 no space, 9 not supported, 10 in use.\n\nExamples:\n");
+        fprintf(to, "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 unauthorized, 5 unavailable (try "
+                    "again later),\n"
+                    "6 bad reference, 7 corrupt, 8 no space, 9 not supported, 10 in use.\n\nExamples:\n");
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
                 fprintf(to, "  %s\n", verbs[i].example);
 }
@@ -127,8 +142,9 @@ static struct error *usage(const char *format, const char *what) {
 }
 
 static struct error *set_flag(const struct flag *flag, const char *value, struct options *o) {
-        static const char *const modes[] = { [PROGRESS_AUTO] = "auto", [PROGRESS_NONE] = "none",
-                                             [PROGRESS_BARS] = "bars", [PROGRESS_LINES] = "lines" };
+        static const char *const modes[] = {
+                [PROGRESS_AUTO] = "auto", [PROGRESS_NONE] = "none", [PROGRESS_BARS] = "bars", [PROGRESS_LINES] = "lines"
+        };
         void *at = (char *)o + flag->at;
 
         switch (flag->kind) {
@@ -143,12 +159,14 @@ static struct error *set_flag(const struct flag *flag, const char *value, struct
                 return NULL;
         case FLAG_NUMBER:
                 o->has_retries = o->has_retries || streq(flag->name, "--retries");
-                return str_to_u64(value, at) && *(uint64_t *)at <= INT32_MAX ? NULL : usage("\"%s\" is not a number", value);
+                return str_to_u64(value, at) && *(uint64_t *)at <= INT32_MAX ? NULL
+                                                                             : usage("\"%s\" is not a number", value);
         case FLAG_SIZE:
                 return parse_size(value, at) ? NULL : usage("\"%s\" is not a size like 512M or 64G", value);
         case FLAG_OUTPUT:
                 *(bool *)at = streq(value, "json");
-                return streq(value, "json") || streq(value, "table") ? NULL : usage("-o %s: it is table or json", value);
+                return streq(value, "json") || streq(value, "table") ? NULL
+                                                                     : usage("-o %s: it is table or json", value);
         case FLAG_PROGRESS:
                 for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
                         if (streq(value, modes[i])) {
@@ -161,7 +179,9 @@ static struct error *set_flag(const struct flag *flag, const char *value, struct
 }
 
 static const struct flag *find_flag(const char *argument, const char **ret_value) {
-        static const char *const aliases[][2] = { { "-q", "--quiet" }, { "-a", "--all" }, { "-f", "--force" }, { "--out", "-o" } };
+        static const char *const aliases[][2] = {
+                { "-q", "--quiet" }, { "-a", "--all" }, { "-f", "--force" }, { "--out", "-o" }
+        };
         size_t n = strcspn(argument, "=");
 
         for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
@@ -207,10 +227,10 @@ static struct error *parse_arguments(int argc, char **argv, struct options *o) {
 
 static int exit_status(const struct error *err) {
         static const enum image_exit statuses[_ERROR_REASON_MAX] = {
-                [ERROR_INTERNAL] = IMAGE_EXIT_FAILED,       [ERROR_NOT_FOUND] = IMAGE_EXIT_NOT_FOUND,
-                [ERROR_ALREADY_EXISTS] = IMAGE_EXIT_FAILED, [ERROR_CONFLICT] = IMAGE_EXIT_IN_USE,
-                [ERROR_INVALID] = IMAGE_EXIT_BAD_REFERENCE, [ERROR_BAD_REQUEST] = IMAGE_EXIT_CORRUPT,
-                [ERROR_FORBIDDEN] = IMAGE_EXIT_UNAUTHORIZED, [ERROR_TIMEOUT] = IMAGE_EXIT_UNAVAILABLE,
+                [ERROR_INTERNAL] = IMAGE_EXIT_FAILED,         [ERROR_NOT_FOUND] = IMAGE_EXIT_NOT_FOUND,
+                [ERROR_ALREADY_EXISTS] = IMAGE_EXIT_FAILED,   [ERROR_CONFLICT] = IMAGE_EXIT_IN_USE,
+                [ERROR_INVALID] = IMAGE_EXIT_BAD_REFERENCE,   [ERROR_BAD_REQUEST] = IMAGE_EXIT_CORRUPT,
+                [ERROR_FORBIDDEN] = IMAGE_EXIT_UNAUTHORIZED,  [ERROR_TIMEOUT] = IMAGE_EXIT_UNAVAILABLE,
                 [ERROR_UNAVAILABLE] = IMAGE_EXIT_UNAVAILABLE, [ERROR_NOT_SUPPORTED] = IMAGE_EXIT_NOT_SUPPORTED,
                 [ERROR_EXHAUSTED] = IMAGE_EXIT_NO_SPACE,
         };

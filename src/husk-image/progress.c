@@ -100,7 +100,8 @@ static void draw_row(struct strbuf *out, const struct row *row, int64_t now, int
                 n += snprintf(line + n, sizeof(line) - n, "  [%s]  %s / %s", bar, size_format(row->done, done),
                               size_format(row->total, total));
                 if (speed > 0)
-                        n += snprintf(line + n, sizeof(line) - n, "  %s/s  %.0fs", size_format((uint64_t)speed, speed_text),
+                        n += snprintf(line + n, sizeof(line) - n, "  %s/s  %.0fs",
+                                      size_format((uint64_t)speed, speed_text),
                                       (double)(row->total - row->done) / speed);
         } else if (row->total) {
                 n += snprintf(line + n, sizeof(line) - n, "  %s", size_format(row->total, total));

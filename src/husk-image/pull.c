@@ -10,13 +10,33 @@
 #include "image/layout.h"
 
 /* What resolving names and checking certificates reads. */
-static const char *const network_paths[] = {
-        "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
-        "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/gnutls", "/etc/ld.so.cache", "/etc/localtime",
-        "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib",
-        "/lib64", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/dev/urandom",
-        "/dev/null", NULL, /* --ca-file */ NULL
-};
+static const char *const network_paths[] = { "/etc/resolv.conf",
+                                             "/etc/hosts",
+                                             "/etc/host.conf",
+                                             "/etc/nsswitch.conf",
+                                             "/etc/gai.conf",
+                                             "/etc/services",
+                                             "/etc/ssl",
+                                             "/etc/pki",
+                                             "/etc/ca-certificates",
+                                             "/etc/gnutls",
+                                             "/etc/ld.so.cache",
+                                             "/etc/localtime",
+                                             "/usr/share/ca-certificates",
+                                             "/usr/local/share/ca-certificates",
+                                             "/usr/lib",
+                                             "/usr/lib64",
+                                             "/usr/local/lib",
+                                             "/lib",
+                                             "/lib64",
+                                             "/run/systemd/resolve",
+                                             "/run/resolvconf",
+                                             "/run/NetworkManager",
+                                             "/run/nscd",
+                                             "/dev/urandom",
+                                             "/dev/null",
+                                             NULL,
+                                             /* --ca-file */ NULL };
 
 static bool is_insecure(const struct options *o, const char *domain) {
         return domain_is_loopback(domain) || strv_contains(o->insecure, domain);
@@ -40,12 +60,14 @@ static struct error *fetch_image(struct context *context, struct installer *in, 
         struct error *err;
         size_t len;
 
-        err = registry_manifest(registry, reference->digest ? reference->digest : reference->tag, &text, &len, &type, digest);
+        err = registry_manifest(registry, reference->digest ? reference->digest : reference->tag, &text, &len, &type,
+                                digest);
         if (err)
                 return err;
         err = install_image(in, text, len, type, &installed);
         if (!err)
-                err = install_reference(context->images, reference, installed.digest, installed.id, context->options->pin);
+                err = install_reference(context->images, reference, installed.digest, installed.id,
+                                        context->options->pin);
         return err ? err : result_print(context->options, reference, &installed);
 }
 
@@ -87,7 +109,9 @@ static struct error *pull(struct context *context) {
                 .ca_file = o->ca_file,
                 .connect_timeout_s = (int)o->timeout,
                 .stall_timeout_s = (int)o->timeout,
-                .retries = !o->has_retries ? 0 : o->retries ? (int)o->retries : -1,
+                .retries = !o->has_retries ? 0
+                           : o->retries    ? (int)o->retries
+                                           : -1,
         };
         err = registry_open(reference, &options, &registry);
         if (!err) {

@@ -39,9 +39,9 @@ struct exchange {
 /* A registry or mirror and what was learnt about it. */
 struct endpoint {
         const struct registry_endpoint *where;
-        bool speaks_http; /* HTTPS failed, and it may */
+        bool speaks_http;    /* HTTPS failed, and it may */
         char *authorization; /* header line that the last challenge led to */
-        size_t credential; /* the one in use */
+        size_t credential;   /* the one in use */
         const struct credential **credentials;
         size_t n_credentials;
 };
@@ -66,7 +66,7 @@ struct transfer {
         bool no_range;     /* the server does not understand ranges */
         bool write_failed; /* download->error is set */
         bool oversized;
-        size_t endpoint;   /* asked now; beyond the last: the blob's urls */
+        size_t endpoint; /* asked now; beyond the last: the blob's urls */
         size_t url;
         int failures, failures_in_row, challenges;
         uint64_t have_at_start;
@@ -112,8 +112,10 @@ static size_t on_header(char *data, size_t size, size_t n, void *context) {
                 const char *name;
                 char **value;
         } known[] = {
-                { "content-type", &r->content_type }, { "docker-content-digest", &r->digest },
-                { "retry-after", &r->retry_after },   { "content-range", &r->content_range },
+                { "content-type", &r->content_type },
+                { "docker-content-digest", &r->digest },
+                { "retry-after", &r->retry_after },
+                { "content-range", &r->content_range },
         };
         size_t len = size * n;
 
@@ -204,7 +206,8 @@ static void add_header(struct exchange *x, const char *line) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
 }
 
-static char *endpoint_url(const struct registry *registry, const struct endpoint *e, const char *kind, const char *what) {
+static char *endpoint_url(const struct registry *registry, const struct endpoint *e, const char *kind,
+                          const char *what) {
         return xasprintf("%s://%s/v2/%s%s/%s/%s", e->speaks_http ? "http" : "https", e->where->host,
                          e->where->prefix ? e->where->prefix : "", registry->reference->path, kind, what);
 }
@@ -272,8 +275,8 @@ static struct error *error_of_curl(const char *host, const struct exchange *x) {
         case CURLE_OPERATION_TIMEDOUT:
                 return error_new(ERROR_TIMEOUT, "registry %s does not answer: %s", host, detail);
         case CURLE_SSL_CONNECT_ERROR:
-                return error_new(unavailable, "registry %s: TLS failed: %s (a registry without TLS needs --insecure)", host,
-                                 detail);
+                return error_new(unavailable, "registry %s: TLS failed: %s (a registry without TLS needs --insecure)",
+                                 host, detail);
         case CURLE_PEER_FAILED_VERIFICATION:
                 return error_new(unavailable, "registry %s: its certificate is not trusted: %s (--ca-file, --insecure)",
                                  host, detail);
@@ -292,23 +295,27 @@ static struct error *error_of_status(const struct registry *registry, const char
                                      const char *what) {
         _cleanup_free_ char *words = registry_words(r);
         const char *retry = r->retry_after && strspn(r->retry_after, "0123456789") == strlen(r->retry_after)
-                                    ? r->retry_after : NULL;
+                                    ? r->retry_after
+                                    : NULL;
 
         switch (r->status) {
         case 401:
         case 403:
                 return error_new(ERROR_FORBIDDEN, "%s does not exist in registry %s, or needs %s%s", what, host,
-                                 registry->endpoints[registry->current].n_credentials ? "other credentials" : "credentials",
+                                 registry->endpoints[registry->current].n_credentials ? "other credentials"
+                                                                                      : "credentials",
                                  words);
         case 404:
-                return error_new(ERROR_NOT_FOUND, "%s not found in registry %s: check name and tag%s", what, host, words);
+                return error_new(ERROR_NOT_FOUND, "%s not found in registry %s: check name and tag%s", what, host,
+                                 words);
         case 429:
                 return error_new(ERROR_UNAVAILABLE,
-                                 "registry %s limits how often images are pulled (429): %s%s%s, or give credentials%s", host,
-                                 retry ? "try again in " : "try again later", retry ? retry : "", retry ? " s" : "", words);
+                                 "registry %s limits how often images are pulled (429): %s%s%s, or give credentials%s",
+                                 host, retry ? "try again in " : "try again later", retry ? retry : "",
+                                 retry ? " s" : "", words);
         }
-        return error_new(r->status >= 500 ? ERROR_UNAVAILABLE : ERROR_BAD_REQUEST, "registry %s: HTTP status %ld for %s%s",
-                         host, r->status, what, words);
+        return error_new(r->status >= 500 ? ERROR_UNAVAILABLE : ERROR_BAD_REQUEST,
+                         "registry %s: HTTP status %ld for %s%s", host, r->status, what, words);
 }
 
 static bool status_is_passing(long status) {
@@ -394,10 +401,11 @@ static bool header_value_is_clean(const char *value) {
 /* Asks the realm for a token. */
 static struct error *fetch_token(struct registry *registry, struct endpoint *e, const struct credential *credential,
                                  const char *challenge, char **ret) {
-        _cleanup_free_ char *realm = challenge_value(challenge, "realm"), *service = challenge_value(challenge, "service");
+        _cleanup_free_ char *realm = challenge_value(challenge, "realm"),
+                            *service = challenge_value(challenge, "service");
         _cleanup_free_ char *scope = challenge_value(challenge, "scope"), *url = NULL, *post = NULL, *basic = NULL;
-        _cleanup_free_ char *default_scope = xasprintf("repository:%s%s:pull", e->where->prefix ? e->where->prefix : "",
-                                                       registry->reference->path);
+        _cleanup_free_ char *default_scope =
+                xasprintf("repository:%s%s:pull", e->where->prefix ? e->where->prefix : "", registry->reference->path);
         struct exchange x = { .response.body_max = TOKEN_BODY_MAX };
         struct error *err;
 
@@ -405,7 +413,8 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
                 return error_new(ERROR_UNAVAILABLE, "registry %s: it names no place to get a token", e->where->host);
         const char *host = strstr(realm, "://") + 3;
         if (credential && str_starts_with(realm, "http://") && !e->where->insecure && !domain_is_loopback(host))
-                return error_new(ERROR_FORBIDDEN, "registry %s wants the credentials sent unencrypted to %.200s: refused",
+                return error_new(ERROR_FORBIDDEN,
+                                 "registry %s wants the credentials sent unencrypted to %.200s: refused",
                                  e->where->host, realm);
 
         CURL *escaper = curl_easy_init();
@@ -445,7 +454,8 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
                 if (str_empty(token))
                         token = json_string_value(json_object_get(json, "access_token"));
                 if (str_empty(token) || !header_value_is_clean(token))
-                        err = error_new(ERROR_UNAVAILABLE, "registry %s: its token server sent no token", e->where->host);
+                        err = error_new(ERROR_UNAVAILABLE, "registry %s: its token server sent no token",
+                                        e->where->host);
                 else
                         *ret = xasprintf("Authorization: Bearer %s", token);
         }
@@ -455,7 +465,8 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
 
 /* Answers a challenge: makes endpoint->authorization with the credential in use. *ret_tried: there was something to
  * try. */
-static struct error *authorize_once(struct registry *registry, struct endpoint *e, const char *challenge, bool *ret_tried) {
+static struct error *authorize_once(struct registry *registry, struct endpoint *e, const char *challenge,
+                                    bool *ret_tried) {
         const struct credential *credential = e->credential < e->n_credentials ? e->credentials[e->credential] : NULL;
 
         free(TAKE_PTR(e->authorization));
@@ -536,8 +547,8 @@ static struct error *wait_ms(struct registry *registry, int ms) {
 }
 
 /* One request at one endpoint, with authorization and retries. On success x holds the answer. */
-static struct error *request(struct registry *registry, struct endpoint *e, const char *kind, const char *what, size_t max,
-                             struct exchange *x) {
+static struct error *request(struct registry *registry, struct endpoint *e, const char *kind, const char *what,
+                             size_t max, struct exchange *x) {
         const char *host = e->where->host;
         bool just_tried = false;
 
@@ -567,11 +578,12 @@ static struct error *request(struct registry *registry, struct endpoint *e, cons
                         err = error_of_status(registry, host, &x->response,
                                               streq(kind, "manifests") ? noun : "a part of the image");
                 /* Nobody there is told at once; what broke on the way, or a busy server, is tried again. */
-                bool passing = x->result ? x->result != CURLE_COULDNT_CONNECT && x->result != CURLE_COULDNT_RESOLVE_HOST &&
-                                                   x->result != CURLE_SSL_CONNECT_ERROR &&
-                                                   x->result != CURLE_PEER_FAILED_VERIFICATION &&
-                                                   x->result != CURLE_WRITE_ERROR && x->result != CURLE_OPERATION_TIMEDOUT
-                                         : status_is_passing(status);
+                bool passing =
+                        x->result ? x->result != CURLE_COULDNT_CONNECT && x->result != CURLE_COULDNT_RESOLVE_HOST &&
+                                            x->result != CURLE_SSL_CONNECT_ERROR &&
+                                            x->result != CURLE_PEER_FAILED_VERIFICATION &&
+                                            x->result != CURLE_WRITE_ERROR && x->result != CURLE_OPERATION_TIMEDOUT
+                                  : status_is_passing(status);
                 if (!passing || ++failures > retries_of(registry))
                         return err;
                 error_free(err);
@@ -624,8 +636,8 @@ struct error *registry_blob(struct registry *registry, const struct descriptor *
                 if (!err) {
                         hash_of(strbuf_str(&x.response.body), x.response.body.len, digest);
                         if (x.response.body.len != blob->size || !streq(digest, blob->digest))
-                                err = error_new(ERROR_BAD_REQUEST, "registry %s: wrong digest: a blob has %s, not %s", host,
-                                                digest, blob->digest);
+                                err = error_new(ERROR_BAD_REQUEST, "registry %s: wrong digest: a blob has %s, not %s",
+                                                host, digest, blob->digest);
                 }
                 if (!err)
                         break;
@@ -641,8 +653,7 @@ struct error *registry_blob(struct registry *registry, const struct descriptor *
 static const char *transfer_host(const struct transfer *t) {
         const struct registry *r = t->registry;
 
-        return t->endpoint < r->n_endpoints ? r->endpoints[t->endpoint].where->host
-                                            : t->download->blob->urls[t->url];
+        return t->endpoint < r->n_endpoints ? r->endpoints[t->endpoint].where->host : t->download->blob->urls[t->url];
 }
 
 /* The first bytes of an answer: does it begin where we want it? */
@@ -660,7 +671,8 @@ static bool check_start(struct transfer *t) {
         }
         if (x->response.status != 206)
                 return false;
-        if (x->response.content_range && sscanf(x->response.content_range, "bytes %llu-", &from) == 1 && from == d->have)
+        if (x->response.content_range && sscanf(x->response.content_range, "bytes %llu-", &from) == 1 &&
+            from == d->have)
                 return true;
         t->no_range = true; /* an answer to something else: ask for all of it next time */
         return false;
@@ -705,7 +717,8 @@ static void transfer_begin(struct transfer *t) {
         struct download *d = t->download;
         struct exchange *x = &t->exchange;
         struct endpoint *e = t->endpoint < registry->n_endpoints ? &registry->endpoints[t->endpoint] : NULL;
-        _cleanup_free_ char *url = e ? endpoint_url(registry, e, "blobs", d->blob->digest) : xstrdup(d->blob->urls[t->url]);
+        _cleanup_free_ char *url =
+                e ? endpoint_url(registry, e, "blobs", d->blob->digest) : xstrdup(d->blob->urls[t->url]);
 
         exchange_release(registry, x);
         x->response.body_max = ERROR_BODY_MAX;
@@ -731,7 +744,8 @@ struct download *download_start(struct registry *registry, const struct descript
 
         *d = (struct download){ .blob = blob, .fd = fd, .have = have, .transfer = t };
         *t = (struct transfer){ .registry = registry, .download = d, .endpoint = registry->current };
-        registry->downloads = xreallocarray(registry->downloads, registry->n_downloads + 1, sizeof(*registry->downloads));
+        registry->downloads =
+                xreallocarray(registry->downloads, registry->n_downloads + 1, sizeof(*registry->downloads));
         registry->downloads[registry->n_downloads++] = d;
         if (have >= blob->size)
                 d->done = true;
@@ -812,7 +826,8 @@ static void download_finished(struct download *d) {
                 return;
         }
         if (t->oversized) {
-                give_place_up(t, error_new(ERROR_BAD_REQUEST, "registry %s: a layer is larger than its size in the manifest", host));
+                give_place_up(t, error_new(ERROR_BAD_REQUEST,
+                                           "registry %s: a layer is larger than its size in the manifest", host));
                 return;
         }
         if (d->have == d->blob->size) {
@@ -854,7 +869,8 @@ static void download_finished(struct download *d) {
         }
         struct error *err = error_of_status(registry, host, &x->response, "a layer of the image");
         if (status_is_passing(x->response.status))
-                retry_later(t, x->response.status == 429 ? "the registry asks for patience" : "the registry has trouble",
+                retry_later(t,
+                            x->response.status == 429 ? "the registry asks for patience" : "the registry has trouble",
                             &x->response, err);
         else
                 give_place_up(t, err);
@@ -906,7 +922,8 @@ struct error *registry_open(const struct reference *reference, const struct regi
                 e->where = &options->endpoints[i];
                 /* Docker Hub is logged into as docker.io, whatever its servers are called. */
                 const char *login = streq(e->where->host, "registry-1.docker.io") ? "docker.io" : e->where->host;
-                _cleanup_free_ char *path = xasprintf("%s%s", e->where->prefix ? e->where->prefix : "", reference->path);
+                _cleanup_free_ char *path =
+                        xasprintf("%s%s", e->where->prefix ? e->where->prefix : "", reference->path);
                 credentials_find(options->credentials, login, path, &e->credentials, &e->n_credentials);
         }
         *ret = TAKE_PTR(registry);

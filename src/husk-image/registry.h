@@ -54,14 +54,14 @@ struct error *registry_blob(struct registry *registry, const struct descriptor *
 
 struct download {
         const struct descriptor *blob; /* the caller's */
-        int fd;         /* the caller's; written from `have` on */
-        uint64_t have;  /* bytes in the file */
-        uint64_t fetched; /* bytes that came over the network */
-        bool done;      /* all there, or failed */
-        struct error *error; /* owned by the download */
-        int64_t retry_at;    /* waiting until then (monotonic ns); 0: not waiting */
-        const char *trouble; /* why it is waiting, or NULL */
-        struct transfer *transfer; /* registry.c's */
+        int fd;                        /* the caller's; written from `have` on */
+        uint64_t have;                 /* bytes in the file */
+        uint64_t fetched;              /* bytes that came over the network */
+        bool done;                     /* all there, or failed */
+        struct error *error;           /* owned by the download */
+        int64_t retry_at;              /* waiting until then (monotonic ns); 0: not waiting */
+        const char *trouble;           /* why it is waiting, or NULL */
+        struct transfer *transfer;     /* registry.c's */
 };
 
 /* Begins one; registry_step() drives it. `have` bytes are in the file already. */

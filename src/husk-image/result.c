@@ -4,7 +4,8 @@
 
 #include "base/log.h"
 
-struct error *result_print(const struct options *o, const struct reference *reference, const struct installed *installed) {
+struct error *result_print(const struct options *o, const struct reference *reference,
+                           const struct installed *installed) {
         _cleanup_free_ char *name = reference ? reference_format(reference) : NULL;
 
         if (installed->warning)
@@ -30,8 +31,11 @@ struct error *installer_init(struct installer *in, const struct context *context
         const struct options *o = context->options;
 
         *in = (struct installer){
-                .fetch = { .images = context->images, .unpacker = unpacker, .limits = o->limits,
-                           .parallel_downloads = (int)o->parallel, .progress = o->progress },
+                .fetch = { .images = context->images,
+                           .unpacker = unpacker,
+                           .limits = o->limits,
+                           .parallel_downloads = (int)o->parallel,
+                           .progress = o->progress },
                 .any_platform = o->platform != NULL,
         };
         if (o->platform)

@@ -10,5 +10,6 @@ struct error *result_print(const struct options *options, const struct reference
                            const struct installed *installed) _must_check_;
 
 /* Fills an installer from the command line; in.fetch.registry stays NULL. */
-struct error *installer_init(struct installer *in, const struct context *context, struct unpacker *unpacker) _must_check_;
+struct error *installer_init(struct installer *in, const struct context *context,
+                             struct unpacker *unpacker) _must_check_;
 void installer_release(struct installer *in);

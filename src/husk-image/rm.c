@@ -67,7 +67,8 @@ static void names_release(struct names *names) {
         free(names->list);
 }
 
-static struct error *gather_name(void *context, const struct reference *reference, const struct reference_record *record) {
+static struct error *gather_name(void *context, const struct reference *reference,
+                                 const struct reference_record *record) {
         struct names *names = context;
 
         names->list = xreallocarray(names->list, names->n + 1, sizeof(*names->list));
@@ -146,8 +147,8 @@ static void print_collected(const struct options *o, char *const *untagged, cons
                         json_array_append_new(names, json_string(untagged[i]));
                 for (size_t i = 0; result->ids && result->ids[i]; i++)
                         json_array_append_new(ids, json_string(result->ids[i]));
-                json = json_pack("{s:O, s:O, s:i, s:i, s:I}", "untagged", names, "deleted", ids, "layers", (int)result->layers,
-                                 "blobs", (int)result->blobs, "bytes", (json_int_t)result->bytes);
+                json = json_pack("{s:O, s:O, s:i, s:i, s:I}", "untagged", names, "deleted", ids, "layers",
+                                 (int)result->layers, "blobs", (int)result->blobs, "bytes", (json_int_t)result->bytes);
                 _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
                 puts(text);
                 return;
@@ -157,7 +158,8 @@ static void print_collected(const struct options *o, char *const *untagged, cons
         for (size_t i = 0; result->ids && result->ids[i]; i++)
                 printf("Deleted: %s\n", result->ids[i]);
         if (result->layers || result->blobs)
-                printf("Freed: %s (%zu layers, %zu blobs)\n", size_format(result->bytes, size), result->layers, result->blobs);
+                printf("Freed: %s (%zu layers, %zu blobs)\n", size_format(result->bytes, size), result->layers,
+                       result->blobs);
 }
 
 static struct error *collect(struct context *context, char *const *ids, char *const *untagged) {
@@ -182,7 +184,8 @@ static struct error *mark(struct context *context, const struct names *names, co
         if (err)
                 return err;
         for (size_t i = 0; i < names->n; i++)
-                if (image->reference ? streq(names->list[i].text, image->reference) : streq(names->list[i].id, image->id))
+                if (image->reference ? streq(names->list[i].text, image->reference)
+                                     : streq(names->list[i].id, image->id))
                         removed[i] = true;
         *ret_id = xstrdup(image->id);
         return NULL;
@@ -211,7 +214,8 @@ struct error *verb_rm(struct context *context) {
                 if (is_named(&names, id, removed))
                         continue; /* it stays, under its other names */
                 if (!o->force && gc_is_used(in_use, id, all))
-                        return error_new(ERROR_CONFLICT, "image \"%s\" is in use by a pod: delete the pod first, or --force",
+                        return error_new(ERROR_CONFLICT,
+                                         "image \"%s\" is in use by a pod: delete the pod first, or --force",
                                          *argument);
                 if (!strv_contains(ids, id))
                         ids = strv_add(ids, id);

@@ -61,7 +61,8 @@ static struct error *write_text(struct save *s, const char *name, const char *te
 
 /* Copies a blob of the store, verifying it on the way: a damaged one must not be spread. */
 static struct error *write_blob(struct save *s, const char *digest) {
-        _cleanup_free_ char *path = layout_blob(s->images, digest), *name = xasprintf("blobs/sha256/%s", digest_hex(digest));
+        _cleanup_free_ char *path = layout_blob(s->images, digest),
+                            *name = xasprintf("blobs/sha256/%s", digest_hex(digest));
         _cleanup_free_ char *buf = xmalloc(256 << 10);
         _cleanup_close_ int fd = -EBADF;
         char found[DIGEST_TEXT];
@@ -80,14 +81,16 @@ static struct error *write_blob(struct save *s, const char *digest) {
         for (uint64_t left = st.st_size; !err && left;) {
                 ssize_t n = read(fd, buf, MIN(left, (uint64_t)256 << 10));
                 if (n <= 0)
-                        return n < 0 ? error_errno(errno, "read %s", path) : error_new(ERROR_BAD_REQUEST, "%s: damaged", path);
+                        return n < 0 ? error_errno(errno, "read %s", path)
+                                     : error_new(ERROR_BAD_REQUEST, "%s: damaged", path);
                 hash_add(&hash, buf, n);
                 err = fd_write_all(s->fd, buf, n);
                 left -= n;
         }
         hash_finish(&hash, found);
         if (!err && !streq(found, digest))
-                err = error_new(ERROR_BAD_REQUEST, "%s: wrong digest: damaged; `husk image verify --repair` looks after it", path);
+                err = error_new(ERROR_BAD_REQUEST,
+                                "%s: wrong digest: damaged; `husk image verify --repair` looks after it", path);
         return err ? err : write_padding(s, st.st_size);
 }
 
@@ -181,16 +184,18 @@ static struct error *save_manifest(struct save *s, const char *digest, const cha
                 return err;
         }
         json_t *entry = json_pack("{s:s, s:s, s:I}", "mediaType",
-                                  manifest->media_type ? manifest->media_type : manifest_media_types[1], "digest", digest,
-                                  "size", (json_int_t)len);
+                                  manifest->media_type ? manifest->media_type : manifest_media_types[1], "digest",
+                                  digest, "size", (json_int_t)len);
         if (name)
-                json_object_set_new(entry, "annotations", json_pack("{s:s, s:s}", "org.opencontainers.image.ref.name", name,
-                                                                    "io.containerd.image.name", name));
+                json_object_set_new(entry, "annotations",
+                                    json_pack("{s:s, s:s}", "org.opencontainers.image.ref.name", name,
+                                              "io.containerd.image.name", name));
         json_array_append_new(s->index, entry);
         json_array_append_new(s->docker,
                               json_pack("{s:o, s:o, s:o}", "Config",
-                                        json_sprintf("blobs/sha256/%s", digest_hex(manifest->config.digest)), "RepoTags",
-                                        name && !strchr(name, '@') ? json_pack("[s]", name) : json_array(), "Layers", files));
+                                        json_sprintf("blobs/sha256/%s", digest_hex(manifest->config.digest)),
+                                        "RepoTags", name && !strchr(name, '@') ? json_pack("[s]", name) : json_array(),
+                                        "Layers", files));
         return NULL;
 }
 
@@ -218,7 +223,8 @@ static struct error *save_all(struct context *context, struct save *s) {
                 err = error_context(save_image(context, s, *argument), "save \"%s\"", *argument);
         if (err)
                 return err;
-        index = json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType", manifest_media_types[0], "manifests", s->index);
+        index = json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType", manifest_media_types[0], "manifests",
+                          s->index);
         text = json_dumps(index, JSON_COMPACT);
         docker = json_dumps(s->docker, JSON_COMPACT);
         err = write_text(s, "index.json", text);
@@ -241,8 +247,10 @@ struct error *verb_save(struct context *context) {
         } else if (isatty(STDOUT_FILENO)) {
                 return error_new(ERROR_INTERNAL, "standard output is a terminal: use --output FILE");
         }
-        struct save s = { .images = context->images, .fd = fd < 0 ? STDOUT_FILENO : fd,
-                          .index = json_array(), .docker = json_array() };
+        struct save s = { .images = context->images,
+                          .fd = fd < 0 ? STDOUT_FILENO : fd,
+                          .index = json_array(),
+                          .docker = json_array() };
         err = content_prepare(context->images);
         if (!err)
                 err = content_lock(context->images, false, &lock);

@@ -43,8 +43,8 @@ struct extended {
 };
 
 static struct error *malformed(const struct tar *tar, const char *what) {
-        return error_new(ERROR_BAD_REQUEST, "malformed tar archive near byte %llu: %s", (unsigned long long)tar->position,
-                         what);
+        return error_new(ERROR_BAD_REQUEST, "malformed tar archive near byte %llu: %s",
+                         (unsigned long long)tar->position, what);
 }
 
 static struct error *truncated(const struct tar *tar) {
@@ -526,7 +526,8 @@ static bool type_of(const struct header *h, const char *path, enum tar_type *ret
         case '0':
         case '7':
         case 'S':
-                *ret = str_ends_with(path, "/") && h->type != 'S' ? TAR_FOLDER : TAR_FILE; /* before POSIX: folders by name */
+                *ret = str_ends_with(path, "/") && h->type != 'S' ? TAR_FOLDER
+                                                                  : TAR_FILE; /* before POSIX: folders by name */
                 return true;
         case '1':
                 *ret = TAR_HARD_LINK;

@@ -37,8 +37,8 @@ struct tar_xattr {
 
 struct tar_entry {
         enum tar_type type;
-        char *path; /* as written, not cleaned */
-        char *link; /* target of a hard or symbolic link */
+        char *path;  /* as written, not cleaned */
+        char *link;  /* target of a hard or symbolic link */
         mode_t mode; /* permission bits, setuid, setgid, sticky */
         uint32_t uid, gid;
         uint32_t major, minor;
@@ -67,9 +67,9 @@ struct tar {
         bool ended;        /* the two zero blocks were seen */
         struct tar_entry entry;
         bool has_entry;
-        uint64_t left;    /* data bytes of the entry still in the archive */
-        uint64_t padding; /* bytes behind them up to the next block */
-        uint64_t offset;  /* in the file, of the next byte */
+        uint64_t left;            /* data bytes of the entry still in the archive */
+        uint64_t padding;         /* bytes behind them up to the next block */
+        uint64_t offset;          /* in the file, of the next byte */
         struct tar_piece *pieces; /* map of a sparse file */
         size_t n_pieces, piece;
         bool is_sparse;

@@ -69,10 +69,12 @@ static struct error *clean_path(const char *path, char clean[static TAR_PATH_MAX
                 if (n == 2 && p[0] == '.' && p[1] == '.')
                         return error_new(ERROR_BAD_REQUEST, "%.300s: a name with \"..\" in a layer", path);
                 if (n > 255)
-                        return error_new(ERROR_BAD_REQUEST, "%.300s: a part of the name is longer than 255 bytes", path);
+                        return error_new(ERROR_BAD_REQUEST, "%.300s: a part of the name is longer than 255 bytes",
+                                         path);
                 if (n && !(n == 1 && p[0] == '.')) {
                         if (++depth > DEPTH_MAX)
-                                return error_new(ERROR_BAD_REQUEST, "%.300s: more than %d folders deep", path, DEPTH_MAX);
+                                return error_new(ERROR_BAD_REQUEST, "%.300s: more than %d folders deep", path,
+                                                 DEPTH_MAX);
                         if (len + n + 1 > TAR_PATH_MAX)
                                 return error_new(ERROR_BAD_REQUEST, "%.300s: name too long", path);
                         if (len)
@@ -226,8 +228,8 @@ static struct error *folder_open(struct unpack *u, const char *path, int *ret) {
         return NULL;
 }
 
-/* user.* is for programs, security.capability for the kernel. user.overlay.* would mean something to overlayfs in a user
- * namespace, trusted.* to overlayfs, and the rest (labels, IMA, ACLs) belongs to another machine's policy. */
+/* user.* is for programs, security.capability for the kernel. user.overlay.* would mean something to overlayfs in a
+ * user namespace, trusted.* to overlayfs, and the rest (labels, IMA, ACLs) belongs to another machine's policy. */
 static bool xattr_is_taken(const char *name) {
         return streq(name, "security.capability") ||
                (str_starts_with(name, "user.") && !str_starts_with(name, "user.overlay."));

@@ -18,7 +18,7 @@ struct unpack_limits {
 };
 
 struct unpack_result {
-        uint64_t size;    /* bytes of all files, holes not counted */
+        uint64_t size; /* bytes of all files, holes not counted */
         uint64_t entries;
         uint64_t ignored_xattrs; /* attributes of kinds that no container needs, left out */
 };

@@ -198,8 +198,10 @@ _noreturn_ static void child(struct work *work) {
 
 /* The unpacker itself: takes jobs until the main process is gone. */
 _noreturn_ static void serve(int socket_fd) {
-        static const int keep[] = { 0 /* CHOWN */, 1 /* DAC_OVERRIDE */, 3 /* FOWNER */, 4 /* FSETID */, 8 /* SETPCAP */,
-                                    18 /* SYS_CHROOT */, 21 /* SYS_ADMIN */, 27 /* MKNOD */, 31 /* SETFCAP */, -1 };
+        static const int keep[] = {
+                0 /* CHOWN */,       1 /* DAC_OVERRIDE */, 3 /* FOWNER */, 4 /* FSETID */,   8 /* SETPCAP */,
+                18 /* SYS_CHROOT */, 21 /* SYS_ADMIN */,   27 /* MKNOD */, 31 /* SETFCAP */, -1
+        };
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         prctl(PR_SET_NAME, "husk-unpack");

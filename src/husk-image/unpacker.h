@@ -2,8 +2,8 @@
  *
  * Started before anything was fetched and before any credential was read, so its memory holds nothing worth stealing;
  * it lives in an empty network namespace. For each layer it forks a child, which confines itself to the layer's folder
- * (confine.h) and then, in one pass over the bytes: reads the blob, hashes it, decompresses it, hashes that, unpacks it,
- * and syncs the file system. The blob may still be growing: the child follows the download.
+ * (confine.h) and then, in one pass over the bytes: reads the blob, hashes it, decompresses it, hashes that, unpacks
+ * it, and syncs the file system. The blob may still be growing: the child follows the download.
  *
  *     main ──job, blob, folder──▶ unpacker ──fork──▶ child     progress and result come back over the job's socket
  *
@@ -32,8 +32,8 @@ struct unpack_job {
 
 struct unpack_outcome {
         uint64_t size, entries;
-        bool blob_is_wrong;   /* the blob does not have its digest: fetch it anew */
-        struct error *error;  /* NULL: unpacked, verified and synced. Owned by the caller */
+        bool blob_is_wrong;  /* the blob does not have its digest: fetch it anew */
+        struct error *error; /* NULL: unpacked, verified and synced. Owned by the caller */
 };
 
 /* Begins a job: unpacks blob_fd (read with pread) into the empty folder `root_fd`. Returns its socket, which becomes

@@ -31,7 +31,8 @@ struct verify {
 };
 
 static void report(struct verify *v, const char *what, const char *problem, bool repaired) {
-        json_array_append_new(v->problems, json_pack("{s:s, s:s, s:b}", "what", what, "problem", problem, "repaired", repaired));
+        json_array_append_new(v->problems,
+                              json_pack("{s:s, s:s, s:b}", "what", what, "problem", problem, "repaired", repaired));
         if (!repaired)
                 v->lost = true;
         if (!v->context->options->json)
@@ -85,9 +86,9 @@ static bool same_xattrs(int a, int b) {
 }
 
 static bool same_status(const struct stat *a, const struct stat *b) {
-        return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev &&
-               a->st_mtim.tv_sec == b->st_mtim.tv_sec && (S_ISDIR(a->st_mode) || a->st_size == b->st_size) &&
-               (S_ISDIR(a->st_mode) || a->st_nlink == b->st_nlink);
+        return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
+               a->st_rdev == b->st_rdev && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+               (S_ISDIR(a->st_mode) || a->st_size == b->st_size) && (S_ISDIR(a->st_mode) || a->st_nlink == b->st_nlink);
 }
 
 static bool same_tree(int a, int b, struct strbuf *path);
@@ -176,7 +177,8 @@ static struct error *unpack_again(struct verify *v, const char *diff_id, const c
 }
 
 /* Puts the newly unpacked folder in the place of the old one. */
-static struct error *replace_layer(struct verify *v, const char *diff_id, const char *blob, const struct unpack_outcome *o) {
+static struct error *replace_layer(struct verify *v, const char *diff_id, const char *blob,
+                                   const struct unpack_outcome *o) {
         _cleanup_free_ char *place = layout_layer(v->context->images, diff_id);
         _cleanup_free_ char *grave = xasprintf("%s/ingest/gone-%s", v->context->images, digest_hex(diff_id));
         uint64_t size = 0;
@@ -203,7 +205,8 @@ static struct error *compare_layer(struct verify *v, const char *diff_id, const 
                 return NULL;
         }
         _cleanup_free_ char *problem = old < 0 ? xstrdup("the unpacked folder is missing")
-                                               : xasprintf("the unpacked folder is not what its blob says: %.300s", path.len ? strbuf_str(&path) : "/");
+                                               : xasprintf("the unpacked folder is not what its blob says: %.300s",
+                                                           path.len ? strbuf_str(&path) : "/");
         struct error *err = NULL;
         if (v->context->options->repair)
                 err = replace_layer(v, diff_id, blob, outcome);
@@ -277,7 +280,8 @@ static char **manifest_blobs(struct verify *v, const char *digest, const char *i
         _cleanup_free_ char *text = NULL;
         char **blobs = NULL;
         size_t len;
-        _cleanup_error_ struct error *err = content_read_blob(v->context->images, digest, MANIFEST_SIZE_MAX, &text, &len);
+        _cleanup_error_ struct error *err =
+                content_read_blob(v->context->images, digest, MANIFEST_SIZE_MAX, &text, &len);
 
         if (!err)
                 err = manifest_parse(text, len, NULL, &manifest);
@@ -303,7 +307,8 @@ static void forget_image(struct verify *v, const char *id, const char *reference
 /* `digest` of its manifest and `reference_path` may be NULL. */
 static struct error *verify_image(struct verify *v, const char *id, const char *digest, const char *reference_path) {
         const char *images = v->context->images;
-        _cleanup_strv_ char **diff_ids = NULL, **blobs = digest ? manifest_blobs(v, digest, id, 0) : NULL, **recorded = NULL;
+        _cleanup_strv_ char **diff_ids = NULL, **blobs = digest ? manifest_blobs(v, digest, id, 0) : NULL,
+                            **recorded = NULL;
         _cleanup_free_ char *text = NULL;
         json_auto_t *config = NULL;
         bool lost = false;
@@ -350,9 +355,11 @@ static struct error *verify_image(struct verify *v, const char *id, const char *
         return err;
 }
 
-static struct error *verify_reference(void *context, const struct reference *reference, const struct reference_record *record) {
+static struct error *verify_reference(void *context, const struct reference *reference,
+                                      const struct reference_record *record) {
         struct verify *v = context;
-        _cleanup_free_ char *path = layout_reference(v->context->images, reference), *name = reference_format(reference);
+        _cleanup_free_ char *path = layout_reference(v->context->images, reference),
+                            *name = reference_format(reference);
         _cleanup_free_ char *text = NULL;
         size_t len;
         struct error *err = verify_blob(v, record->digest, MANIFEST_SIZE_MAX, &text, &len);
@@ -401,18 +408,19 @@ static struct error *verify_run(struct verify *v) {
                 _cleanup_free_ char *text = json_dumps(json, JSON_INDENT(2));
                 puts(text);
         } else {
-                printf("%zu layers and %zu manifests and configurations checked, %zu problems\n", v->layers - v->unchecked,
-                       v->blobs, json_array_size(v->problems));
+                printf("%zu layers and %zu manifests and configurations checked, %zu problems\n",
+                       v->layers - v->unchecked, v->blobs, json_array_size(v->problems));
                 if (v->unchecked)
                         printf("%zu layers could not be checked: their blobs are not kept\n", v->unchecked);
         }
         if (!v->lost)
                 return NULL;
-        return error_new(ERROR_BAD_REQUEST, v->context->options->repair
-                                                    ? "some images were damaged beyond repair and count as not present now: pull or load them again"
-                                                    : "the store is damaged: --repair puts right what can be");
+        return error_new(
+                ERROR_BAD_REQUEST,
+                v->context->options->repair
+                        ? "some images were damaged beyond repair and count as not present now: pull or load them again"
+                        : "the store is damaged: --repair puts right what can be");
 }
-
 
 struct error *verb_verify(struct context *context) {
         struct verify v = { .context = context, .problems = json_array() };

@@ -7,8 +7,8 @@
 struct image *image_free(struct image *image) {
         if (!image)
                 return NULL;
-        char *strings[] = { image->reference, image->id,      image->digest,      image->os,         image->architecture,
-                            image->variant,   image->created, image->user,        image->working_dir, image->stop_signal };
+        char *strings[] = { image->reference, image->id,      image->digest, image->os,          image->architecture,
+                            image->variant,   image->created, image->user,   image->working_dir, image->stop_signal };
         char **lists[] = { image->repo_tags, image->repo_digests, image->entrypoint,    image->cmd,
                            image->env,       image->volumes,      image->exposed_ports, image->layers };
 
@@ -67,7 +67,8 @@ struct image_names {
         size_t n;
 };
 
-static struct error *note_name(void *context, const struct reference *reference, const struct reference_record *record) {
+static struct error *note_name(void *context, const struct reference *reference,
+                               const struct reference_record *record) {
         struct image_names *names = context;
 
         for (size_t i = 0; i < names->n; i++)

@@ -33,15 +33,15 @@ struct image {
         char **repo_digests; /* "docker.io/library/redis@sha256:…", likewise. For status.containerStatuses[].imageID */
         uint64_t size;       /* bytes of the unpacked layers */
         char *os, *architecture, *variant; /* "linux", "arm64", "v8"; NULL where not given */
-        char *created;       /* RFC 3339, or NULL */
-        char **entrypoint, **cmd, **env; /* NULL: none; env as "NAME=value" */
-        char *user;          /* "1000:1000", "app", … or NULL; untrusted text */
-        char *working_dir;   /* or NULL */
-        char *stop_signal;   /* "SIGUSR1", "10", … or NULL */
-        char **volumes;      /* paths of VOLUME */
-        char **exposed_ports; /* "80/tcp" */
-        char **layers;       /* unpacked folders, uppermost first: the order of overlayfs' lowerdir. Never empty, at most
-                                IMAGE_LAYERS_MAX, no folder twice */
+        char *created;                     /* RFC 3339, or NULL */
+        char **entrypoint, **cmd, **env;   /* NULL: none; env as "NAME=value" */
+        char *user;                        /* "1000:1000", "app", … or NULL; untrusted text */
+        char *working_dir;                 /* or NULL */
+        char *stop_signal;                 /* "SIGUSR1", "10", … or NULL */
+        char **volumes;                    /* paths of VOLUME */
+        char **exposed_ports;              /* "80/tcp" */
+        char **layers; /* unpacked folders, uppermost first: the order of overlayfs' lowerdir. Never empty, at most
+                          IMAGE_LAYERS_MAX, no folder twice */
 };
 
 #define IMAGE_LAYERS_MAX 500 /* overlayfs takes no more lower layers */

@@ -42,8 +42,8 @@ static char **strings_of(const json_t *object, const char *key) {
         char **v = NULL;
         size_t i;
 
-        json_array_foreach(json_object_get(object, key), i, value) if (json_is_string(value))
-                v = strv_add(v, json_string_value(value));
+        json_array_foreach(json_object_get(object, key), i, value) if (json_is_string(value)) v =
+                strv_add(v, json_string_value(value));
         return v;
 }
 
@@ -57,7 +57,8 @@ static struct error *read_json(const char *path, json_t **ret) {
                 return err;
         *ret = json_loadb(text, len, 0, NULL);
         if (!*ret)
-                return error_new(ERROR_INTERNAL, "%s: not valid JSON; `husk image verify --repair` puts it right", path);
+                return error_new(ERROR_INTERNAL, "%s: not valid JSON; `husk image verify --repair` puts it right",
+                                 path);
         return NULL;
 }
 
@@ -175,7 +176,8 @@ static struct error *walk_references(struct reference_walk *walk, int parent, co
         if (!dir) {
                 int saved = errno;
                 fd_close(fd);
-                return saved == ENOENT || saved == ENOTDIR || saved == ELOOP ? NULL : error_errno(saved, "open %s", folder);
+                return saved == ENOENT || saved == ENOTDIR || saved == ELOOP ? NULL
+                                                                             : error_errno(saved, "open %s", folder);
         }
         while (!err && (entry = readdir(dir)))
                 if (entry->d_name[0] != '.')
@@ -211,8 +213,7 @@ static json_t *config_essentials(const json_t *config) {
                 if (!json_is_object(value) || !json_object_size(value))
                         continue;
                 keys = json_array();
-                json_object_foreach(value, key, ignored)
-                        json_array_append_new(keys, json_string(key));
+                json_object_foreach(value, key, ignored) json_array_append_new(keys, json_string(key));
                 json_object_set_new(result, sets[i], keys);
         }
         return result;

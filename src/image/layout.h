@@ -8,10 +8,10 @@
 #include "image/image.h"
 #include "image/reference.h"
 
-char *layout_root(const struct store *store);                              /* <root>/images */
-char *layout_blob(const char *images, const char *digest);                 /* <images>/blobs/sha256/<hex> */
-char *layout_image(const char *images, const char *id);                    /* <images>/images/sha256/<hex>.json */
-char *layout_layer(const char *images, const char *diff_id);               /* <images>/layers/sha256/<hex> */
+char *layout_root(const struct store *store);                /* <root>/images */
+char *layout_blob(const char *images, const char *digest);   /* <images>/blobs/sha256/<hex> */
+char *layout_image(const char *images, const char *id);      /* <images>/images/sha256/<hex>.json */
+char *layout_layer(const char *images, const char *diff_id); /* <images>/layers/sha256/<hex> */
 /* Path of a reference's record; by its digest if it has one. */
 char *layout_reference(const char *images, const struct reference *reference);
 
@@ -21,7 +21,7 @@ struct reference_record {
         char *digest; /* of the manifest or index */
         char *id;     /* of the image */
         bool implied;
-        bool pinned;  /* prune never takes it */
+        bool pinned; /* prune never takes it */
 };
 struct error *reference_record_read(const char *path, struct reference_record *ret) _must_check_;
 struct error *reference_record_write(const char *path, const struct reference_record *record) _must_check_;

@@ -26,8 +26,8 @@ static struct error *bad(const char *what, const char *why) {
 }
 
 static void descriptor_release(struct descriptor *d) {
-        char *strings[] = { d->media_type, d->digest,   d->os,             d->architecture,
-                            d->variant,    d->ref_name, d->containerd_name };
+        char *strings[] = { d->media_type, d->digest,         d->os, d->architecture, d->variant,
+                            d->ref_name,   d->containerd_name };
 
         for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
                 free(strings[i]);
@@ -75,8 +75,8 @@ static struct error *descriptor_parse(const json_t *json, const char *what, stru
         ret->ref_name = text_of(annotations, "org.opencontainers.image.ref.name");
         ret->containerd_name = text_of(annotations, "io.containerd.image.name");
         ret->is_attestation = json_object_get(annotations, "vnd.docker.reference.type") != NULL;
-        json_array_foreach(json_object_get(json, "urls"), i, url) if (json_is_string(url) && i < 8)
-                ret->urls = strv_add(ret->urls, json_string_value(url));
+        json_array_foreach(json_object_get(json, "urls"), i, url) if (json_is_string(url) && i < 8) ret->urls =
+                strv_add(ret->urls, json_string_value(url));
         return NULL;
 }
 
@@ -123,8 +123,9 @@ struct error *manifest_parse(const char *text, size_t len, const char *served_as
         manifest->media_type = text_of(json, "mediaType");
         json_int_t version = json_integer_value(json_object_get(json, "schemaVersion"));
         if (version == 1 || (served_as && str_starts_with(served_as, DOCKER_SCHEMA1)))
-                return error_new(ERROR_NOT_SUPPORTED,
-                                 "the image has a manifest of Docker's schema 1, which was retired in 2019: build it anew");
+                return error_new(
+                        ERROR_NOT_SUPPORTED,
+                        "the image has a manifest of Docker's schema 1, which was retired in 2019: build it anew");
         /* CVE-2021-41190: what one program takes for an image, another must not take for an index. */
         if (manifests && (layers || config))
                 return bad("manifest", "it is an image and an index at once");
@@ -157,9 +158,9 @@ struct error *manifest_parse(const char *text, size_t len, const char *served_as
 static const struct {
         const char *machine, *architecture, *variant;
 } machines[] = {
-        { "x86_64", "amd64", NULL },    { "aarch64", "arm64", "v8" },   { "armv7l", "arm", "v7" },
-        { "armv6l", "arm", "v6" },      { "armv8l", "arm", "v7" },      { "riscv64", "riscv64", NULL },
-        { "ppc64le", "ppc64le", NULL }, { "s390x", "s390x", NULL },     { "i686", "386", NULL },
+        { "x86_64", "amd64", NULL },    { "aarch64", "arm64", "v8" },       { "armv7l", "arm", "v7" },
+        { "armv6l", "arm", "v6" },      { "armv8l", "arm", "v7" },          { "riscv64", "riscv64", NULL },
+        { "ppc64le", "ppc64le", NULL }, { "s390x", "s390x", NULL },         { "i686", "386", NULL },
         { "i586", "386", NULL },        { "loongarch64", "loong64", NULL },
 };
 
@@ -182,7 +183,8 @@ struct error *platform_parse(const char *text, struct platform *ret) {
         size_t n = strv_len(parts);
 
         if (n < 2 || n > 3 || str_empty(parts[0]) || str_empty(parts[1]))
-                return error_new(ERROR_INVALID, "platform \"%.100s\" is not os/architecture[/variant], like linux/arm64", text);
+                return error_new(ERROR_INVALID,
+                                 "platform \"%.100s\" is not os/architecture[/variant], like linux/arm64", text);
         *ret = (struct platform){ xstrdup(parts[0]), xstrdup(parts[1]), n == 3 ? xstrdup(parts[2]) : NULL };
         if (!ret->variant && streq(ret->architecture, "arm64"))
                 ret->variant = xstrdup("v8");
@@ -251,8 +253,7 @@ static bool is_strings(const json_t *value) {
                 return true;
         if (!json_is_array(value))
                 return false;
-        json_array_foreach(value, i, item) if (!json_is_string(item))
-                return false;
+        json_array_foreach(value, i, item) if (!json_is_string(item)) return false;
         return true;
 }
 
@@ -269,9 +270,9 @@ static const struct {
         const char *key;
         bool (*is_right)(const json_t *value);
 } config_fields[] = {
-        { "Entrypoint", is_strings },  { "Cmd", is_strings },     { "Env", is_strings },       { "User", is_text },
-        { "WorkingDir", is_text },     { "StopSignal", is_text }, { "Volumes", is_map },       { "ExposedPorts", is_map },
-        { "Labels", is_map },
+        { "Entrypoint", is_strings }, { "Cmd", is_strings },      { "Env", is_strings },
+        { "User", is_text },          { "WorkingDir", is_text },  { "StopSignal", is_text },
+        { "Volumes", is_map },        { "ExposedPorts", is_map }, { "Labels", is_map },
 };
 
 static struct error *check_config(const json_t *config) {
@@ -298,9 +299,10 @@ struct error *image_config_parse(const char *text, size_t len, size_t n_layers, 
                 return err;
         const json_t *list = json_object_get(json_object_get(json, "rootfs"), "diff_ids");
         if (!json_is_array(list) || json_array_size(list) != n_layers)
-                return error_new(ERROR_BAD_REQUEST,
-                                 "malformed image configuration: it lists %zu layers (rootfs.diff_ids), the manifest %zu",
-                                 json_array_size(list), n_layers);
+                return error_new(
+                        ERROR_BAD_REQUEST,
+                        "malformed image configuration: it lists %zu layers (rootfs.diff_ids), the manifest %zu",
+                        json_array_size(list), n_layers);
         json_array_foreach(list, i, item) {
                 if (!digest_is_valid(json_string_value(item)))
                         return bad("image configuration", "rootfs.diff_ids holds something that is no sha256 digest");

@@ -1,8 +1,8 @@
 /* manifest.h - what registries and archives say about an image: manifests, indexes and configurations.
  *
  * OCI image-spec 1.1 and Docker's schema 2 in one form. The texts are hostile: every size, number and type is checked
- * here, and a document that could be read in two ways (manifest and index at once, a key twice, a media type that is not
- * what it was served as) is refused. The caller has verified the digest before. */
+ * here, and a document that could be read in two ways (manifest and index at once, a key twice, a media type that is
+ * not what it was served as) is refused. The caller has verified the digest before. */
 #pragma once
 
 #include <jansson.h>
@@ -18,16 +18,16 @@ struct descriptor {
         char *digest; /* valid */
         uint64_t size;
         char *os, *architecture, *variant; /* of the platform, or NULL */
-        char *ref_name;        /* annotation org.opencontainers.image.ref.name */
-        char *containerd_name; /* annotation io.containerd.image.name */
-        bool is_attestation;   /* provenance and the like beside the images of an index */
-        char **urls;           /* where a foreign layer may be had */
+        char *ref_name;                    /* annotation org.opencontainers.image.ref.name */
+        char *containerd_name;             /* annotation io.containerd.image.name */
+        bool is_attestation;               /* provenance and the like beside the images of an index */
+        char **urls;                       /* where a foreign layer may be had */
 };
 
 struct manifest {
         bool is_index;
         char *media_type;
-        struct descriptor config; /* of an image */
+        struct descriptor config;   /* of an image */
         struct descriptor *entries; /* layers of an image, lowermost first; or the manifests of an index */
         size_t n_entries;
 };
@@ -58,5 +58,5 @@ char *index_platforms(const struct manifest *index);
 
 /* Parses an image configuration: *ret the whole JSON, *ret_diff_ids its layers, lowermost first. Checks the types of
  * all that image records take over. `n_layers` is how many layers the manifest has. */
-struct error *image_config_parse(const char *text, size_t len, size_t n_layers, json_t **ret, char ***ret_diff_ids)
-        _must_check_;
+struct error *image_config_parse(const char *text, size_t len, size_t n_layers, json_t **ret,
+                                 char ***ret_diff_ids) _must_check_;

@@ -131,8 +131,8 @@ static void split_domain(const char *name, char **ret_domain, char **ret_path) {
         for (size_t i = 0; i < n; i++)
                 has_upper = has_upper || isupper((unsigned char)name[i]);
         /* A first part with an upper-case letter cannot be a path, so it is a domain. */
-        if (slash && (memchr(name, '.', n) || memchr(name, ':', n) || (n == 9 && !memcmp(name, "localhost", 9)) ||
-                      has_upper)) {
+        if (slash &&
+            (memchr(name, '.', n) || memchr(name, ':', n) || (n == 9 && !memcmp(name, "localhost", 9)) || has_upper)) {
                 *ret_domain = xstrndup(name, n);
                 *ret_path = xstrdup(slash + 1);
                 if (streq(*ret_domain, "index.docker.io")) {
@@ -185,7 +185,8 @@ struct error *reference_parse(const char *text, struct reference **ret) {
         for (const char *p = name; *p && is_hex; p++)
                 is_hex = isxdigit((unsigned char)*p);
         if (is_hex)
-                return bad(text, "64 hexadecimal digits are an id, not a name; write sha256:… for an image that is present");
+                return bad(text,
+                           "64 hexadecimal digits are an id, not a name; write sha256:… for an image that is present");
         split_domain(name, &r->domain, &r->path);
         if (!domain_is_valid(r->domain))
                 return bad(text, "the registry's name is not a host name");
@@ -193,7 +194,9 @@ struct error *reference_parse(const char *text, struct reference **ret) {
                 for (const char *p = r->path; *p; p++)
                         if (isupper((unsigned char)*p))
                                 return bad(text, "repository names are lower case");
-                return bad(text, "a repository name has lower-case letters and digits, with '.', '_', '__' or '-' between them");
+                return bad(
+                        text,
+                        "a repository name has lower-case letters and digits, with '.', '_', '__' or '-' between them");
         }
         if (strlen(r->domain) + 1 + strlen(r->path) > NAME_MAX_LENGTH)
                 return bad(text, "the name is longer than 255 characters");

@@ -11,8 +11,8 @@ struct made {
 };
 
 /* A header block with its checksum. */
-static inline void made_header(struct made *m, const char *name, char type, const char *link, unsigned mode, unsigned uid,
-                               unsigned gid, unsigned long long size, unsigned major, unsigned minor) {
+static inline void made_header(struct made *m, const char *name, char type, const char *link, unsigned mode,
+                               unsigned uid, unsigned gid, unsigned long long size, unsigned major, unsigned minor) {
         char block[512] = { 0 };
         unsigned sum = 0;
 

@@ -60,7 +60,8 @@ TEST(the_longest_path_counts_then_the_first_file) {
 }
 
 TEST(bad_credentials_files_are_errors_that_do_not_show_the_password) {
-        static const char *const bad[] = { "{\"auths\":{\"x\":{\"auth\":\"c2VjcmV0\"}}}", "{\"auths\":{\"x\":{\"auth\":\"!!!\"}}}" };
+        static const char *const bad[] = { "{\"auths\":{\"x\":{\"auth\":\"c2VjcmV0\"}}}",
+                                           "{\"auths\":{\"x\":{\"auth\":\"!!!\"}}}" };
         _cleanup_credentials_ struct credentials *c = credentials_new();
 
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

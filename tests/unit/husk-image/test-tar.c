@@ -14,7 +14,7 @@ static struct error *list(struct made *m, struct strbuf *out) {
         tar_init(&tar, made_source, m);
         while (!(err = tar_next(&tar, &entry)) && entry) {
                 uint64_t position = 0;
-                strbuf_addf(out, "%c %s", "fhscbdp"[entry->type], entry->path);
+                strbuf_addf(out, "%c %s", "fhscbdp"[entry->type], entry -> path);
                 if (entry->type == TAR_HARD_LINK || entry->type == TAR_SYMLINK)
                         strbuf_addf(out, "->%s", entry->link);
                 if (entry->type == TAR_FILE)
@@ -172,7 +172,9 @@ TEST(sparse_files_come_with_their_holes_in_all_four_forms) {
 }
 
 TEST(maps_of_sparse_files_that_lie_are_refused) {
-        static const char *const maps[] = { "8,2,2,3", "2,3,4,2", "2,3,11,2", "2,3", "2,3,8", "2,9223372036854775807,8,2", "x", "-1,5" };
+        static const char *const maps[] = { "8,2,2,3", "2,3,4,2", "2,3,11,2",
+                                            "2,3",     "2,3,8",   "2,9223372036854775807,8,2",
+                                            "x",       "-1,5" };
         struct made m = { 0 };
 
         for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {

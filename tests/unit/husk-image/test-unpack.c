@@ -39,7 +39,8 @@ static struct error *unpack(struct fixture *f) {
 }
 
 static void end(struct fixture *f) {
-        _cleanup_free_ char *outside = path_join(f->folder, "outside"), *secret = path_join(outside, "secret"), *text = NULL;
+        _cleanup_free_ char *outside = path_join(f->folder, "outside"), *secret = path_join(outside, "secret"),
+                            *text = NULL;
         struct stat st;
 
         /* the folder beside: still one file, with its content, mode and a single name */
@@ -132,7 +133,8 @@ TEST(whiteouts_become_what_overlayfs_looks_for) {
         made_file(&f.tar, "o/.wh..wh..opq", 0, "");
         made_file(&f.tar, "o/kept", 0644, "k");
         made_file(&f.tar, ".wh..wh.plnk", 0, "");
-        made_file(&f.tar, ".wh.replaced", 0, ""); /* a whiteout, then a folder of that name: the folder hides the lower one's */
+        made_file(&f.tar, ".wh.replaced", 0,
+                  ""); /* a whiteout, then a folder of that name: the folder hides the lower one's */
         made_folder(&f.tar, "replaced", 0755);
         made_file(&f.tar, ".wh.implied", 0, "");
         made_file(&f.tar, "implied/file", 0644, "i");
@@ -156,7 +158,8 @@ TEST(whiteouts_become_what_overlayfs_looks_for) {
 }
 
 TEST(overlays_own_attributes_are_never_taken_from_an_archive) {
-        static const char *const names[] = { "SCHILY.xattr.trusted.overlay.redirect", "SCHILY.xattr.trusted.overlay.metacopy",
+        static const char *const names[] = { "SCHILY.xattr.trusted.overlay.redirect",
+                                             "SCHILY.xattr.trusted.overlay.metacopy",
                                              "SCHILY.xattr.user.overlay.opaque", "SCHILY.xattr.security.selinux",
                                              "SCHILY.xattr.trusted.x" };
         struct fixture f;
@@ -187,7 +190,8 @@ TEST(names_with_dots_or_a_slash_in_front_stay_inside) {
         assert_content(&f, "x/y", "xy");
         assert_int_equal(status(&f, ".").st_mode, S_IFDIR | 0711);
         end(&f);
-        static const char *const names[] = { "../outside/secret", "a/../../outside/secret", "..", "/../outside/new", "a/.." };
+        static const char *const names[] = { "../outside/secret", "a/../../outside/secret", "..", "/../outside/new",
+                                             "a/.." };
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
                 begin(&f);
                 made_file(&f.tar, names[i], 0644, "hacked");

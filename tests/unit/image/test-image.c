@@ -29,10 +29,10 @@ static void fixture_end(struct fixture *f) {
 }
 
 static void add_image(struct fixture *f, const char *created) {
-        json_auto_t *config = json_pack("{s:s, s:s, s:s, s:{s:[s], s:[s,s], s:[s], s:s, s:s, s:s, s:{s:{}}, s:n}}", "os", "linux",
-                                        "architecture", "amd64", "created", created, "config", "Entrypoint", "/bin/x", "Cmd",
-                                        "a", "b", "Env", "A=1", "User", "5:6", "WorkingDir", "/w", "StopSignal", "SIGINT",
-                                        "Volumes", "/data", "ExposedPorts");
+        json_auto_t *config = json_pack("{s:s, s:s, s:s, s:{s:[s], s:[s,s], s:[s], s:s, s:s, s:s, s:{s:{}}, s:n}}",
+                                        "os", "linux", "architecture", "amd64", "created", created, "config",
+                                        "Entrypoint", "/bin/x", "Cmd", "a", "b", "Env", "A=1", "User", "5:6",
+                                        "WorkingDir", "/w", "StopSignal", "SIGINT", "Volumes", "/data", "ExposedPorts");
         char *layers[] = { LOW, MID, LOW, NULL };
 
         assert_non_null(config);
@@ -127,7 +127,13 @@ TEST(a_list_has_every_image_with_all_its_names) {
 }
 
 TEST(damaged_records_are_errors_and_no_crash) {
-        static const char *const texts[] = { "", "{", "[]", "{}", "{\"layers\":7}", "{\"layers\":[]}", "{\"layers\":[\"../../etc\"]}",
+        static const char *const texts[] = { "",
+                                             "{",
+                                             "[]",
+                                             "{}",
+                                             "{\"layers\":7}",
+                                             "{\"layers\":[]}",
+                                             "{\"layers\":[\"../../etc\"]}",
                                              "{\"layers\":[\"" LOW "\"],\"size\":-1}" };
         struct fixture f = { 0 };
         struct image *image = NULL;

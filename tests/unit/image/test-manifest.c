@@ -8,11 +8,11 @@
 #define HEX "1111111111111111111111111111111111111111111111111111111111111111"
 #define HEX2 "2222222222222222222222222222222222222222222222222222222222222222"
 #define LAYER "{\"mediaType\":\"x\",\"digest\":\"sha256:" HEX "\",\"size\":5}"
-#define MANIFEST                                                                                                       \
-        "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":" LAYER           \
+#define MANIFEST \
+        "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":" LAYER \
         ",\"layers\":[" LAYER "," LAYER "]}"
-#define ENTRY(os, arch, variant, hex)                                                                                  \
-        "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" hex "\",\"platform\":{\"os\":\"" os                      \
+#define ENTRY(os, arch, variant, hex) \
+        "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" hex "\",\"platform\":{\"os\":\"" os \
         "\",\"architecture\":\"" arch "\"" variant "}}"
 
 static struct error *parse(const char *text, const char *type, struct manifest **ret) {
@@ -32,13 +32,16 @@ TEST(a_manifest_names_its_configuration_and_layers) {
 TEST(documents_that_can_be_read_in_two_ways_are_refused) {
         struct manifest *m;
 
-        assert_error(parse("{\"schemaVersion\":2,\"config\":" LAYER ",\"layers\":[" LAYER "],\"manifests\":[]}", NULL, &m),
-                     ERROR_BAD_REQUEST, "image and an index at once");
+        assert_error(
+                parse("{\"schemaVersion\":2,\"config\":" LAYER ",\"layers\":[" LAYER "],\"manifests\":[]}", NULL, &m),
+                ERROR_BAD_REQUEST, "image and an index at once");
         assert_error(parse(MANIFEST, "application/vnd.oci.image.index.v1+json", &m), ERROR_BAD_REQUEST, "media type");
-        assert_error(parse("{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"manifests\":[]}",
+        assert_error(parse("{\"schemaVersion\":2,\"mediaType\":\"application/"
+                           "vnd.oci.image.manifest.v1+json\",\"manifests\":[]}",
                            NULL, &m),
                      ERROR_BAD_REQUEST, "media type");
-        assert_error(parse("{\"schemaVersion\":2,\"layers\":[],\"layers\":[]}", NULL, &m), ERROR_BAD_REQUEST, "malformed");
+        assert_error(parse("{\"schemaVersion\":2,\"layers\":[],\"layers\":[]}", NULL, &m), ERROR_BAD_REQUEST,
+                     "malformed");
 }
 
 TEST(malformed_manifests_are_errors) {
@@ -55,10 +58,14 @@ TEST(malformed_manifests_are_errors) {
                 { "{\"config\":" LAYER ",\"layers\":[]}", ERROR_BAD_REQUEST, "without layers" },
                 { "{\"config\":" LAYER ",\"layers\":[{}]}", ERROR_BAD_REQUEST, "without digest" },
                 { "{\"config\":" LAYER ",\"layers\":[7]}", ERROR_BAD_REQUEST, "without digest" },
-                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:" HEX "\"}]}", ERROR_BAD_REQUEST, "without size" },
-                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:" HEX "\",\"size\":-1}]}", ERROR_BAD_REQUEST, "without size" },
-                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:../../etc\",\"size\":1}]}", ERROR_BAD_REQUEST, "digest" },
-                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha512:00\",\"size\":1}]}", ERROR_NOT_SUPPORTED, "sha512" },
+                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:" HEX "\"}]}", ERROR_BAD_REQUEST,
+                  "without size" },
+                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:" HEX "\",\"size\":-1}]}", ERROR_BAD_REQUEST,
+                  "without size" },
+                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:../../etc\",\"size\":1}]}", ERROR_BAD_REQUEST,
+                  "digest" },
+                { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha512:00\",\"size\":1}]}", ERROR_NOT_SUPPORTED,
+                  "sha512" },
         };
         struct manifest *m;
 
@@ -78,7 +85,8 @@ TEST(five_hundred_layers_are_the_limit) {
                 if (n == 500)
                         assert_ok(parse(strbuf_str(&text), NULL, &m));
                 else
-                        assert_error(parse(strbuf_str(&text), NULL, &m), ERROR_NOT_SUPPORTED, "501 layers; overlayfs takes at most 500");
+                        assert_error(parse(strbuf_str(&text), NULL, &m), ERROR_NOT_SUPPORTED,
+                                     "501 layers; overlayfs takes at most 500");
         }
 }
 
@@ -96,14 +104,70 @@ static const char *choose(const char *index, const char *platform_text) {
 }
 
 TEST(an_index_gives_the_entry_that_runs_here) {
-        static const char index[] =
-                "{\"schemaVersion\":2,\"manifests\":["
-                "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" HEX "\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
-                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}," ENTRY("windows", "amd64", "", HEX) "," ENTRY(
-                        "linux", "arm", ",\"variant\":\"v6\"", "aa11111111111111111111111111111111111111111111111111111111111111")
-                "," ENTRY("linux", "arm", ",\"variant\":\"v7\"",
-                          "ab11111111111111111111111111111111111111111111111111111111111111") "," ENTRY("linux", "amd64", "", HEX2) "," ENTRY(
-                        "linux", "arm64", ",\"variant\":\"v8\"", "ac11111111111111111111111111111111111111111111111111111111111111") "]}";
+        static const char
+                index
+                        [] =
+                                "{\"schemaVersion\":2,\"manifests\":["
+                                "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" HEX
+                                "\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
+                                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}," ENTRY(
+                                        "windows", "amd64", "",
+                                        HEX) "," ENTRY("linux", "arm", ",\"variant\":\"v6\"",
+                                                       "aa1111111111111111111111111111111111111111111111111111111111111"
+                                                       "1") "," ENTRY("linux", "arm", ",\"variant\":\"v7\"",
+                                                                      "ab1111111111111111111111111111111111111111111111"
+                                                                      "1111111111111111") "," ENTRY("linux", "amd64",
+                                                                                                    "",
+                                                                                                    HEX2) "," ENTRY("li"
+                                                                                                                    "nu"
+                                                                                                                    "x",
+                                                                                                                    "ar"
+                                                                                                                    "m6"
+                                                                                                                    "4",
+                                                                                                                    ","
+                                                                                                                    "\""
+                                                                                                                    "va"
+                                                                                                                    "ri"
+                                                                                                                    "an"
+                                                                                                                    "t"
+                                                                                                                    "\""
+                                                                                                                    ":"
+                                                                                                                    "\""
+                                                                                                                    "v8"
+                                                                                                                    "\"",
+                                                                                                                    "ac"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "11"
+                                                                                                                    "1"
+                                                                                                                    "1") "]}";
 
         assert_string_equal(choose(index, "linux/amd64"), "222");
         assert_string_equal(choose(index, "linux/arm64"), "ac1");
@@ -120,7 +184,8 @@ TEST(an_index_gives_the_entry_that_runs_here) {
         assert_error(platform_parse("linux", &platform), ERROR_INVALID, "os/architecture");
 }
 
-#define CONFIG(config, ids) "{\"os\":\"linux\",\"config\":" config ",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":" ids "}}"
+#define CONFIG(config, ids) \
+        "{\"os\":\"linux\",\"config\":" config ",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":" ids "}}"
 
 static struct error *config(const char *text, size_t n) {
         _cleanup_strv_ char **ids = NULL;
@@ -131,7 +196,8 @@ static struct error *config(const char *text, size_t n) {
 TEST(a_configuration_must_fit_its_manifest_and_have_the_right_types) {
         assert_ok(config(CONFIG("{\"Cmd\":[\"a\"],\"Env\":null}", "[\"sha256:" HEX "\"]"), 1));
         assert_ok(config(CONFIG("null", "[\"sha256:" HEX "\"]"), 1));
-        assert_error(config(CONFIG("{}", "[\"sha256:" HEX "\"]"), 2), ERROR_BAD_REQUEST, "lists 1 layers (rootfs.diff_ids), the manifest 2");
+        assert_error(config(CONFIG("{}", "[\"sha256:" HEX "\"]"), 2), ERROR_BAD_REQUEST,
+                     "lists 1 layers (rootfs.diff_ids), the manifest 2");
         assert_error(config(CONFIG("{}", "[\"../x\"]"), 1), ERROR_BAD_REQUEST, "no sha256 digest");
         assert_error(config(CONFIG("{}", "[7]"), 1), ERROR_BAD_REQUEST, "no sha256 digest");
         assert_error(config(CONFIG("{}", "7"), 1), ERROR_BAD_REQUEST, "lists 0 layers");
