@@ -82,9 +82,9 @@ typedef struct error *(*piece_source)(void *context, const uint8_t **data, size_
 
 static struct error *read_text(piece_source source, void *context, size_t max, char **ret, size_t *ret_len) {
         struct strbuf text = STRBUF_INIT;
-        const uint8_t *data;
+        const uint8_t *data = NULL;
         struct error *err;
-        size_t len;
+        size_t len = 0;
 
         for (;;) {
                 err = source(context, &data, &len);
@@ -107,9 +107,9 @@ static struct error *read_text(piece_source source, void *context, size_t max, c
 }
 
 static struct error *store_content(piece_source source, void *context, int fd, struct archive_file *file) {
-        const uint8_t *data;
+        const uint8_t *data = NULL;
         struct hash hash;
-        size_t len;
+        size_t len = 0;
 
         hash_init(&hash);
         for (;;) {

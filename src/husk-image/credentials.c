@@ -223,7 +223,7 @@ static bool host_matches(const char *pattern, const char *host) {
                 if (*pattern == '*') {
                         pattern++;
                         size_t fixed = strcspn(pattern, ".:*"), label = strcspn(host, ".:");
-                        if (label < fixed || strncmp(host + label - fixed, pattern, fixed))
+                        if (label < fixed || strncmp(host + label - fixed, pattern, fixed) != 0)
                                 return false;
                         pattern += fixed;
                         host += label;
@@ -237,7 +237,7 @@ static bool host_matches(const char *pattern, const char *host) {
 
 static bool path_matches(const char *prefix, const char *path) {
         size_t n = strlen(prefix);
-        return !n || (!strncmp(prefix, path, n) && (path[n] == '/' || path[n] == '\0'));
+        return !n || (strncmp(prefix, path, n) == 0 && (path[n] == '/' || path[n] == '\0'));
 }
 
 static int compare_entries(const void *a, const void *b) {

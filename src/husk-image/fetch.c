@@ -323,7 +323,7 @@ struct error *layer_record_read(const char *images, const char *diff_id, uint64_
 
 static struct error *sum_up(struct fetch *f) {
         for (size_t i = 0; i < f->n; i++) {
-                uint64_t size;
+                uint64_t size = 0;
                 struct error *err = layer_record_read(f->options->images, f->layers[i].diff_id, &size, NULL);
                 if (err)
                         return err;

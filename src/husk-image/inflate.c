@@ -99,7 +99,7 @@ static struct error *find_format(struct inflate *inflate) {
         if (is_zstd_skippable(inflate->head, inflate->head_len))
                 inflate->format = FORMAT_ZSTD;
         for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-                if (inflate->head_len < formats[i].len || memcmp(inflate->head, formats[i].magic, formats[i].len))
+                if (inflate->head_len < formats[i].len || memcmp(inflate->head, formats[i].magic, formats[i].len) != 0)
                         continue;
                 if (formats[i].format == FORMAT_UNKNOWN)
                         return error_new(ERROR_NOT_SUPPORTED,

@@ -469,7 +469,7 @@ static struct error *read_map_line(struct tar *tar, uint64_t *used, uint64_t lim
 }
 
 static struct error *read_pax_map(struct tar *tar, struct extended *x, uint64_t *size) {
-        uint64_t used = 0, count, offset, len;
+        uint64_t used = 0, count = 0, offset = 0, len = 0;
         struct error *err = read_map_line(tar, &used, *size, &count);
 
         x->n_pieces = 0;

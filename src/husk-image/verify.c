@@ -56,7 +56,7 @@ static bool same_content(int a, int b, const char *name) {
         for (;;) {
                 ssize_t na = fa < 0 ? -1 : read(fa, pa, 128 << 10);
                 ssize_t nb = fb < 0 ? -1 : read(fb, pb, 128 << 10);
-                if (na < 0 || na != nb || memcmp(pa, pb, na))
+                if (na < 0 || na != nb || memcmp(pa, pb, na) != 0)
                         return false;
                 if (na == 0)
                         return true;
@@ -79,7 +79,7 @@ static bool same_xattrs(int a, int b) {
                 return na == nb;
         for (char *p = la; p < la + na; p += strlen(p) + 1) {
                 ssize_t ka = fgetxattr(a, p, va, sizeof(va)), kb = fgetxattr(b, p, vb, sizeof(vb));
-                if (ka != kb || (ka > 0 && memcmp(va, vb, ka)))
+                if (ka != kb || (ka > 0 && memcmp(va, vb, ka) != 0))
                         return false;
         }
         return true;
@@ -207,6 +207,9 @@ static struct error *compare_layer(struct verify *v, const char *diff_id, const 
         _cleanup_free_ char *problem = old < 0 ? xstrdup("the unpacked folder is missing")
                                                : xasprintf("the unpacked folder is not what its blob says: %.300s",
                                                            path.len ? strbuf_str(&path) : "/");
+        for (char *p = problem; *p; p++) /* names are bytes, JSON is not */
+                if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
+                        *p = '?';
         struct error *err = NULL;
         if (v->context->options->repair)
                 err = replace_layer(v, diff_id, blob, outcome);
