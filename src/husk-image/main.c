@@ -256,6 +256,12 @@ static struct error *run_verb(const struct verb *verb, const struct options *o) 
         return err;
 }
 
+static void options_release(struct options *o) {
+        strv_free(o->arguments);
+        strv_free(o->credentials);
+        strv_free(o->insecure);
+}
+
 int main(int argc, char **argv) {
         _cleanup_error_ struct error *err = NULL;
         const struct verb *verb = NULL;
@@ -282,14 +288,13 @@ int main(int argc, char **argv) {
                 err = error_new(ERROR_INVALID, "usage: husk-image %s %s", verb->name, verb->arguments);
         if (err) {
                 fprintf(stderr, "husk-image: %s\nSee `husk-image --help`.\n", error_message(err));
+                options_release(&o);
                 return IMAGE_EXIT_USAGE;
         }
         free(o.arguments[0]); /* the rest are the verb's */
         memmove(o.arguments, o.arguments + 1, (n + 1) * sizeof(*o.arguments));
         err = run_verb(verb, &o);
-        strv_free(o.arguments);
-        strv_free(o.credentials);
-        strv_free(o.insecure);
+        options_release(&o);
         if (!err)
                 return IMAGE_EXIT_OK;
         fprintf(stderr, "%s\n", error_message(err));
