@@ -239,9 +239,10 @@ uint64_t cgroup_weight_from_shares(uint64_t shares) {
         return 1 + (shares - 2) * 9999 / 262142;
 }
 
+/* The smallest number of shares with this weight, so that there and back gives the same. */
 static uint64_t shares_from_weight(uint64_t weight) {
         weight = MIN(MAX(weight, (uint64_t)1), (uint64_t)10000);
-        return 2 + (weight - 1) * 262142 / 9999;
+        return 2 + ((weight - 1) * 262142 + 9998) / 9999;
 }
 
 static int64_t list_milli(const struct resource_list *list, const char *name) {
@@ -804,12 +805,23 @@ static int remove_folder(const char *folder, int parent_fd, unsigned depth) {
         return unlinkat(parent_fd, folder, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* Finds one process in a cgroup. */
+static int find_process(int fd, void *data) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_error_ struct error *err = file_read_at(fd, "cgroup.procs", PROCS_FILE_MAX, &text, NULL);
+
+        if (err || !*text)
+                return 0;
+        *(int64_t *)data = strtoll(text, NULL, 10);
+        return -ECANCELED;
+}
+
 static struct error *remove_error(int errnum, const char *folder) {
-        _cleanup_free_ char *procs = errnum == EBUSY ? folder_read(folder, "cgroup.procs", 4096) : NULL;
-        if (procs && *procs) {
-                procs[strcspn(procs, "\n")] = '\0';
-                return error_errno(errnum, "remove cgroup %s: process %s is still in it", folder, procs);
-        }
+        _cleanup_close_ int fd = errnum == EBUSY ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+        int64_t pid = 0;
+
+        if (fd >= 0 && tree_walk(fd, DEPTH_MAX, find_process, &pid) == -ECANCELED)
+                return error_errno(errnum, "remove cgroup %s: process %" PRId64 " is still in it", folder, pid);
         return error_errno(errnum, "remove cgroup %s", folder);
 }
 

@@ -10,22 +10,31 @@
 
 static const struct cgroup_limits none = { 2, -1, 100000, -1, -1 };
 
+static bool is_v2(void) {
+        return cgroup_version() == CGROUP_V2;
+}
+
+static char *cgroup_folder(const char *controller, const char *path) {
+        return is_v2() ? xasprintf("/sys/fs/cgroup%s", path) : xasprintf("/sys/fs/cgroup/%s%s", controller, path);
+}
+
 static char *file_text(const char *controller, const char *path, const char *file) {
-        _cleanup_free_ char *name = xasprintf("/sys/fs/cgroup/%s%s/%s", controller, path, file);
+        _cleanup_free_ char *folder = cgroup_folder(controller, path), *name = path_join(folder, file);
         char *text = NULL;
         assert_ok(file_read(name, 65536, &text, NULL));
         text[strcspn(text, "\n")] = '\0';
         return text;
 }
 
-#define assert_file(controller, path, file, wanted) \
-        do { \
-                _cleanup_free_ char *_text = file_text(controller, path, file); \
-                assert_string_equal(_text, wanted); \
+/* On v1 this file of this controller says the one, on v2 that file the other. */
+#define assert_file(path, controller, v1_file, v1_text, v2_file, v2_text)                        \
+        do {                                                                                     \
+                _cleanup_free_ char *_text = file_text(controller, path, is_v2() ? v2_file : v1_file); \
+                assert_string_equal(_text, is_v2() ? v2_text : v1_text);                         \
         } while (0)
 
 static bool folder_exists(const char *controller, const char *path) {
-        _cleanup_free_ char *name = xasprintf("/sys/fs/cgroup/%s%s", controller, path);
+        _cleanup_free_ char *name = cgroup_folder(controller, path);
         return file_exists(name);
 }
 
@@ -140,28 +149,28 @@ TEST(the_default_node_uses_the_kubelets_layout) {
 TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         _cleanup_node_ struct node node;
         node_make(&node);
-        if (cgroup_version() != CGROUP_V1)
+        if (cgroup_version() == CGROUP_NONE)
                 skip();
         _cleanup_free_ char *path = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
         _cleanup_free_ char *top = cgroup_node_path(&node.store), *burstable = path_join(top, "burstable");
         struct cgroup_limits l = { 512, 50000, 100000, 64 << 20, 100 };
 
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
-        assert_file("cpu", path, "cpu.shares", "512");
-        assert_file("cpu", path, "cpu.cfs_quota_us", "50000");
-        assert_file("memory", path, "memory.limit_in_bytes", "67108864");
-        assert_file("pids", path, "pids.max", "100");
-        assert_file("cpu", burstable, "cpu.shares", "512");
+        assert_file(path, "cpu", "cpu.shares", "512", "cpu.weight", "20");
+        assert_file(path, "cpu", "cpu.cfs_quota_us", "50000", "cpu.max", "50000 100000");
+        assert_file(path, "memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864");
+        assert_file(path, "pids", "pids.max", "100", "pids.max", "100");
+        assert_file(burstable, "cpu", "cpu.shares", "512", "cpu.weight", "20");
         assert_true(folder_exists("freezer", path));
-        assert_true(folder_exists("systemd", path));
 
         /* Again, with other limits: a resize. */
         l = (struct cgroup_limits){ 1024, -1, 100000, -1, -1 };
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
-        assert_file("cpu", path, "cpu.shares", "1024");
-        assert_file("cpu", path, "cpu.cfs_quota_us", "-1");
-        assert_file("pids", path, "pids.max", "max");
-        assert_file("cpu", burstable, "cpu.shares", "1024");
+        assert_file(path, "cpu", "cpu.shares", "1024", "cpu.weight", "39");
+        assert_file(path, "cpu", "cpu.cfs_quota_us", "-1", "cpu.max", "max 100000");
+        assert_file(path, "memory", "memory.limit_in_bytes", "9223372036854771712", "memory.max", "max");
+        assert_file(path, "pids", "pids.max", "max", "pids.max", "max");
+        assert_file(burstable, "cpu", "cpu.shares", "1024", "cpu.weight", "39");
 
         struct cgroup_usage usage;
         assert_ok(cgroup_usage(path, &usage));
@@ -170,8 +179,35 @@ TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         assert_ok(cgroup_pod_remove(&node.store, UID_A));
         assert_ok(cgroup_pod_remove(&node.store, UID_A));
         assert_false(folder_exists("cpu", top));
-        assert_false(folder_exists("systemd", top));
+        assert_false(folder_exists("freezer", top));
         assert_error(cgroup_usage(path, &usage), ERROR_NOT_FOUND, "cgroup");
+}
+
+/* The last pod's going takes the node's cgroups away just when another's coming makes them. */
+TEST(pods_come_and_go_at_the_same_time) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *top = cgroup_node_path(&node.store);
+        int status;
+
+        if (cgroup_version() == CGROUP_NONE)
+                skip();
+        for (int p = 0; p < 4; p++)
+                if (fork() == 0) {
+                        char uid[16];
+                        snprintf(uid, sizeof(uid), "uid-%d", p);
+                        for (int i = 0; i < 40; i++) {
+                                child_ok(cgroup_pod_create(&node.store, uid, (enum pod_qos)(p % 3), &none));
+                                child_ok(cgroup_pod_remove(&node.store, uid));
+                        }
+                        _exit(0);
+                }
+        for (int p = 0; p < 4; p++) {
+                assert_true(wait(&status) > 0);
+                assert_int_equal(status, 0);
+        }
+        assert_false(folder_exists("cpu", top));
+        assert_false(folder_exists("memory", top));
 }
 
 TEST(killing_a_pod_ends_every_process_in_it_and_only_those) {
@@ -182,12 +218,13 @@ TEST(killing_a_pod_ends_every_process_in_it_and_only_those) {
         int status;
         bool empty;
 
-        if (cgroup_version() != CGROUP_V1)
+        if (cgroup_version() == CGROUP_NONE)
                 skip();
         assert_ok(cgroup_pod_kill(&node.store, UID_A, &empty));
         assert_true(empty);
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BEST_EFFORT, &none));
-        pid_t in_container = sleeper(container), in_pod = sleeper(path);
+        _cleanup_free_ char *leaf = is_v2() ? path_join(path, "infra") : xstrdup(path);
+        pid_t in_container = sleeper(container), in_pod = sleeper(leaf);
         assert_error(cgroup_remove(path), ERROR_INTERNAL, "is still in it");
 
         struct cgroup_usage usage;
@@ -210,7 +247,7 @@ TEST(an_oom_kill_is_counted_for_the_container_it_hit) {
         struct cgroup_limits l = { 2, -1, 100000, 8 << 20, -1 };
         int status;
 
-        if (cgroup_version() != CGROUP_V1)
+        if (cgroup_version() == CGROUP_NONE)
                 skip();
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
         pid_t bystander = sleeper(other);
