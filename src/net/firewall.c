@@ -17,7 +17,8 @@
 #include <stdio.h>
 #include <time.h>
 
-/* nft's numbers of data types, kept in a set so that `nft list` can print it; a concatenation shifts them by six bits. */
+/* nft's numbers of data types, kept in a set so that `nft list` can print it; a concatenation shifts them by six bits.
+ */
 enum { NFT_TYPE_IP4 = 7, NFT_TYPE_IP6 = 8, NFT_TYPE_PROTOCOL = 12, NFT_TYPE_PORT = 13 };
 
 /* 32-bit registers: values that are looked up together stand in a row, and so does what a map answers. */
@@ -45,7 +46,8 @@ static uint32_t map_data_len(const struct port_map *map) {
         return (uint32_t)address_len(map->family) + 4;
 }
 
-static void nft_message(struct netlink_batch *b, uint16_t type, uint16_t flags, int tolerated, const char *what, const char *name) {
+static void nft_message(struct netlink_batch *b, uint16_t type, uint16_t flags, int tolerated, const char *what,
+                        const char *name) {
         char *at = netlink_batch_add(b, tolerated, "nftables: %s %s", what, name);
         nftnl_nlmsg_build_hdr(at, type, NFPROTO_INET, NLM_F_ACK | flags, 0);
 }
@@ -98,8 +100,8 @@ static bool map_takes(const struct port_map *map, const struct lease *lease, con
         return map->with_host_ip ? port->host_ip.family == map->family : port->host_ip.family == AF_UNSPEC;
 }
 
-static void map_element(struct netlink_batch *b, const char *table, const struct port_map *map, const struct lease *lease,
-                        const struct lease_port *port, bool add) {
+static void map_element(struct netlink_batch *b, const char *table, const struct port_map *map,
+                        const struct lease *lease, const struct lease_port *port, bool add) {
         const struct net_address *pod_ip = map->family == AF_INET ? &lease->ip4 : &lease->ip6;
         size_t ip_len = address_len(map->family);
         uint8_t key[24] = { 0 }, data[20] = { 0 }, *k = key;
@@ -124,7 +126,8 @@ static void map_element(struct netlink_batch *b, const char *table, const struct
         if (add)
                 nftnl_set_elem_set(e, NFTNL_SET_ELEM_DATA, data, map_data_len(map));
         nftnl_set_elem_add(s, e);
-        snprintf(what, sizeof(what), "%s host port %u/%s", add ? "open" : "close", port->host_port, protocol_string(port->protocol));
+        snprintf(what, sizeof(what), "%s host port %u/%s", add ? "open" : "close", port->host_port,
+                 protocol_string(port->protocol));
         nft_message(b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0, 0, what, map->name);
         nftnl_set_elems_nlmsg_build_payload(b->open, s);
         nftnl_set_free(s);
@@ -313,7 +316,8 @@ static void chain_ports(struct netlink_batch *b, const struct firewall *fw, cons
         }
 }
 
-static struct nftnl_rule *postrouting_rule(const struct firewall *fw, const struct net_range *source, uint32_t interface_op) {
+static struct nftnl_rule *postrouting_rule(const struct firewall *fw, const struct net_range *source,
+                                           uint32_t interface_op) {
         struct nftnl_rule *rule = rule_new(fw->table, "postrouting");
         match_family(rule, source->base.family);
         match_range(rule, offset_source(source->base.family), NFT_CMP_EQ, source);
@@ -436,12 +440,10 @@ struct forgotten {
 /* The address of one end of a tuple of the other direction; NULL if it is not there. */
 static const void *tuple_source(const struct nlattr *tuple, int family) {
         const struct nlattr *ip, *address;
-        mnl_attr_for_each_nested(ip, tuple)
-                if (mnl_attr_get_type(ip) == CTA_TUPLE_IP)
-                        mnl_attr_for_each_nested(address, ip)
-                                if (mnl_attr_get_type(address) == (family == AF_INET ? CTA_IP_V4_SRC : CTA_IP_V6_SRC) &&
-                                    mnl_attr_get_payload_len(address) == address_len(family))
-                                        return mnl_attr_get_payload(address);
+        mnl_attr_for_each_nested(ip, tuple) if (mnl_attr_get_type(ip) == CTA_TUPLE_IP) mnl_attr_for_each_nested(
+                address,
+                ip) if (mnl_attr_get_type(address) == (family == AF_INET ? CTA_IP_V4_SRC : CTA_IP_V6_SRC) &&
+                        mnl_attr_get_payload_len(address) == address_len(family)) return mnl_attr_get_payload(address);
         return NULL;
 }
 
@@ -466,17 +468,19 @@ static void connection_forget(const struct nlmsghdr *h, void *data) {
         const void *source = original && reply && (status & IPS_DST_NAT) ? tuple_source(reply, ip->family) : NULL;
         if (!source || memcmp(source, ip->bytes, address_len(ip->family)) != 0)
                 return;
-        struct nfgenmsg *n = netlink_batch_message(&f->batch, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0, sizeof(*n), ENOENT,
-                                                   "forget a connection");
+        struct nfgenmsg *n = netlink_batch_message(&f->batch, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0,
+                                                   sizeof(*n), ENOENT, "forget a connection");
         n->nfgen_family = m->nfgen_family;
-        mnl_attr_put(f->batch.open, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(original), mnl_attr_get_payload(original));
+        mnl_attr_put(f->batch.open, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(original),
+                     mnl_attr_get_payload(original));
 }
 
 struct error *firewall_forget_connections(struct netlink *nl, const struct lease *lease) {
         struct nfgenmsg all = { .nfgen_family = AF_UNSPEC };
         struct forgotten f = { .lease = lease };
 
-        struct error *err = netlink_dump(nl, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &all, sizeof(all), connection_forget, &f);
+        struct error *err = netlink_dump(nl, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &all, sizeof(all),
+                                         connection_forget, &f);
         if (!err)
                 err = netlink_run(nl, &f.batch);
         netlink_batch_release(&f.batch);

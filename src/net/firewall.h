@@ -7,13 +7,11 @@
  *     chain raw         { type filter hook prerouting priority raw
  *                         iifname husk0 ip daddr 127.0.0.0/8 drop }
  *     chain prerouting  { type nat hook prerouting priority dstnat
- *                         fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports4ip  …4, …6ip, …6 }
- *     chain output      { type nat hook output priority dstnat; the same four, but not for ::1 }
- *     chain postrouting { type nat hook postrouting priority srcnat
- *                         ip saddr RANGE4 oifname != husk0 masquerade                         (to the outside)
- *                         ip saddr RANGE4 oifname husk0 ct status dnat masquerade             (pod to host port of a pod)
- *                         ip saddr 127.0.0.0/8 oifname husk0 masquerade                       (node to 127.0.0.1:port)
- *                         the first two for RANGE6 }
+ *                         fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports4ip  …4, …6ip,
+ * …6 } chain output      { type nat hook output priority dstnat; the same four, but not for ::1 } chain postrouting {
+ * type nat hook postrouting priority srcnat ip saddr RANGE4 oifname != husk0 masquerade                         (to the
+ * outside) ip saddr RANGE4 oifname husk0 ct status dnat masquerade             (pod to host port of a pod) ip saddr
+ * 127.0.0.0/8 oifname husk0 masquerade                       (node to 127.0.0.1:port) the first two for RANGE6 }
  *   }
  *
  * The rules are constant; host ports are map elements. The raw chain is because route_localnet, which 127.0.0.1:port
@@ -33,7 +31,8 @@ struct firewall {
 /* Is the table there? */
 struct error *firewall_exists(struct netlink *nl, const char *table, bool *ret) _must_check_;
 /* Makes the table anew with the host ports of these leases, in one step: before and after no packet sees less. */
-struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, const struct lease *leases, size_t n) _must_check_;
+struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, const struct lease *leases,
+                               size_t n) _must_check_;
 /* Opens a pod's host ports, all or none. */
 struct error *firewall_add_ports(struct netlink *nl, const struct firewall *fw, const struct lease *lease) _must_check_;
 /* Closes them; those that are closed already, and a missing table, are fine. */

@@ -76,14 +76,15 @@ static struct error *sysctl_set(const struct store *store, const char *path, con
         return err;
 }
 
-static struct error *bridge_sysctl_set(const struct host *host, const char *family, const char *name, const char *value) {
+static struct error *bridge_sysctl_set(const struct host *host, const char *family, const char *name,
+                                       const char *value) {
         char path[128];
         snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, host->bridge, name);
         return file_poke(path, value);
 }
 
-/* A machine that forwards IPv6 stops listening to routers on interfaces where accept_ra is 1 and would lose its own default
- * route; 2 means "even so". */
+/* A machine that forwards IPv6 stops listening to routers on interfaces where accept_ra is 1 and would lose its own
+ * default route; 2 means "even so". */
 static struct error *routers_keep(const struct store *store) {
         DIR *dir = opendir("/proc/sys/net/ipv6/conf");
         struct error *err = NULL;
@@ -91,7 +92,8 @@ static struct error *routers_keep(const struct store *store) {
         if (!dir)
                 return error_errno(errno, "open /proc/sys/net/ipv6/conf");
         for (struct dirent *entry; !err && (entry = readdir(dir));) {
-                _cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", entry->d_name), *text = NULL;
+                _cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", entry->d_name),
+                                    *text = NULL;
                 if (*entry->d_name == '.' || streq(entry->d_name, "all"))
                         continue;
                 struct error *gone = file_read(path, 16, &text, NULL);
@@ -158,7 +160,8 @@ static void default_route_find(const struct nlmsghdr *h, void *data) {
         uint32_t index = 0, metric = 0;
         const struct nlattr *a;
 
-        if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_table != RT_TABLE_MAIN || m->rtm_type != RTN_UNICAST)
+        if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_table != RT_TABLE_MAIN ||
+            m->rtm_type != RTN_UNICAST)
                 return;
         mnl_attr_for_each(a, h, sizeof(*m)) {
                 if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_get_payload_len(a) == 4)
@@ -180,7 +183,8 @@ static unsigned mtu_of_default_route(struct host *host) {
                 struct ifreq request = { 0 };
                 error_free(netlink_dump(&host->route, RTM_GETROUTE, &route, sizeof(route), default_route_find, &best));
                 _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-                if (best.index && fd >= 0 && if_indextoname(best.index, request.ifr_name) && ioctl(fd, SIOCGIFMTU, &request) == 0)
+                if (best.index && fd >= 0 && if_indextoname(best.index, request.ifr_name) &&
+                    ioctl(fd, SIOCGIFMTU, &request) == 0)
                         return MIN(MAX((unsigned)request.ifr_mtu, (unsigned)MTU_MIN), 65535u);
         }
         return MTU_DEFAULT;
@@ -189,7 +193,8 @@ static unsigned mtu_of_default_route(struct host *host) {
 static struct error *bridge_addresses(struct host *host) {
         static const struct net_address link_local = { .family = AF_INET6, .bytes = { 0xfe, 0x80, [15] = 1 } };
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
-        struct net_address gateway4 = range_address(&host->ranges.ip4, 1), gateway6 = range_address(&host->ranges.ip6, 1);
+        struct net_address gateway4 = range_address(&host->ranges.ip4, 1),
+                           gateway6 = range_address(&host->ranges.ip6, 1);
 
         address_add(&b, host->bridge_index, &gateway4, host->ranges.ip4.prefix_len);
         if (gateway6.family == AF_INET6) {
@@ -201,8 +206,8 @@ static struct error *bridge_addresses(struct host *host) {
         return netlink_run(&host->route, &b);
 }
 
-/* route_localnet: 127.0.0.1:hostPort of the node reaches a pod (the table's raw chain keeps pods from using it the other
- * way). accept_ra: no pod may play the router for the node (CVE-2020-10749). */
+/* route_localnet: 127.0.0.1:hostPort of the node reaches a pod (the table's raw chain keeps pods from using it the
+ * other way). accept_ra: no pod may play the router for the node (CVE-2020-10749). */
 static struct error *bridge_sysctls(const struct host *host) {
         struct error *err = bridge_sysctl_set(host, "ipv4", "route_localnet", "1");
 
@@ -309,7 +314,8 @@ static struct error *host_rebuild(struct host *host, const struct lease_list *li
 static struct error *bridge_matches(const struct host *host, const struct lease_list *list, bool found, bool *ret) {
         *ret = found && bridge_has_gateway(host);
         if (!*ret && found && list->n)
-                return error_new(ERROR_CONFLICT, "%s/net.json does not match the bridge %s, on which pods are: delete them first",
+                return error_new(ERROR_CONFLICT,
+                                 "%s/net.json does not match the bridge %s, on which pods are: delete them first",
                                  host->store->root, host->bridge);
         return NULL;
 }
@@ -385,12 +391,14 @@ static bool first_address(int family, char *buf, size_t size) {
         if (getifaddrs(&all) < 0)
                 return false;
         for (struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
-                if (!i->ifa_addr || i->ifa_addr->sa_family != family || (i->ifa_flags & IFF_LOOPBACK) || is_pod_bridge(i->ifa_name))
+                if (!i->ifa_addr || i->ifa_addr->sa_family != family || (i->ifa_flags & IFF_LOOPBACK) ||
+                    is_pod_bridge(i->ifa_name))
                         continue;
                 const struct in6_addr *ip6 = &((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
                 if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(ip6))
                         continue;
-                const void *address = family == AF_INET ? (const void *)&((struct sockaddr_in *)i->ifa_addr)->sin_addr : ip6;
+                const void *address =
+                        family == AF_INET ? (const void *)&((struct sockaddr_in *)i->ifa_addr)->sin_addr : ip6;
                 found = inet_ntop(family, address, buf, (socklen_t)size);
         }
         freeifaddrs(all);
@@ -402,7 +410,8 @@ struct error *net_node_addresses(struct net_node *ret) {
 
         if (!source_address(AF_INET, "8.8.8.8", n.ip4, sizeof(n.ip4)) && !first_address(AF_INET, n.ip4, sizeof(n.ip4)))
                 *n.ip4 = '\0';
-        if (!source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)) && !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
+        if (!source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)) &&
+            !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
                 *n.ip6 = '\0';
         if (!*n.ip4 && !*n.ip6)
                 snprintf(n.ip4, sizeof(n.ip4), "127.0.0.1");

@@ -22,9 +22,9 @@ void host_close(struct host *host);
 struct error *host_filter(struct host *host) _must_check_;
 struct firewall host_firewall(const struct host *host);
 
-/* Makes sure of bridge and table, and fills in ranges, bridge_index and mtu. When they are there that takes three system
- * calls; when they are not (first pod since boot, or somebody removed them) they are made, and what the leased pods have
- * is connected to them again. The caller holds the node's lock. */
+/* Makes sure of bridge and table, and fills in ranges, bridge_index and mtu. When they are there that takes three
+ * system calls; when they are not (first pod since boot, or somebody removed them) they are made, and what the leased
+ * pods have is connected to them again. The caller holds the node's lock. */
 struct error *host_ready(struct host *host, const struct lease_list *leases) _must_check_;
 /* Makes the table anew from the leases as they are now: when it does not hold what they say. */
 struct error *host_repair(struct host *host) _must_check_;

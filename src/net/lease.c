@@ -158,14 +158,17 @@ struct error *lease_write(const struct store *store, const struct lease *l) {
                 return err;
         }
         for (size_t i = 0; i < l->n_ports; i++)
-                json_array_append_new(ports, json_pack("{s:s, s:i, s:i, s:o}", "protocol", protocol_string(l->ports[i].protocol),
-                                                       "containerPort", l->ports[i].container_port, "hostPort",
-                                                       l->ports[i].host_port, "hostIP", address_json(&l->ports[i].host_ip)));
-        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
-        json_t *json = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:s, s:s, s:i, s:I, s:o}", "pod", l->pod_name, "attached",
-                                 l->attached, "ipv4", address_json(&l->ip4), "ipv6", address_json(&l->ip6), "gateway4",
-                                 address_json(&l->gateway4), "gateway6", address_json(&l->gateway6), "mac", mac,
-                                 "hostInterface", l->host_ifname, "mtu", (int)l->mtu, "netns", (json_int_t)l->netns, "ports", ports);
+                json_array_append_new(ports, json_pack("{s:s, s:i, s:i, s:o}", "protocol",
+                                                       protocol_string(l->ports[i].protocol), "containerPort",
+                                                       l->ports[i].container_port, "hostPort", l->ports[i].host_port,
+                                                       "hostIP", address_json(&l->ports[i].host_ip)));
+        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2], l->mac[3],
+                 l->mac[4], l->mac[5]);
+        json_t *json = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:s, s:s, s:i, s:I, s:o}", "pod", l->pod_name,
+                                 "attached", l->attached, "ipv4", address_json(&l->ip4), "ipv6", address_json(&l->ip6),
+                                 "gateway4", address_json(&l->gateway4), "gateway6", address_json(&l->gateway6), "mac",
+                                 mac, "hostInterface", l->host_ifname, "mtu", (int)l->mtu, "netns",
+                                 (json_int_t)l->netns, "ports", ports);
         if (!json)
                 return error_new(ERROR_INVALID, "the pod's name is not UTF-8");
         text = json_dumps(json, JSON_INDENT(1));
@@ -202,9 +205,10 @@ static bool lease_of_json(const json_t *json, struct lease *l) {
         l->attached = json_is_true(json_object_get(json, "attached"));
         l->mtu = (unsigned)json_integer_value(json_object_get(json, "mtu"));
         l->netns = (uint64_t)json_integer_value(json_object_get(json, "netns"));
-        return sscanf(mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &l->mac[0], &l->mac[1], &l->mac[2], &l->mac[3], &l->mac[4],
-                      &l->mac[5]) == 6 &&
-               address_of_json(json_object_get(json, "ipv4"), &l->ip4) && address_of_json(json_object_get(json, "ipv6"), &l->ip6) &&
+        return sscanf(mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &l->mac[0], &l->mac[1], &l->mac[2], &l->mac[3],
+                      &l->mac[4], &l->mac[5]) == 6 &&
+               address_of_json(json_object_get(json, "ipv4"), &l->ip4) &&
+               address_of_json(json_object_get(json, "ipv6"), &l->ip6) &&
                address_of_json(json_object_get(json, "gateway4"), &l->gateway4) &&
                address_of_json(json_object_get(json, "gateway6"), &l->gateway6) &&
                lease_ports_of_json(json_object_get(json, "ports"), l);

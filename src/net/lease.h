@@ -36,15 +36,15 @@ struct lease_list {
         struct lease_name {
                 uint32_t number;
                 char *uid;
-        } *names;
+        } * names;
         size_t n;
 };
 void lease_list_release(struct lease_list *list);
 #define _cleanup_lease_list_ _cleanup_(lease_list_release)
 struct error *lease_list_read(const struct store *store, struct lease_list *ret) _must_check_;
 const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid); /* NULL: none */
-/* Lowest free number after the one given out last, wrapping around; 0 if there is none: an address rests before it is used
- * again, because neighbours and connection tracking remember it. */
+/* Lowest free number after the one given out last, wrapping around; 0 if there is none: an address rests before it is
+ * used again, because neighbours and connection tracking remember it. */
 uint32_t lease_list_free_number(const struct store *store, const struct lease_list *list, uint32_t last);
 
 struct error *lease_read(const struct store *store, const struct lease_name *name, struct lease *ret) _must_check_;

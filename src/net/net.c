@@ -146,14 +146,16 @@ static bool host_ip_is_any(const char *ip) {
 static struct error *port_parse(const struct net_port *port, struct lease_port *ret) {
         *ret = (struct lease_port){ protocol_parse(port->protocol), port->container_port, port->host_port, { 0 } };
         if (!ret->protocol)
-                return error_new(ERROR_INVALID, "host port %u: unknown protocol \"%s\"", port->host_port, port->protocol);
+                return error_new(ERROR_INVALID, "host port %u: unknown protocol \"%s\"", port->host_port,
+                                 port->protocol);
         if (!ret->container_port)
                 return error_new(ERROR_INVALID, "host port %u: no container port", port->host_port);
         if (host_ip_is_any(port->host_ip))
                 return NULL;
         ret->host_ip.family = strchr(port->host_ip, ':') ? AF_INET6 : AF_INET;
         if (inet_pton(ret->host_ip.family, port->host_ip, ret->host_ip.bytes) != 1)
-                return error_new(ERROR_INVALID, "host port %u: \"%s\" is not an IP address", port->host_port, port->host_ip);
+                return error_new(ERROR_INVALID, "host port %u: \"%s\" is not an IP address", port->host_port,
+                                 port->host_ip);
         return NULL;
 }
 
@@ -184,7 +186,8 @@ static struct error *ports_check(const struct store *store, const struct lease_l
                 for (size_t a = 0; a < lease->n_ports; a++)
                         for (size_t b = 0; b < other.n_ports; b++)
                                 if (lease_ports_conflict(&lease->ports[a], &other.ports[b]))
-                                        return error_new(ERROR_CONFLICT, "host port %u/%s is in use by pod %s", lease->ports[a].host_port,
+                                        return error_new(ERROR_CONFLICT, "host port %u/%s is in use by pod %s",
+                                                         lease->ports[a].host_port,
                                                          protocol_string(lease->ports[a].protocol), other.pod_name);
         }
         return NULL;
@@ -193,7 +196,8 @@ static struct error *ports_check(const struct store *store, const struct lease_l
 static struct error *ports_fit_families(const struct lease *lease) {
         for (size_t i = 0; i < lease->n_ports; i++)
                 if (lease->ports[i].host_ip.family == AF_INET6 && lease->ip6.family == AF_UNSPEC)
-                        return error_new(ERROR_NOT_SUPPORTED, "host port %u: hostIP is an IPv6 address, but pods here have none",
+                        return error_new(ERROR_NOT_SUPPORTED,
+                                         "host port %u: hostIP is an IPv6 address, but pods here have none",
                                          lease->ports[i].host_port);
         return NULL;
 }
@@ -220,7 +224,8 @@ static struct error *lease_new(struct host *host, const struct lease_list *list,
 
         if (!number) {
                 range_format(&host->ranges.ip4, range, sizeof(range));
-                return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pods)", range, list->n);
+                return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pods)", range,
+                                 list->n);
         }
         lease_fill(lease, host, number);
         struct error *err = ports_fit_families(lease);
@@ -264,8 +269,8 @@ static struct error *write_if_there(const char *path, const char *value) {
         return err && error_errnum(err) == ENOENT ? error_free(err) : err;
 }
 
-/* In the pod's namespace: settings that the interface takes over when it is made. No waiting for duplicates of addresses
- * that are given out only once, and no listening to what other pods say of routes. */
+/* In the pod's namespace: settings that the interface takes over when it is made. No waiting for duplicates of
+ * addresses that are given out only once, and no listening to what other pods say of routes. */
 static struct error *pod_side_prepare(struct pod_side *pod) {
         struct error *err = write_if_there("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
 
@@ -348,8 +353,8 @@ static void result_fill(const struct lease *lease, struct net_result *ret) {
         address_format(&lease->ip6, ret->ip6, sizeof(ret->ip6));
         address_format(&lease->gateway4, ret->gateway4, sizeof(ret->gateway4));
         address_format(&lease->gateway6, ret->gateway6, sizeof(ret->gateway6));
-        snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1], lease->mac[2],
-                 lease->mac[3], lease->mac[4], lease->mac[5]);
+        snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1],
+                 lease->mac[2], lease->mac[3], lease->mac[4], lease->mac[5]);
         snprintf(ret->ifname, sizeof(ret->ifname), "%s", POD_IFNAME);
         snprintf(ret->host_ifname, sizeof(ret->host_ifname), "%s", lease->host_ifname);
 }
@@ -378,8 +383,8 @@ static struct error *attached_before(struct host *host, struct lease_list *list,
 }
 
 /* Everything that other pods must not see half done: who has which address and port. */
-static struct error *attach_reserve(struct host *host, const char *pod_uid, const struct net_request *request, struct lease *lease,
-                                    struct net_result *ret, bool *ret_done) {
+static struct error *attach_reserve(struct host *host, const char *pod_uid, const struct net_request *request,
+                                    struct lease *lease, struct net_result *ret, bool *ret_done) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_close_ int lock = -EBADF;
 
@@ -404,7 +409,8 @@ static struct error *attach_reserve(struct host *host, const char *pod_uid, cons
 
 static struct error *attach(struct host *host, const char *pod_uid, int netns_fd, const struct net_request *request,
                             struct net_result *ret) {
-        _cleanup_lease_ struct lease lease = { .uid = xstrdup(pod_uid), .pod_name = xstrdup(request->pod_name ? request->pod_name : "") };
+        _cleanup_lease_ struct lease lease = { .uid = xstrdup(pod_uid),
+                                               .pod_name = xstrdup(request->pod_name ? request->pod_name : "") };
         struct stat netns;
         bool done = false;
 
@@ -424,8 +430,8 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
         return err;
 }
 
-struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd, const struct net_request *request,
-                         struct net_result *ret) {
+struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd,
+                         const struct net_request *request, struct net_result *ret) {
         _cleanup_host_ struct host host;
         struct error *err = host_open(store, &host);
 

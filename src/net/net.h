@@ -3,14 +3,14 @@
  *   pod's namespace            node
  *   eth0  ────── veth ────── hkv<10 hex> ── husk0 (bridge; the pods' gateway) ── forwarding, nftables ── outside
  *
- * Each node (root folder) has a bridge (husk0, others hk<10 hex, store_tag()>), an IPv4 and an IPv6 range picked free of what
- * the machine already uses and recorded in <root>/net.json, and one nftables table ("husk", others "husk-<10 hex>") with a
- * constant set of rules: a pod only adds and removes elements of its maps, atomically. Addresses and host ports are
- * reserved in <run>/net/pods/, under the lock <run>/net/lock, before any kernel object is made; whoever attaches next
- * reclaims what dead pods (those without <run>/pods/<uid>) left behind.
+ * Each node (root folder) has a bridge (husk0, others hk<10 hex, store_tag()>), an IPv4 and an IPv6 range picked free
+ * of what the machine already uses and recorded in <root>/net.json, and one nftables table ("husk", others "husk-<10
+ * hex>") with a constant set of rules: a pod only adds and removes elements of its maps, atomically. Addresses and host
+ * ports are reserved in <run>/net/pods/, under the lock <run>/net/lock, before any kernel object is made; whoever
+ * attaches next reclaims what dead pods (those without <run>/pods/<uid>) left behind.
  *
- * Host ports answer on the node's addresses (or hostIP only), from the node itself (127.0.0.1 included), from other hosts
- * and from the pods. Programs may call all this at the same time. */
+ * Host ports answer on the node's addresses (or hostIP only), from the node itself (127.0.0.1 included), from other
+ * hosts and from the pods. Programs may call all this at the same time. */
 #pragma once
 
 #include <net/if.h>
@@ -20,10 +20,10 @@
 #include "store/store.h"
 
 struct net_port {
-        const char *protocol;    /* "TCP", "UDP", "SCTP"; NULL: TCP */
+        const char *protocol; /* "TCP", "UDP", "SCTP"; NULL: TCP */
         uint16_t container_port;
-        uint16_t host_port;      /* 0: nothing to do */
-        const char *host_ip;     /* NULL, "", "0.0.0.0", "::" : all the node's addresses (of both families) */
+        uint16_t host_port;  /* 0: nothing to do */
+        const char *host_ip; /* NULL, "", "0.0.0.0", "::" : all the node's addresses (of both families) */
 };
 
 struct net_request {
@@ -47,8 +47,8 @@ struct net_result {
 /* Gives the namespace an interface with addresses and routes, and opens the host ports. Idempotent: a pod that is
  * attached already gets what it has; in another namespace (a new sandbox) the old one is detached first. After an error
  * nothing is left. ERROR_EXHAUSTED: no address is free; ERROR_CONFLICT: a host port belongs to another pod (named). */
-struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd, const struct net_request *request,
-                         struct net_result *ret) _must_check_;
+struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd,
+                         const struct net_request *request, struct net_result *ret) _must_check_;
 /* Removes all of it, from the reservation: also when the namespace, the link, the bridge or the table is gone already.
  * With the last pod of a node that has its own root, bridge and table go as well; sysctls of the machine that
  * were changed (forwarding) stay as noted in <run>/net/changed, others may rely on them by then. Idempotent. */
@@ -56,8 +56,8 @@ struct error *net_detach(const struct store *store, const char *pod_uid) _must_c
 /* What a pod has, for a successor: ERROR_NOT_FOUND without a reservation. */
 struct error *net_read(const struct store *store, const char *pod_uid, struct net_result *ret) _must_check_;
 
-/* The node's own addresses (status.hostIPs, and podIPs of hostNetwork pods): source addresses of its default routes, else
- * the first global address, else loopback. "" for a missing family, never both. */
+/* The node's own addresses (status.hostIPs, and podIPs of hostNetwork pods): source addresses of its default routes,
+ * else the first global address, else loopback. "" for a missing family, never both. */
 struct net_node {
         char ip4[INET_ADDRSTRLEN];
         char ip6[INET6_ADDRSTRLEN];

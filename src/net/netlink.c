@@ -91,9 +91,9 @@ static const char *explanation(const struct nlmsghdr *header) {
                 return NULL;
         if (!(header->nlmsg_flags & NLM_F_CAPPED))
                 offset += answer->msg.nlmsg_len - sizeof(struct nlmsghdr);
-        mnl_attr_for_each(attribute, header, offset)
-                if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
-                        return mnl_attr_get_str(attribute);
+        mnl_attr_for_each(attribute, header, offset) if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
+                                                         mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >=
+                                                                 0) return mnl_attr_get_str(attribute);
         return NULL;
 }
 
@@ -129,7 +129,8 @@ static struct error *batch_send(struct netlink *nl, struct netlink_batch *b) {
 }
 
 /* Waits for `expected` acknowledgements; with `first_error_ends`, one that refuses is the last (a transaction). */
-static struct error *batch_answers(struct netlink *nl, struct netlink_batch *b, size_t expected, bool first_error_ends) {
+static struct error *batch_answers(struct netlink *nl, struct netlink_batch *b, size_t expected,
+                                   bool first_error_ends) {
         char buf[16384] __attribute__((aligned(8)));
         struct error *err = NULL;
 
@@ -140,7 +141,8 @@ static struct error *batch_answers(struct netlink *nl, struct netlink_batch *b, 
                         return error_errno(errno, "receive the answer to netlink messages");
                 }
                 int left = (int)n;
-                for (struct nlmsghdr *h = (struct nlmsghdr *)buf; expected && mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+                for (struct nlmsghdr *h = (struct nlmsghdr *)buf; expected && mnl_nlmsg_ok(h, left);
+                     h = mnl_nlmsg_next(h, &left)) {
                         uint32_t i = h->nlmsg_seq - nl->sequence;
                         if (h->nlmsg_type != NLMSG_ERROR || i >= b->n_messages)
                                 continue;
@@ -209,7 +211,8 @@ struct error *netlink_dump(struct netlink *nl, uint16_t type, const void *extra,
 /* ---- links, addresses, routes ---- */
 
 void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t mac[static 6], uint32_t mtu) {
-        netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), EEXIST, "create bridge %s", name);
+        netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), EEXIST,
+                              "create bridge %s", name);
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         /* An address of its own: else the bridge takes its lowest port's, and changes it as pods come and go. */
         mnl_attr_put(b->open, IFLA_ADDRESS, 6, mac);
@@ -221,7 +224,8 @@ void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t ma
 
 void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, int peer_netns_fd,
                    const uint8_t peer_mac[static 6], uint32_t mtu) {
-        netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), 0, "create interface %s", name);
+        netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), 0,
+                              "create interface %s", name);
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
         struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
@@ -239,7 +243,8 @@ void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, 
 }
 
 void link_set_up(struct netlink_batch *b, const char *name, unsigned master) {
-        struct ifinfomsg *link = netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set interface %s up", name);
+        struct ifinfomsg *link =
+                netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set interface %s up", name);
         link->ifi_flags = link->ifi_change = IFF_UP;
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         if (master)
@@ -265,7 +270,8 @@ void link_set_hairpin(struct netlink_batch *b, const char *name) {
 }
 
 void link_set_up_by_index(struct netlink_batch *b, unsigned index) {
-        struct ifinfomsg *link = netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set the pod's interface up");
+        struct ifinfomsg *link =
+                netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set the pod's interface up");
         link->ifi_index = (int)index;
         link->ifi_flags = link->ifi_change = IFF_UP;
 }
@@ -293,8 +299,8 @@ void address_add(struct netlink_batch *b, unsigned index, const struct net_addre
 }
 
 void route_add_default(struct netlink_batch *b, unsigned index, const struct net_address *gateway) {
-        struct rtmsg *r = netlink_batch_message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*r), 0, "add %s default route",
-                                                gateway->family == AF_INET6 ? "IPv6" : "IPv4");
+        struct rtmsg *r = netlink_batch_message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*r), 0,
+                                                "add %s default route", gateway->family == AF_INET6 ? "IPv6" : "IPv4");
         r->rtm_family = gateway->family;
         r->rtm_table = RT_TABLE_MAIN;
         r->rtm_protocol = RTPROT_STATIC;

@@ -1,9 +1,9 @@
 /* netlink.h - inside src/net: requests to the kernel's network configuration, several in one system call.
  *
  * A batch collects messages, each with the words for what it does and the errno that is no failure for it ("is there
- * already", "is gone already"); netlink_run() sends them together and waits for all answers. The kernel carries them out
- * one after the other and goes on after one that failed; the first failure is reported with the kernel's own explanation
- * where it gives one. */
+ * already", "is gone already"); netlink_run() sends them together and waits for all answers. The kernel carries them
+ * out one after the other and goes on after one that failed; the first failure is reported with the kernel's own
+ * explanation where it gives one. */
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -16,7 +16,8 @@ struct netlink {
         int fd;
         uint32_t sequence;
 };
-#define NETLINK_INIT { .fd = -EBADF }
+#define NETLINK_INIT \
+        { .fd = -EBADF }
 
 /* A socket in the network namespace of the calling thread; it stays there. */
 struct error *netlink_open(int protocol, struct netlink *ret) _must_check_;
@@ -25,21 +26,23 @@ void netlink_close(struct netlink *nl);
 
 struct netlink_batch {
         char *data;
-        size_t size; /* of data */
-        size_t used; /* bytes of complete messages */
+        size_t size;           /* of data */
+        size_t used;           /* bytes of complete messages */
         struct nlmsghdr *open; /* the message that attributes are added to */
         struct netlink_expectation {
                 char what[96];
                 int tolerated; /* errno that is fine; 0: none */
-        } *messages;
+        } * messages;
         size_t n_messages;
 };
-#define NETLINK_BATCH_INIT { 0 }
+#define NETLINK_BATCH_INIT \
+        { 0 }
 void netlink_batch_release(struct netlink_batch *b);
 #define _cleanup_netlink_batch_ _cleanup_(netlink_batch_release)
 
 #define NETLINK_MESSAGE_MAX 4096 /* room for one message; more than any of ours */
-/* Begins a message: the place for its header, at least NETLINK_MESSAGE_MAX bytes long. It ends where the next one begins. */
+/* Begins a message: the place for its header, at least NETLINK_MESSAGE_MAX bytes long. It ends where the next one
+ * begins. */
 char *netlink_batch_add(struct netlink_batch *b, int tolerated, const char *format, ...) _printf_(3, 4);
 /* The same with a header and a zeroed extra header of `extra` bytes, which is returned; attributes go to b->open. */
 void *netlink_batch_message(struct netlink_batch *b, uint16_t type, uint16_t flags, size_t extra, int tolerated,
@@ -73,8 +76,8 @@ void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, 
                    const uint8_t peer_mac[static 6], uint32_t mtu);
 /* Sets a link up, as a port of a bridge (0: of none), without an IPv6 link-local address made by the kernel. */
 void link_set_up(struct netlink_batch *b, const char *name, unsigned master);
-/* Lets a bridge send a frame out where it came in. With br_netfilter, a packet that a host port sends back to the pod it
- * came from is such a frame. */
+/* Lets a bridge send a frame out where it came in. With br_netfilter, a packet that a host port sends back to the pod
+ * it came from is such a frame. */
 void link_set_hairpin(struct netlink_batch *b, const char *name);
 void link_set_up_by_index(struct netlink_batch *b, unsigned index);
 void link_delete(struct netlink_batch *b, const char *name);

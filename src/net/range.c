@@ -16,9 +16,9 @@ static const struct {
         const char *first;
         uint32_t count; /* of /24s */
 } pools[] = {
-        { "10.85.0.0", 43 * 256 },   /* 10.85 to 10.127 */
-        { "172.24.0.0", 8 * 256 },   /* 172.24 to 172.31 */
-        { "192.168.144.0", 100 },    /* 192.168.144 to 192.168.243 */
+        { "10.85.0.0", 43 * 256 }, /* 10.85 to 10.127 */
+        { "172.24.0.0", 8 * 256 }, /* 172.24 to 172.31 */
+        { "192.168.144.0", 100 },  /* 192.168.144 to 192.168.243 */
 };
 
 /* ---- texts and arithmetic ---- */
@@ -104,8 +104,8 @@ static char *ranges_path(const struct store *store) {
         return path_join(store->root, "net.json");
 }
 
-static struct error *range_member(const json_t *object, const char *path, const char *name, int family, unsigned max_len,
-                                  struct net_range *ret) {
+static struct error *range_member(const json_t *object, const char *path, const char *name, int family,
+                                  unsigned max_len, struct net_range *ret) {
         const json_t *member = json_object_get(object, name);
 
         if (!member || json_is_null(member)) {
@@ -116,7 +116,8 @@ static struct error *range_member(const json_t *object, const char *path, const 
                 return error_new(ERROR_INVALID, "%s: \"%s\" must be a range as \"%s\"", path, name,
                                  family == AF_INET ? "10.85.0.0/24" : "fd12:3456:789a:1::/64");
         if (ret->prefix_len < 8 || ret->prefix_len > max_len)
-                return error_new(ERROR_INVALID, "%s: \"%s\": the prefix must be between 8 and %u bits long", path, name, max_len);
+                return error_new(ERROR_INVALID, "%s: \"%s\": the prefix must be between 8 and %u bits long", path, name,
+                                 max_len);
         return NULL;
 }
 
@@ -180,9 +181,8 @@ static void used_add(struct used *u, int family, const void *bytes, unsigned pre
 
 static const struct nlattr *attribute_find(const struct nlmsghdr *h, size_t offset, uint16_t type, size_t len) {
         const struct nlattr *a;
-        mnl_attr_for_each(a, h, offset)
-                if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) == len)
-                        return a;
+        mnl_attr_for_each(a, h,
+                          offset) if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) == len) return a;
         return NULL;
 }
 
@@ -200,7 +200,8 @@ static void used_address(const struct nlmsghdr *h, void *data) {
 static void used_route(const struct nlmsghdr *h, void *data) {
         const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 
-        if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 || (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
+        if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 ||
+            (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
                 return;
         const struct nlattr *a = attribute_find(h, sizeof(*m), RTA_DST, address_len(m->rtm_family));
         if (a)
@@ -231,7 +232,8 @@ static bool pick_ip4(const struct store *store, const struct used *u, struct net
                 for (uint32_t i = 0; i < pools[p].count; i++) {
                         struct net_range r = { .base.family = AF_INET, .prefix_len = 24 };
                         inet_pton(AF_INET, pools[p].first, &r.base.ip4);
-                        r.base.ip4.s_addr = htonl(ntohl(r.base.ip4.s_addr) + (uint32_t)((start + i) % pools[p].count) * 256);
+                        r.base.ip4.s_addr =
+                                htonl(ntohl(r.base.ip4.s_addr) + (uint32_t)((start + i) % pools[p].count) * 256);
                         if (is_free(u, &r)) {
                                 *ret = r;
                                 return true;
@@ -260,10 +262,12 @@ static struct error *check_chosen(const struct store *store, const struct used *
         if (r->base.family == AF_UNSPEC || is_free(u, r))
                 return NULL;
         range_format(r, text, sizeof(text));
-        return error_new(ERROR_CONFLICT, "%s/net.json: the range %s is in use on this machine already", store->root, text);
+        return error_new(ERROR_CONFLICT, "%s/net.json: the range %s is in use on this machine already", store->root,
+                         text);
 }
 
-static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6, struct net_ranges *r) {
+static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6,
+                            struct net_ranges *r) {
         bool changed = false;
         struct error *err;
 
@@ -274,9 +278,10 @@ static struct error *settle(const struct store *store, const struct used *u, boo
         if (r->ip4.base.family == AF_UNSPEC || !is_free(u, &r->ip4)) {
                 changed = true;
                 if (!pick_ip4(store, u, &r->ip4))
-                        return error_new(ERROR_EXHAUSTED,
-                                         "no free IPv4 range for pods is left on this machine; choose one in %s/net.json",
-                                         store->root);
+                        return error_new(
+                                ERROR_EXHAUSTED,
+                                "no free IPv4 range for pods is left on this machine; choose one in %s/net.json",
+                                store->root);
         }
         if (want_ip6 && (r->ip6.base.family == AF_UNSPEC || !is_free(u, &r->ip6))) {
                 changed = true;

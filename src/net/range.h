@@ -1,10 +1,10 @@
 /* range.h - inside src/net: which addresses this node's pods have.
  *
- * <root>/net.json: {"ipv4": "10.85.0.0/24", "ipv6": "fd12:3456:789a:1::/64", "picked": true}. It is written when the first
- * pod needs it, with ranges that nothing on the machine uses (addresses and routes, which also shows other nodes).
- * "picked" says that they may be picked again should they be taken when the node starts anew; an administrator's file does
- * not have it and is kept to. "ipv6": null turns IPv6 off for the pods. Address 1 of each range is the bridge's, the
- * gateway of the pods; a pod has the same number in both. */
+ * <root>/net.json: {"ipv4": "10.85.0.0/24", "ipv6": "fd12:3456:789a:1::/64", "picked": true}. It is written when the
+ * first pod needs it, with ranges that nothing on the machine uses (addresses and routes, which also shows other
+ * nodes). "picked" says that they may be picked again should they be taken when the node starts anew; an
+ * administrator's file does not have it and is kept to. "ipv6": null turns IPv6 off for the pods. Address 1 of each
+ * range is the bridge's, the gateway of the pods; a pod has the same number in both. */
 #pragma once
 
 #include "net/net.h"
@@ -37,4 +37,5 @@ uint32_t ranges_last_number(const struct net_ranges *ranges);
 struct error *ranges_read(const struct store *store, struct net_ranges *ret, bool *ret_found) _must_check_;
 /* For a node whose bridge does not exist: keeps the ranges of net.json if they are free on this machine, else picks new
  * ones and writes them down. `ip6`: does this machine speak IPv6? The caller holds the machine's lock. */
-struct error *ranges_settle(const struct store *store, struct netlink *nl, bool ip6, struct net_ranges *ret) _must_check_;
+struct error *ranges_settle(const struct store *store, struct netlink *nl, bool ip6,
+                            struct net_ranges *ret) _must_check_;

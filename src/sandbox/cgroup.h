@@ -7,10 +7,11 @@
  *   /kubepods/burstable/pod<uid>
  *   /kubepods/besteffort/pod<uid>
  *   …/pod<uid>/<container id>          made by the OCI runtime; its name is the last part of cgroupsPath
- *   …/pod<uid>/infra                   the infra process (v2 only: there processes live in leaves; on v1 it is in pod<uid>)
+ *   …/pod<uid>/infra                   the infra process (v2 only: there processes live in leaves; on v1 it is in
+ * pod<uid>)
  *
- * A path in this interface is such a path, from the top of a hierarchy, as an OCI runtime-spec's linux.cgroupsPath wants
- * it. On a hybrid machine the controllers are v1's and the unified mount is left alone.
+ * A path in this interface is such a path, from the top of a hierarchy, as an OCI runtime-spec's linux.cgroupsPath
+ * wants it. On a hybrid machine the controllers are v1's and the unified mount is left alone.
  *
  * Creating is idempotent and doubles as updating; so are killing and removing, which need only the uid. */
 #pragma once
@@ -47,25 +48,26 @@ struct cgroup_limits {
  * rule, overhead added), a quota when every container has a cpu limit, memory when every container has a memory limit.
  * `pids_max` is the node's limit per pod, -1 for none. */
 struct cgroup_limits cgroup_limits_of_pod(const V1Pod *pod, int64_t pids_max);
-/* The same for one container, for who needs the numbers: shares from the request (the limit stands in for a missing one). */
+/* The same for one container, for who needs the numbers: shares from the request (the limit stands in for a missing
+ * one). */
 struct cgroup_limits cgroup_limits_of_container(const V1Container *container);
 /* Kubernetes' arithmetic: shares = max(2, m * 1024 / 1000); quota = max(1000, m * 100) of a 100000 us period. */
 uint64_t cgroup_shares_from_milli_cpu(int64_t milli_cpu);
-int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu);  /* 0 gives -1 */
-uint64_t cgroup_weight_from_shares(uint64_t shares);     /* v1 2…262144 to v2 1…10000, linearly as KEP-2254 */
+int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu); /* 0 gives -1 */
+uint64_t cgroup_weight_from_shares(uint64_t shares);    /* v1 2…262144 to v2 1…10000, linearly as KEP-2254 */
 
 /* Paths; owned by the caller. */
-char *cgroup_node_path(const struct store *store);                                             /* "/kubepods" */
-char *cgroup_pod_path(const struct store *store, const char *pod_uid, enum pod_qos qos);       /* ".../pod<uid>" */
-char *cgroup_container_path(const char *pod_path, const char *container_id);                   /* "<pod>/<id>" */
+char *cgroup_node_path(const struct store *store);                                       /* "/kubepods" */
+char *cgroup_pod_path(const struct store *store, const char *pod_uid, enum pod_qos qos); /* ".../pod<uid>" */
+char *cgroup_container_path(const char *pod_path, const char *container_id);             /* "<pod>/<id>" */
 
-/* Makes the pod's cgroups (and their parents, with the controllers enabled) and sets its limits. Also changes the limits
- * of a pod that runs (in-place resize). A limit whose controller this machine does not have is an error that names the
- * controller; without a limit nobody misses it. */
+/* Makes the pod's cgroups (and their parents, with the controllers enabled) and sets its limits. Also changes the
+ * limits of a pod that runs (in-place resize). A limit whose controller this machine does not have is an error that
+ * names the controller; without a limit nobody misses it. */
 struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, enum pod_qos qos,
                                 const struct cgroup_limits *limits) _must_check_;
-/* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2 only,
- * elsewhere -EOPNOTSUPP. Made if it is missing. */
+/* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2
+ * only, elsewhere -EOPNOTSUPP. Made if it is missing. */
 int cgroup_open_leaf(const char *pod_path, const char *leaf);
 /* The files of every hierarchy into which a process that is to enter `path` writes "0": for a fresh child that must not
  * allocate. The cgroup has been made. */
@@ -73,8 +75,8 @@ char **cgroup_procs_files(const char *path);
 /* Moves a process (0: the caller) into a cgroup of every hierarchy, made if missing. */
 struct error *cgroup_enter(const char *path, pid_t pid) _must_check_;
 
-/* Kills every process below the pod's cgroups (cgroup.kill on v2; freezer and signals on v1) and returns when the kernel
- * has been told; false in *ret_empty as long as some still exist. Idempotent, also when nothing of it exists. */
+/* Kills every process below the pod's cgroups (cgroup.kill on v2; freezer and signals on v1) and returns when the
+ * kernel has been told; false in *ret_empty as long as some still exist. Idempotent, also when nothing of it exists. */
 struct error *cgroup_pod_kill(const struct store *store, const char *pod_uid, bool *ret_empty) _must_check_;
 /* The same for one container's cgroup path. */
 struct error *cgroup_kill(const char *path, bool *ret_empty) _must_check_;

@@ -44,10 +44,11 @@ static struct error *kernel_hostname(const V1Pod *pod, const struct pod_hostname
         }
         _cleanup_free_ char *fqdn = xasprintf("%s.%s", h->hostname, h->domain);
         if (strlen(fqdn) > KERNEL_HOSTNAME_MAX)
-                return error_new(ERROR_INVALID,
-                                 "failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d "
-                                 "characters is the max, %zu characters requested)",
-                                 fqdn, KERNEL_HOSTNAME_MAX, strlen(fqdn));
+                return error_new(
+                        ERROR_INVALID,
+                        "failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d "
+                        "characters is the max, %zu characters requested)",
+                        fqdn, KERNEL_HOSTNAME_MAX, strlen(fqdn));
         *ret = TAKE_PTR(fqdn);
         return NULL;
 }
@@ -111,7 +112,8 @@ static void hosts_add_aliases(struct strbuf *b, const V1PodSpec *spec) {
 static struct error *hosts_of_node(const struct hosts_config *config, char **ret) {
         _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
         _cleanup_free_ char *node = NULL;
-        struct error *err = file_read(config->node_hosts ? config->node_hosts : "/etc/hosts", NODE_FILE_MAX, &node, NULL);
+        struct error *err =
+                file_read(config->node_hosts ? config->node_hosts : "/etc/hosts", NODE_FILE_MAX, &node, NULL);
 
         if (err && error_errnum(err) != ENOENT)
                 return err;
@@ -228,13 +230,14 @@ static bool address_is_loopback(const char *s) {
         return inet_pton(AF_INET6, s, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-/* A stub resolver on the node's loopback (systemd-resolved, 127.0.0.53) cannot be reached from a pod with a network of its
- * own. systemd-resolved writes the servers behind it to a second file, as kubeadm knows too. */
+/* A stub resolver on the node's loopback (systemd-resolved, 127.0.0.53) cannot be reached from a pod with a network of
+ * its own. systemd-resolved writes the servers behind it to a second file, as kubeadm knows too. */
 static struct error *resolver_of_node(const struct hosts_config *config, struct resolver *r) {
         static const char *const behind_the_stub = "/run/systemd/resolve/resolv.conf";
         struct error *err = resolver_read(config->node_resolv ? config->node_resolv : "/etc/resolv.conf", r);
 
-        if (err || config->node_resolv || config->pod->spec->hostnetwork || !r->nameservers || !file_exists(behind_the_stub))
+        if (err || config->node_resolv || config->pod->spec->hostnetwork || !r->nameservers ||
+            !file_exists(behind_the_stub))
                 return err;
         for (char **s = r->nameservers; *s; s++)
                 if (!address_is_loopback(*s))
@@ -273,7 +276,8 @@ static void resolver_merge(struct resolver *r, const V1PodDNSConfig *config) {
                 strv_add_once(&r->searches, config->searches[i]);
         for (size_t i = 0; i < config->n_options; i++) {
                 const V1PodDNSConfigOption *o = config->options[i];
-                _cleanup_free_ char *whole = str_empty(o->value) ? xstrdup(o->name) : xasprintf("%s:%s", o->name, o->value);
+                _cleanup_free_ char *whole =
+                        str_empty(o->value) ? xstrdup(o->name) : xasprintf("%s:%s", o->name, o->value);
                 options_set(&r->options, o->name, strlen(o->name), whole);
         }
 }
@@ -290,10 +294,11 @@ static void resolver_limit(struct resolver *r, char ***warnings) {
         if (strv_len(r->nameservers) > NAMESERVERS_MAX) {
                 strv_cut(r->nameservers, NAMESERVERS_MAX);
                 _cleanup_free_ char *line = strv_join(r->nameservers, " ");
-                *warnings = strv_add_take(*warnings, xasprintf("DNSConfigForming: Nameserver limits were exceeded, some "
-                                                               "nameservers have been omitted, the applied nameserver line "
-                                                               "is: %s",
-                                                               line));
+                *warnings =
+                        strv_add_take(*warnings, xasprintf("DNSConfigForming: Nameserver limits were exceeded, some "
+                                                           "nameservers have been omitted, the applied nameserver line "
+                                                           "is: %s",
+                                                           line));
         }
         size_t n = strv_len(r->searches), keep = MIN(n, (size_t)SEARCHES_MAX), len = 0;
         for (size_t i = 0; i < keep; i++) {
@@ -304,10 +309,11 @@ static void resolver_limit(struct resolver *r, char ***warnings) {
         if (keep < n) {
                 strv_cut(r->searches, keep);
                 _cleanup_free_ char *line = strv_join(r->searches, " ");
-                *warnings = strv_add_take(*warnings, xasprintf("DNSConfigForming: Search Line limits were exceeded, some "
-                                                               "search paths have been omitted, the applied search line "
-                                                               "is: %s",
-                                                               line));
+                *warnings =
+                        strv_add_take(*warnings, xasprintf("DNSConfigForming: Search Line limits were exceeded, some "
+                                                           "search paths have been omitted, the applied search line "
+                                                           "is: %s",
+                                                           line));
         }
 }
 
@@ -333,7 +339,8 @@ struct error *resolv_conf_text(const struct hosts_config *config, char **ret, ch
         const V1PodSpec *spec = config->pod->spec;
         const char *policy = str_empty(spec->dnspolicy) ? "ClusterFirst" : spec->dnspolicy;
         bool none = streq(policy, "None");
-        bool cluster = streq(policy, "ClusterFirstWithHostNet") || (streq(policy, "ClusterFirst") && !spec->hostnetwork);
+        bool cluster =
+                streq(policy, "ClusterFirstWithHostNet") || (streq(policy, "ClusterFirst") && !spec->hostnetwork);
 
         if (!none) {
                 struct error *err = resolver_of_node(config, &r);

@@ -26,7 +26,8 @@ struct hosts_config {
         const char *cluster_domain; /* NULL: "cluster.local" */
         char *const *cluster_dns;   /* addresses of the cluster's DNS servers; NULL or empty: ClusterFirst is Default */
         const char *node_hosts;     /* NULL: /etc/hosts */
-        const char *node_resolv;    /* NULL: /etc/resolv.conf, or systemd-resolved's own list when that only has its stub */
+        const char
+                *node_resolv; /* NULL: /etc/resolv.conf, or systemd-resolved's own list when that only has its stub */
 };
 /* Text of each file; owned by the caller. */
 struct error *hosts_text(const struct hosts_config *config, char **ret) _must_check_;
@@ -38,6 +39,7 @@ struct error *hostname_text(const struct hosts_config *config, char **ret) _must
 /* Folder of the three files: <run>/pods/<uid>/etc. Owned by the caller. */
 char *hosts_folder(const struct store *store, const char *pod_uid);
 /* Writes all three ("hosts", "resolv.conf", "hostname"): when the sandbox has been made. ret_warnings as above. */
-struct error *hosts_write(const struct store *store, const struct hosts_config *config, char ***ret_warnings) _must_check_;
+struct error *hosts_write(const struct store *store, const struct hosts_config *config,
+                          char ***ret_warnings) _must_check_;
 /* Writes "hosts" only: a kubelet does at every start of a container, also because containers may write into it. */
 struct error *hosts_write_hosts(const struct store *store, const struct hosts_config *config) _must_check_;

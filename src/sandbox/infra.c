@@ -55,9 +55,9 @@ static size_t open_cgroups(const struct infra_plan *plan, int fds[CGROUPS_MAX]) 
         return n;
 }
 
-/* Done last, when nobody waits for this process any more: the kernel takes 10 to 20 ms for the first of them, because it
- * waits for an RCU grace period before it moves a process between cgroups. No word can be said about a failure here; the
- * infra process ends, which is noticed. */
+/* Done last, when nobody waits for this process any more: the kernel takes 10 to 20 ms for the first of them, because
+ * it waits for an RCU grace period before it moves a process between cgroups. No word can be said about a failure here;
+ * the infra process ends, which is noticed. */
 static void enter_cgroups(const int fds[CGROUPS_MAX], size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (write(fds[i], "0", 1) < 0)
@@ -82,11 +82,13 @@ static void write_sysctls(const struct infra_plan *plan) {
         }
 }
 
-/* The root becomes an empty tmpfs that nobody can write to; the mounts of the creator's namespace go with the old one. */
+/* The root becomes an empty tmpfs that nobody can write to; the mounts of the creator's namespace go with the old one.
+ */
 static void empty_root(const struct infra_plan *plan) {
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 fail(plan, errno, "make mounts private", "");
-        if (mount("husk-infra", plan->root, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0555") < 0)
+        if (mount("husk-infra", plan->root, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                  "size=4k,nr_inodes=2,mode=0555") < 0)
                 fail(plan, errno, "mount an empty tmpfs on ", plan->root);
         if (chdir(plan->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
                 fail(plan, errno, "pivot_root to ", plan->root);

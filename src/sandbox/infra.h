@@ -3,8 +3,8 @@
  * The child shares its memory with nobody, but it is a copy of a process that may have had other threads, so it calls
  * nothing that allocates or locks: everything it needs was put into a plan beforehand. It talks with its creator over a
  * SOCK_SEQPACKET pair: a struct infra_failure when something does not work, and it becomes husk-infra only when told to
- * go on, that is when its pid is on record. The end of the pair without a word is success (execve closes it; on cgroup v1 the
- * child itself does, before it moves into its cgroups, which takes long). */
+ * go on, that is when its pid is on record. The end of the pair without a word is success (execve closes it; on cgroup
+ * v1 the child itself does, before it moves into its cgroups, which takes long). */
 #pragma once
 
 #include <stdbool.h>

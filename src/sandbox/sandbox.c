@@ -30,8 +30,9 @@ static const struct {
         uint64_t flag;
         const char *name;
 } kinds[] = {
-        { SANDBOX_NET, CLONE_NEWNET, "net" }, { SANDBOX_UTS, CLONE_NEWUTS, "uts" }, { SANDBOX_IPC, CLONE_NEWIPC, "ipc" },
-        { SANDBOX_PID, CLONE_NEWPID, "pid" }, { SANDBOX_MNT, CLONE_NEWNS, "mnt" },
+        { SANDBOX_NET, CLONE_NEWNET, "net" }, { SANDBOX_UTS, CLONE_NEWUTS, "uts" },
+        { SANDBOX_IPC, CLONE_NEWIPC, "ipc" }, { SANDBOX_PID, CLONE_NEWPID, "pid" },
+        { SANDBOX_MNT, CLONE_NEWNS, "mnt" },
 };
 
 static unsigned namespaces_of(const V1PodSpec *spec) {
@@ -54,7 +55,9 @@ enum record_state {
         RECORD_READY,   /* … and runs husk-infra in configured namespaces */
         _RECORD_STATE_MAX,
 };
-static const char *const record_states[] = { [RECORD_INTENT] = "intent", [RECORD_STARTED] = "started", [RECORD_READY] = "ready" };
+static const char *const record_states[] = {
+        [RECORD_INTENT] = "intent", [RECORD_STARTED] = "started", [RECORD_READY] = "ready"
+};
 
 struct record {
         enum record_state state;
@@ -91,9 +94,10 @@ static json_t *record_inodes(const struct sandbox *s) {
 }
 
 static struct error *record_write(const struct sandbox *s, enum record_state state) {
-        json_t *record = json_pack("{s:s, s:i, s:i, s:I, s:i, s:s, s:s, s:o}", "state", record_states[state], "attempt",
-                                   (int)s->attempt, "pid", (int)s->pid, "startTime", (json_int_t)s->start_time, "shared",
-                                   (int)s->namespaces, "hostname", s->hostname, "shm", s->shm, "namespaces", record_inodes(s));
+        json_t *record =
+                json_pack("{s:s, s:i, s:i, s:I, s:i, s:s, s:s, s:o}", "state", record_states[state], "attempt",
+                          (int)s->attempt, "pid", (int)s->pid, "startTime", (json_int_t)s->start_time, "shared",
+                          (int)s->namespaces, "hostname", s->hostname, "shm", s->shm, "namespaces", record_inodes(s));
         if (!record)
                 return error_new(ERROR_INVALID, "hostname \"%s\" is not UTF-8", s->hostname);
         _cleanup_free_ char *text = json_dumps(record, JSON_INDENT(1));
@@ -118,8 +122,9 @@ static struct error *record_read(const struct store *store, const char *pod_uid,
         json_t *record = json_loads(text, 0, &json_error);
         if (!record)
                 return error_new(ERROR_INTERNAL, "%s: %s", path, json_error.text);
-        if (json_unpack_ex(record, &json_error, 0, "{s:s, s:i, s:i, s:I, s:i, s:s, s:s}", "state", &state, "attempt", &attempt,
-                           "pid", &pid, "startTime", &start_time, "shared", &shared, "hostname", &hostname, "shm", &shm) < 0) {
+        if (json_unpack_ex(record, &json_error, 0, "{s:s, s:i, s:i, s:I, s:i, s:s, s:s}", "state", &state, "attempt",
+                           &attempt, "pid", &pid, "startTime", &start_time, "shared", &shared, "hostname", &hostname,
+                           "shm", &shm) < 0) {
                 json_decref(record);
                 return error_new(ERROR_INTERNAL, "%s: %s", path, json_error.text);
         }
@@ -210,8 +215,8 @@ static struct error *plan_sysctls(struct infra_plan *plan, const V1PodSpec *spec
                 if (!sysctl_parse(wanted->name, &s) || !(s.group & namespaces))
                         return error_new(ERROR_FORBIDDEN, "sysctl \"%s\" does not belong to a namespace of the pod",
                                          wanted->name ? wanted->name : "");
-                plan->sysctls[plan->n_sysctls++] =
-                        (struct infra_write){ xasprintf("/proc/sys/%s", s.path), xstrdup(wanted->value ? wanted->value : "") };
+                plan->sysctls[plan->n_sysctls++] = (struct infra_write){ xasprintf("/proc/sys/%s", s.path),
+                                                                         xstrdup(wanted->value ? wanted->value : "") };
         }
         return NULL;
 }
@@ -334,7 +339,9 @@ static struct error *sandbox_prepare(const struct sandbox_config *config, struct
 }
 
 static struct error *sandbox_start_in(const struct sandbox_config *config, const char *folder, struct sandbox *s) {
-        _cleanup_(plan_release) struct infra_plan plan = { .socket = -EBADF, .creator_socket = -EBADF, .program = -EBADF };
+        _cleanup_(plan_release) struct infra_plan plan = { .socket = -EBADF,
+                                                           .creator_socket = -EBADF,
+                                                           .program = -EBADF };
         _cleanup_close_ int cgroup_fd = -EBADF;
         int pair[2];
         struct error *err;
@@ -479,7 +486,8 @@ static struct error *infra_kill(pid_t pid, uint64_t start_time) {
         while ((rc = poll(&exited, 1, KILL_TIMEOUT_MS)) < 0 && errno == EINTR)
                 ;
         if (rc == 0)
-                return error_new(ERROR_TIMEOUT, "the infra process %d does not end %d s after SIGKILL", pid, KILL_TIMEOUT_MS / 1000);
+                return error_new(ERROR_TIMEOUT, "the infra process %d does not end %d s after SIGKILL", pid,
+                                 KILL_TIMEOUT_MS / 1000);
         waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG); /* nobody else reaps it if it was made as our own child */
         return NULL;
 }

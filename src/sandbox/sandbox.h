@@ -1,22 +1,24 @@
 /* sandbox.h - what the containers of a pod share: the infra process and the namespaces it holds.
  *
  * The sandbox is born first and removed last. The infra process (program husk-infra) is created by clone3 with the new
- * namespaces the Pod asks for, configures them from inside (hostname, loopback, sysctls), gives up its root file system,
- * its capabilities, its descriptors and its uid, and becomes husk-infra. It is created with CLONE_PARENT, so that the
- * caller's parent (husk-keeper) is its parent: it outlives its creator, and its exit is reported by the keeper.
+ * namespaces the Pod asks for, configures them from inside (hostname, loopback, sysctls), gives up its root file
+ * system, its capabilities, its descriptors and its uid, and becomes husk-infra. It is created with CLONE_PARENT, so
+ * that the caller's parent (husk-keeper) is its parent: it outlives its creator, and its exit is reported by the
+ * keeper.
  *
  *   namespace   new                                                     else
  *   network     unless hostNetwork                                      the node's
  *   uts         unless hostNetwork                                      the node's: hostNetwork pods have its hostname
  *   ipc         unless hostIPC                                          the node's
- *   pid         if shareProcessNamespace (husk-infra is PID 1)          hostPID: the node's; else one for each container
- *   mount       always, with nothing in it                              -
+ *   pid         if shareProcessNamespace (husk-infra is PID 1)          hostPID: the node's; else one for each
+ * container mount       always, with nothing in it                              -
  *
  * Which process it is stands in <run>/pods/<uid>/sandbox.json from before it is made until it is gone, so that whoever
  * comes after a crash finds it (sandbox_open) or undoes it (sandbox_destroy).
  *
- * Order of use: cgroup_pod_create(), sandbox_start(), then, while the infra process configures itself, net_attach() with
- * sandbox.netns_fd and the files of hosts.h, then sandbox_finish(). Containers join through sandbox_namespace_path(). */
+ * Order of use: cgroup_pod_create(), sandbox_start(), then, while the infra process configures itself, net_attach()
+ * with sandbox.netns_fd and the files of hosts.h, then sandbox_finish(). Containers join through
+ * sandbox_namespace_path(). */
 #pragma once
 
 #include "base/error.h"
@@ -25,12 +27,13 @@
 
 struct sandbox_config {
         const struct store *store;
-        const V1Pod *pod;           /* with defaults; metadata.uid is set */
-        unsigned attempt;           /* 0 for the first sandbox of the pod, then counting */
-        const char *cgroup_path;    /* of the pod (cgroup_pod_path); NULL: the infra process stays in the caller's cgroups */
+        const V1Pod *pod; /* with defaults; metadata.uid is set */
+        unsigned attempt; /* 0 for the first sandbox of the pod, then counting */
+        const char
+                *cgroup_path; /* of the pod (cgroup_pod_path); NULL: the infra process stays in the caller's cgroups */
         const char *cluster_domain; /* NULL: "cluster.local" */
         const char *infra_program;  /* NULL: husk-infra beside the running program */
-        bool own_child;             /* the infra process becomes the caller's child, without CLONE_PARENT (tests, CRI) */
+        bool own_child; /* the infra process becomes the caller's child, without CLONE_PARENT (tests, CRI) */
 };
 
 /* Namespaces by bit, as in struct sandbox.namespaces: those the pod has of its own. */
@@ -50,16 +53,17 @@ struct sandbox {
         int ready_fd;        /* readable when sandbox_finish() would not wait; -EBADF when it is done */
         unsigned namespaces; /* enum sandbox_namespace */
         unsigned attempt;
-        char *hostname;      /* what the pod's containers see; the node's for hostNetwork */
-        char *uid;           /* of the pod */
-        char *shm;           /* folder to bind on /dev/shm of every container */
-        char *record;        /* <run>/pods/<uid>/sandbox.json */
+        char *hostname; /* what the pod's containers see; the node's for hostNetwork */
+        char *uid;      /* of the pod */
+        char *shm;      /* folder to bind on /dev/shm of every container */
+        char *record;   /* <run>/pods/<uid>/sandbox.json */
 };
 
 /* Makes the infra process and returns as soon as its namespaces exist; it goes on configuring them by itself. */
 struct error *sandbox_start(const struct sandbox_config *config, struct sandbox **ret) _must_check_;
 /* Waits until the infra process has configured its namespaces and runs husk-infra; or returns what went wrong there, in
- * its own words ("write sysctl net.core.somaxconn: …"). After an error the sandbox is only good for sandbox_destroy(). */
+ * its own words ("write sysctl net.core.somaxconn: …"). After an error the sandbox is only good for sandbox_destroy().
+ */
 struct error *sandbox_finish(struct sandbox *sandbox) _must_check_;
 /* Both; what went wrong is undone. */
 struct error *sandbox_create(const struct sandbox_config *config, struct sandbox **ret) _must_check_;
@@ -83,17 +87,18 @@ static inline void sandbox_freep(struct sandbox **sandbox) {
 }
 #define _cleanup_sandbox_ _cleanup_(sandbox_freep)
 
-/* Mounts the pod's /dev/shm (a tmpfs of 64 MiB; nothing for hostIPC, where it is the node's /dev/shm) if it is not there
- * yet; sandbox_start() does it. Returns its folder, owned by the caller. A new attempt gets a new, empty one. */
+/* Mounts the pod's /dev/shm (a tmpfs of 64 MiB; nothing for hostIPC, where it is the node's /dev/shm) if it is not
+ * there yet; sandbox_start() does it. Returns its folder, owned by the caller. A new attempt gets a new, empty one. */
 struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, char **ret) _must_check_;
 
 /* The sysctls of spec.securityContext.sysctls. */
 struct sysctl {
-        char *name;  /* with dots: "net.ipv4.ip_forward" */
-        char *path;  /* below /proc/sys: "net/ipv4/ip_forward" */
+        char *name;                   /* with dots: "net.ipv4.ip_forward" */
+        char *path;                   /* below /proc/sys: "net/ipv4/ip_forward" */
         enum sandbox_namespace group; /* which namespace it belongs to: SANDBOX_NET or SANDBOX_IPC; 0: to none */
 };
-/* Takes a name apart by Kubernetes' rules ("a.b/c.d" and "a/b.c" are one spelling each); false if it is no such name. */
+/* Takes a name apart by Kubernetes' rules ("a.b/c.d" and "a/b.c" are one spelling each); false if it is no such name.
+ */
 bool sysctl_parse(const char *name, struct sysctl *ret);
 void sysctl_release(struct sysctl *sysctl);
 /* On Kubernetes' list of safe sysctls? `name` in either spelling. */

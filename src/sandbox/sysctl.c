@@ -7,8 +7,8 @@ static bool is_alphanumeric(char c) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* Segments of lower case letters, digits, '-' and '_' (the latter two not at an end), separated by '.' or '/': so there is
- * no empty segment and no "..", and the path cannot leave /proc/sys. */
+/* Segments of lower case letters, digits, '-' and '_' (the latter two not at an end), separated by '.' or '/': so there
+ * is no empty segment and no "..", and the path cannot leave /proc/sys. */
 static bool name_is_valid(const char *name) {
         char before = '.';
 
@@ -41,8 +41,9 @@ static enum sandbox_namespace group_of(const char *name) {
                 bool whole;
                 enum sandbox_namespace group;
         } groups[] = {
-                { "kernel.sem", true, SANDBOX_IPC }, { "kernel.shm", false, SANDBOX_IPC }, { "kernel.msg", false, SANDBOX_IPC },
-                { "fs.mqueue.", false, SANDBOX_IPC }, { "net.", false, SANDBOX_NET },
+                { "kernel.sem", true, SANDBOX_IPC },  { "kernel.shm", false, SANDBOX_IPC },
+                { "kernel.msg", false, SANDBOX_IPC }, { "fs.mqueue.", false, SANDBOX_IPC },
+                { "net.", false, SANDBOX_NET },
         };
         for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
                 if (groups[i].whole ? streq(name, groups[i].prefix) : str_starts_with(name, groups[i].prefix))
@@ -53,7 +54,8 @@ static enum sandbox_namespace group_of(const char *name) {
 bool sysctl_parse(const char *name, struct sysctl *ret) {
         if (!name || !*name || !name_is_valid(name))
                 return false;
-        /* The first separator decides the spelling: "net.ipv4.conf.eth0/1.rp_filter" is "net/ipv4/conf/eth0.1/rp_filter". */
+        /* The first separator decides the spelling: "net.ipv4.conf.eth0/1.rp_filter" is
+         * "net/ipv4/conf/eth0.1/rp_filter". */
         const char *first = strpbrk(name, "./");
         bool slashes = first && *first == '/';
         ret->name = slashes ? separators_swapped(name) : xstrdup(name);
@@ -109,7 +111,8 @@ static struct error *check_one(const V1PodSpec *spec, const char *name, char *co
         _cleanup_(sysctl_release) struct sysctl s = { 0 };
 
         if (!sysctl_parse(name, &s))
-                return error_new(ERROR_FORBIDDEN, "forbidden sysctl: \"%s\" is not the name of a sysctl", name ? name : "");
+                return error_new(ERROR_FORBIDDEN, "forbidden sysctl: \"%s\" is not the name of a sysctl",
+                                 name ? name : "");
         if (!name_is_safe(s.name) && !(s.group && name_is_allowed(s.name, allowed)))
                 return error_new(ERROR_FORBIDDEN, "forbidden sysctl: \"%s\" not allowlisted", s.name);
         if (s.group == SANDBOX_IPC && spec->hostipc)

@@ -1,6 +1,6 @@
-/* fixture.h - a machine of its own for tests of the pod network: a fresh network namespace as the node, another one as the
- * world outside, and namespaces for pods. Every test runs in a child process, with which all of it ends; the machine the
- * tests run on is never touched.
+/* fixture.h - a machine of its own for tests of the pod network: a fresh network namespace as the node, another one as
+ * the world outside, and namespaces for pods. Every test runs in a child process, with which all of it ends; the
+ * machine the tests run on is never touched.
  *
  *   outside 192.0.2.1/24, 2001:db8::1/64  ── up0 ── node 192.0.2.2, 2001:db8::2 (default routes) ── bridge ── pods */
 #pragma once
@@ -20,37 +20,38 @@
 #include "net/net.h"
 #include "test.h"
 
-#define check(condition)                                                                                           \
-        do {                                                                                                       \
-                if (!(condition)) {                                                                                \
-                        fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);  \
-                        _exit(1);                                                                                  \
-                }                                                                                                  \
+#define check(condition) \
+        do { \
+                if (!(condition)) { \
+                        fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+                        _exit(1); \
+                } \
         } while (0)
-#define check_ok(call)                                                                                             \
-        do {                                                                                                       \
-                struct error *_e = (call);                                                                         \
-                if (_e) {                                                                                          \
-                        fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, error_message(_e));          \
-                        _exit(1);                                                                                  \
-                }                                                                                                  \
+#define check_ok(call) \
+        do { \
+                struct error *_e = (call); \
+                if (_e) { \
+                        fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, error_message(_e)); \
+                        _exit(1); \
+                } \
         } while (0)
-#define check_error(call, wanted_reason, text)                                                                     \
-        do {                                                                                                       \
-                struct error *_e = (call);                                                                         \
-                if (!_e || error_reason(_e) != (wanted_reason) || !strstr(error_message(_e), (text))) {            \
-                        fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, _e ? error_message(_e) : "no error"); \
-                        _exit(1);                                                                                  \
-                }                                                                                                  \
-                error_free(_e);                                                                                    \
+#define check_error(call, wanted_reason, text) \
+        do { \
+                struct error *_e = (call); \
+                if (!_e || error_reason(_e) != (wanted_reason) || !strstr(error_message(_e), (text))) { \
+                        fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, \
+                                _e ? error_message(_e) : "no error"); \
+                        _exit(1); \
+                } \
+                error_free(_e); \
         } while (0)
-#define check_text(got, wanted)                                                                                    \
-        do {                                                                                                       \
-                const char *_got = (got);                                                                          \
-                if (strcmp(_got, (wanted)) != 0) {                                                                 \
-                        fprintf(stderr, "%s:%d: \"%s\" is not \"%s\"\n", __FILE__, __LINE__, _got, (wanted));       \
-                        _exit(1);                                                                                  \
-                }                                                                                                  \
+#define check_text(got, wanted) \
+        do { \
+                const char *_got = (got); \
+                if (strcmp(_got, (wanted)) != 0) { \
+                        fprintf(stderr, "%s:%d: \"%s\" is not \"%s\"\n", __FILE__, __LINE__, _got, (wanted)); \
+                        _exit(1); \
+                } \
         } while (0)
 
 #define SHELL(...) check(shell(__VA_ARGS__) == 0)
@@ -113,8 +114,9 @@ static inline const char *links(int netns) {
         int own = netns_own();
         if (netns >= 0)
                 netns_enter(netns);
-        const char *text = shell_text("ip -o link | awk -F'[ :@]+' '{print $2}' | grep -v -e '^ip6*tnl0' -e '^sit0' -e '^tunl0' | sort | "
-                                      "tr '\\n' ' '");
+        const char *text = shell_text(
+                "ip -o link | awk -F'[ :@]+' '{print $2}' | grep -v -e '^ip6*tnl0' -e '^sit0' -e '^tunl0' | sort | "
+                "tr '\\n' ' '");
         netns_enter(own);
         close(own);
         return text;
@@ -127,7 +129,8 @@ struct machine {
 };
 
 static inline void machine_store(struct machine *m, const char *name, struct store *ret) {
-        *ret = (struct store){ xasprintf("%s/%s/root", m->folder, name), xasprintf("%s/%s/run", m->folder, name), NULL, false };
+        *ret = (struct store){ xasprintf("%s/%s/root", m->folder, name), xasprintf("%s/%s/run", m->folder, name), NULL,
+                               false };
         check_ok(mkdir_parents(ret->root, 0700));
         check_ok(mkdir_parents(ret->run, 0700));
 }
@@ -140,17 +143,19 @@ static inline void machine_boot(struct machine *m, const char *folder) {
         m->outside = netns_new();
         SHELL("ip link set lo up");
         SHELL("ip link add up0 type veth peer name in0 netns /proc/%d/fd/%d", getpid(), m->outside);
-        SHELL("ip addr add 192.0.2.2/24 dev up0 && ip addr add 2001:db8::2/64 dev up0 nodad && ip link set up0 mtu 1400 up");
-        shell_in(m->outside, "ip link set lo up; ip addr add 192.0.2.1/24 dev in0; ip addr add 2001:db8::1/64 dev in0 nodad; "
-                             "ip link set in0 mtu 1400 up");
+        SHELL("ip addr add 192.0.2.2/24 dev up0 && ip addr add 2001:db8::2/64 dev up0 nodad && ip link set up0 mtu "
+              "1400 up");
+        shell_in(m->outside,
+                 "ip link set lo up; ip addr add 192.0.2.1/24 dev in0; ip addr add 2001:db8::1/64 dev in0 nodad; "
+                 "ip link set in0 mtu 1400 up");
         SHELL("ip route add default via 192.0.2.1 && ip -6 route add default via 2001:db8::1");
 }
 
-#define MACHINE_TEST(sentence)                                                                     \
-        static void sentence##_on(struct machine *m);                                              \
-        TEST(sentence) {                                                                           \
-                machine_test(sentence##_on);                                                       \
-        }                                                                                          \
+#define MACHINE_TEST(sentence) \
+        static void sentence##_on(struct machine *m); \
+        TEST(sentence) { \
+                machine_test(sentence##_on); \
+        } \
         static void sentence##_on(struct machine *m)
 
 static inline void machine_test(void (*test)(struct machine *)) {
@@ -192,7 +197,8 @@ static inline struct error *pod_try(const struct store *store, const char *uid, 
         return net_attach(store, uid, pod->netns, &request, &pod->net);
 }
 
-static inline struct pod_fixture pod_new(const struct store *store, const char *uid, const struct net_port *ports, size_t n) {
+static inline struct pod_fixture pod_new(const struct store *store, const char *uid, const struct net_port *ports,
+                                         size_t n) {
         struct pod_fixture pod;
         check_ok(pod_try(store, uid, ports, n, &pod));
         return pod;
@@ -288,7 +294,8 @@ static inline const char *ask_within(int netns, int type, const char *ip, uint16
                         if (!error && type == SOCK_DGRAM)
                                 check(send(fd, "?", 1, 0) == 1);
                         p.events = POLLIN;
-                        ssize_t n = !error && poll(&p, 1, timeout_ms) > 0 ? recv(fd, answer, sizeof(answer) - 1, 0) : -1;
+                        ssize_t n =
+                                !error && poll(&p, 1, timeout_ms) > 0 ? recv(fd, answer, sizeof(answer) - 1, 0) : -1;
                         if (n > 0)
                                 answer[n] = '\0';
                         else if (error == ECONNREFUSED || (p.revents && errno == ECONNREFUSED))

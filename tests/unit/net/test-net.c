@@ -46,7 +46,9 @@ MACHINE_TEST(pods_reach_each_other_as_themselves_and_the_outside_as_the_node) {
 }
 
 MACHINE_TEST(a_host_port_answers_wherever_it_is_asked) {
-        static const struct net_port ports[] = { { "TCP", 8080, 80, NULL }, { "UDP", 5353, 53, "" }, { "SCTP", 9, 9, "0.0.0.0" } };
+        static const struct net_port ports[] = { { "TCP", 8080, 80, NULL },
+                                                 { "UDP", 5353, 53, "" },
+                                                 { "SCTP", 9, 9, "0.0.0.0" } };
         struct pod_fixture a = pod_new(&m->store, "uid-a", ports, 3), b = pod_new(&m->store, "uid-b", NULL, 0);
 
         server(a.netns, TCP, 8080);
@@ -75,7 +77,8 @@ MACHINE_TEST(a_host_port_answers_wherever_it_is_asked) {
 }
 
 MACHINE_TEST(a_host_port_with_an_address_answers_there_only) {
-        static const struct net_port ports[] = { { "TCP", 8080, 80, "127.0.0.1" }, { "TCP", 8081, 80, "192.0.2.2" },
+        static const struct net_port ports[] = { { "TCP", 8080, 80, "127.0.0.1" },
+                                                 { "TCP", 8081, 80, "192.0.2.2" },
                                                  { "TCP", 8082, 81, "2001:db8::2" } };
         struct pod_fixture a = pod_new(&m->store, "uid-a", ports, 3);
 
@@ -91,14 +94,17 @@ MACHINE_TEST(a_host_port_with_an_address_answers_there_only) {
 
 MACHINE_TEST(a_host_port_belongs_to_one_pod) {
         static const struct net_port all[] = { { "TCP", 80, 80, NULL } }, one[] = { { "TCP", 80, 80, "192.0.2.2" } },
-                                     udp[] = { { "UDP", 80, 80, NULL } }, twice[] = { { "TCP", 80, 90, NULL }, { "TCP", 81, 90, NULL } },
+                                     udp[] = { { "UDP", 80, 80, NULL } },
+                                     twice[] = { { "TCP", 80, 90, NULL }, { "TCP", 81, 90, NULL } },
                                      bad[] = { { "TCP", 80, 91, "not-an-ip" } };
         struct pod_fixture a = pod_new(&m->store, "uid-a", all, 1), other;
         struct net_result result;
 
-        check_error(pod_try(&m->store, "uid-b", one, 1, &other), ERROR_CONFLICT, "network: host port 80/TCP is in use by pod default/uid-a");
+        check_error(pod_try(&m->store, "uid-b", one, 1, &other), ERROR_CONFLICT,
+                    "network: host port 80/TCP is in use by pod default/uid-a");
         check_error(net_read(&m->store, "uid-b", &result), ERROR_NOT_FOUND, "uid-b");
-        check_error(pod_try(&m->store, "uid-b", twice, 2, &other), ERROR_CONFLICT, "host port 90/TCP is asked for twice");
+        check_error(pod_try(&m->store, "uid-b", twice, 2, &other), ERROR_CONFLICT,
+                    "host port 90/TCP is asked for twice");
         check_error(pod_try(&m->store, "uid-b", bad, 1, &other), ERROR_INVALID, "\"not-an-ip\" is not an IP address");
         check_ok(pod_try(&m->store, "uid-b", udp, 1, &other));
         check_ok(net_detach(&m->store, a.uid));
@@ -110,8 +116,10 @@ MACHINE_TEST(pods_cannot_reach_services_on_the_nodes_loopback) {
 
         server(-1, TCP, 10250);
         check_text(ask(a.netns, TCP, a.net.gateway4, 10250), a.net.ip4);
-        shell_in(a.netns, "ip addr del 127.0.0.1/8 dev lo; echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; "
-                          "ip route add 127.0.0.1 via %s src %s", a.net.gateway4, a.net.ip4);
+        shell_in(a.netns,
+                 "ip addr del 127.0.0.1/8 dev lo; echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; "
+                 "ip route add 127.0.0.1 via %s src %s",
+                 a.net.gateway4, a.net.ip4);
         check_text(ask_within(a.netns, TCP, "127.0.0.1", 10250, 500), "timeout");
 }
 
@@ -208,14 +216,17 @@ MACHINE_TEST(nodes_on_one_machine_keep_apart) {
 }
 
 MACHINE_TEST(a_range_somebody_chose_is_not_exchanged) {
-        static const char taken[] = "{\"ipv4\": \"192.0.2.0/25\"}", odd[] = "{\"ipv4\": \"10.0.0.1/24\"}", none[] = "{}", torn[] = "{\"ipv4\"";
+        static const char taken[] = "{\"ipv4\": \"192.0.2.0/25\"}", odd[] = "{\"ipv4\": \"10.0.0.1/24\"}",
+                          none[] = "{}", torn[] = "{\"ipv4\"";
         _cleanup_free_ char *path = path_join(m->store.root, "net.json");
         struct pod_fixture pod;
 
         check_ok(file_replace(path, taken, strlen(taken), 0600, 0));
-        check_error(pod_try(&m->store, "uid-a", NULL, 0, &pod), ERROR_CONFLICT, "net.json: the range 192.0.2.0/25 is in use on this machine");
+        check_error(pod_try(&m->store, "uid-a", NULL, 0, &pod), ERROR_CONFLICT,
+                    "net.json: the range 192.0.2.0/25 is in use on this machine");
         check_ok(file_replace(path, odd, strlen(odd), 0600, 0));
-        check_error(pod_try(&m->store, "uid-a", NULL, 0, &pod), ERROR_INVALID, "net.json: \"ipv4\" must be a range as \"10.85.0.0/24\"");
+        check_error(pod_try(&m->store, "uid-a", NULL, 0, &pod), ERROR_INVALID,
+                    "net.json: \"ipv4\" must be a range as \"10.85.0.0/24\"");
         check_ok(file_replace(path, none, strlen(none), 0600, 0));
         check_error(pod_try(&m->store, "uid-a", NULL, 0, &pod), ERROR_INVALID, "\"ipv4\" is missing");
         check_ok(file_replace(path, torn, strlen(torn), 0600, 0));
@@ -340,7 +351,8 @@ MACHINE_TEST(the_machine_forwards_and_goes_on_listening_to_its_routers) {
 
         net_names(&m->store, bridge, table);
         check(*a.net.ip4);
-        check_text(shell_text("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/up0/accept_ra"),
+        check_text(shell_text("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding "
+                              "/proc/sys/net/ipv6/conf/up0/accept_ra"),
                    "1\n1\n2\n");
         check_text(shell_text("cat /proc/sys/net/ipv6/conf/%s/accept_ra", bridge), "0\n");
         check(strstr(shell_text("cat %s/net/changed", m->store.run), "/proc/sys/net/ipv4/ip_forward: 0 -> 1\n"));
@@ -385,9 +397,11 @@ MACHINE_TEST(what_goes_wrong_in_the_pods_namespace_is_undone) {
 
         pod_folder_make(&m->store, "uid-a");
         shell_in(netns, "ip link add eth0 type veth peer name x");
-        check_error(net_attach(&m->store, "uid-a", netns, &request, &result), ERROR_ALREADY_EXISTS, "network: create interface");
+        check_error(net_attach(&m->store, "uid-a", netns, &request, &result), ERROR_ALREADY_EXISTS,
+                    "network: create interface");
         check_text(links(-1), "lo up0 ");
         int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        check_error(net_attach(&m->store, "uid-a", file, &request, &result), ERROR_INTERNAL, "enter the pod's network namespace");
+        check_error(net_attach(&m->store, "uid-a", file, &request, &result), ERROR_INTERNAL,
+                    "enter the pod's network namespace");
         check_text(shell_text("ls %s/net/pods", m->store.run), "");
 }

@@ -16,9 +16,21 @@ static struct net_range range(const char *text) {
 }
 
 TEST(ranges_are_parsed_strictly) {
-        static const char *const good[] = { "10.85.0.0/24", "0.0.0.0/0", "192.168.1.1/32", "fd12:3456:789a:1::/64", "::/0" };
-        static const char *const bad[] = { "", "/", "10.85.0.0", "10.85.0.0/", "10.85.0.0/33", "10.85.0.1/24", "10.85.0/24", "10.85.0.0/24 ",
-                                           "10.85.0.0/-1", "10.85.0.0/024x", "fd00::1/64", "fd00::/129", "g::/8",
+        static const char *const good[] = { "10.85.0.0/24", "0.0.0.0/0", "192.168.1.1/32", "fd12:3456:789a:1::/64",
+                                            "::/0" };
+        static const char *const bad[] = { "",
+                                           "/",
+                                           "10.85.0.0",
+                                           "10.85.0.0/",
+                                           "10.85.0.0/33",
+                                           "10.85.0.1/24",
+                                           "10.85.0/24",
+                                           "10.85.0.0/24 ",
+                                           "10.85.0.0/-1",
+                                           "10.85.0.0/024x",
+                                           "fd00::1/64",
+                                           "fd00::/129",
+                                           "g::/8",
                                            "1111111111111111111111111111111111111111111111111/8" };
         for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
                 struct net_range r = range(good[i]);
@@ -36,8 +48,9 @@ TEST(overlap_is_containment_in_either_direction) {
         static const struct {
                 const char *a, *b;
                 bool overlap;
-        } rows[] = { { "10.85.0.0/24", "10.85.0.0/24", true },  { "10.85.0.0/24", "10.0.0.0/8", true }, { "10.0.0.0/8", "10.85.3.0/24", true },
-                     { "10.85.0.0/24", "10.85.1.0/24", false }, { "10.85.0.0/24", "fd00::/8", false },  { "fd00::/8", "fd12::/64", true },
+        } rows[] = { { "10.85.0.0/24", "10.85.0.0/24", true },   { "10.85.0.0/24", "10.0.0.0/8", true },
+                     { "10.0.0.0/8", "10.85.3.0/24", true },     { "10.85.0.0/24", "10.85.1.0/24", false },
+                     { "10.85.0.0/24", "fd00::/8", false },      { "fd00::/8", "fd12::/64", true },
                      { "10.85.0.128/25", "10.85.0.0/25", false } };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 struct net_range a = range(rows[i].a), b = range(rows[i].b);
@@ -111,9 +124,18 @@ TEST(a_lease_comes_back_as_it_was_written) {
         struct store store = { .root = folder, .run = folder };
         struct lease_port ports[] = { port(IPPROTO_TCP, 80, ""), port(IPPROTO_SCTP, 9, "fd00::1") };
         struct net_range ip4 = range("10.85.0.0/24");
-        struct lease lease = { .number = 7, .uid = (char *)"uid-with-dashes", .pod_name = (char *)"default/w\"eb", .ip4 = range_address(&ip4, 7),
-                               .gateway4 = range_address(&ip4, 1), .mac = { 1, 2, 3, 0xaa, 0xbb, 0xff }, .host_ifname = "hkv0",
-                               .mtu = 1400, .netns = 4026531840, .attached = true, .ports = ports, .n_ports = 2 };
+        struct lease lease = { .number = 7,
+                               .uid = (char *)"uid-with-dashes",
+                               .pod_name = (char *)"default/w\"eb",
+                               .ip4 = range_address(&ip4, 7),
+                               .gateway4 = range_address(&ip4, 1),
+                               .mac = { 1, 2, 3, 0xaa, 0xbb, 0xff },
+                               .host_ifname = "hkv0",
+                               .mtu = 1400,
+                               .netns = 4026531840,
+                               .attached = true,
+                               .ports = ports,
+                               .n_ports = 2 };
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_lease_ struct lease read = { 0 };
 

@@ -27,10 +27,10 @@ static char *file_text(const char *controller, const char *path, const char *fil
 }
 
 /* On v1 this file of this controller says the one, on v2 that file the other. */
-#define assert_file(path, controller, v1_file, v1_text, v2_file, v2_text)                        \
-        do {                                                                                     \
+#define assert_file(path, controller, v1_file, v1_text, v2_file, v2_text) \
+        do { \
                 _cleanup_free_ char *_text = file_text(controller, path, is_v2() ? v2_file : v1_file); \
-                assert_string_equal(_text, is_v2() ? v2_text : v1_text);                         \
+                assert_string_equal(_text, is_v2() ? v2_text : v1_text); \
         } while (0)
 
 static bool folder_exists(const char *controller, const char *path) {

@@ -25,13 +25,13 @@ static void assert_hosts(const char *pod, const char *wanted) {
         api_arena_free(arena);
 }
 
-#define HEAD                                            \
-        "# Kubernetes-managed hosts file.\n"            \
-        "127.0.0.1\tlocalhost\n"                        \
-        "::1\tlocalhost ip6-localhost ip6-loopback\n"   \
-        "fe00::0\tip6-localnet\n"                       \
-        "fe00::0\tip6-mcastprefix\n"                    \
-        "fe00::1\tip6-allnodes\n"                       \
+#define HEAD \
+        "# Kubernetes-managed hosts file.\n" \
+        "127.0.0.1\tlocalhost\n" \
+        "::1\tlocalhost ip6-localhost ip6-loopback\n" \
+        "fe00::0\tip6-localnet\n" \
+        "fe00::0\tip6-mcastprefix\n" \
+        "fe00::1\tip6-allnodes\n" \
         "fe00::2\tip6-allrouters\n"
 
 TEST(the_hosts_file_has_kubernetes_layout) {
@@ -52,8 +52,9 @@ TEST(a_host_network_pod_has_the_nodes_hosts_file) {
         node_make(&node);
         struct api_arena *arena = api_arena_new();
         _cleanup_free_ char *file = temporary_file(&node, "hosts", "127.0.0.1 localhost\n192.0.2.1 db\n"), *text = NULL;
-        struct hosts_config config = { .pod = pod_of(arena, POD("'hostNetwork':true,'hostname':'x','hostAliases':[{'ip':"
-                                                                "'192.0.2.11','hostnames':['baz']}]")),
+        struct hosts_config config = { .pod = pod_of(arena,
+                                                     POD("'hostNetwork':true,'hostname':'x','hostAliases':[{'ip':"
+                                                         "'192.0.2.11','hostnames':['baz']}]")),
                                        .pod_ips = pod_ips,
                                        .node_hosts = file };
         assert_ok(hosts_text(&config, &text));
@@ -104,8 +105,8 @@ TEST(a_hostname_longer_than_the_kernel_takes_is_refused) {
         api_arena_free(arena);
 }
 
-static void assert_resolv(struct node *node, const char *pod, char *const *dns, const char *node_text, const char *wanted,
-                          const char *warning) {
+static void assert_resolv(struct node *node, const char *pod, char *const *dns, const char *node_text,
+                          const char *wanted, const char *warning) {
         struct api_arena *arena = api_arena_new();
         _cleanup_free_ char *file = temporary_file(node, "resolv.conf", node_text), *text = NULL;
         _cleanup_strv_ char **warnings = NULL;
@@ -118,8 +119,8 @@ static void assert_resolv(struct node *node, const char *pod, char *const *dns, 
         api_arena_free(arena);
 }
 
-#define NODE_RESOLV                                                                                        \
-        "# comment\n; another\nnameserver 192.0.2.53 \nnameserver 2001:db8::53\nsearch old.example\n"      \
+#define NODE_RESOLV \
+        "# comment\n; another\nnameserver 192.0.2.53 \nnameserver 2001:db8::53\nsearch old.example\n" \
         "search corp.example. lab.example\noptions timeout:1 edns0\noptions timeout:2\nunknown line\nnameserver\n"
 
 TEST(resolv_conf_is_the_nodes_for_default_and_without_cluster_dns) {
@@ -136,29 +137,34 @@ TEST(resolv_conf_is_the_nodes_for_default_and_without_cluster_dns) {
 TEST(dns_config_adds_to_what_the_policy_gives) {
         _cleanup_node_ struct node node;
         node_make(&node);
-        assert_resolv(&node,
-                      POD("'dnsPolicy':'Default','dnsConfig':{'searches':['extra.example','lab.example'],'nameservers':"
-                          "['192.0.2.99'],'options':[{'name':'ndots','value':'7'},{'name':'timeout','value':'9'},{'name':"
-                          "'edns0'}]}"),
-                      NULL, NODE_RESOLV,
-                      "search corp.example lab.example extra.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
-                      "nameserver 192.0.2.99\noptions timeout:9 edns0 ndots:7\n",
-                      NULL);
-        assert_resolv(&node,
-                      POD("'dnsPolicy':'None','dnsConfig':{'nameservers':['192.0.2.1','192.0.2.2'],'searches':['a.example',"
-                          "'b.example'],'options':[{'name':'ndots','value':'3'},{'name':'edns0'}]}"),
-                      NULL, NODE_RESOLV,
-                      "search a.example b.example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:3 edns0\n", NULL);
+        assert_resolv(
+                &node,
+                POD("'dnsPolicy':'Default','dnsConfig':{'searches':['extra.example','lab.example'],'nameservers':"
+                    "['192.0.2.99'],'options':[{'name':'ndots','value':'7'},{'name':'timeout','value':'9'},{'name':"
+                    "'edns0'}]}"),
+                NULL, NODE_RESOLV,
+                "search corp.example lab.example extra.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
+                "nameserver 192.0.2.99\noptions timeout:9 edns0 ndots:7\n",
+                NULL);
+        assert_resolv(
+                &node,
+                POD("'dnsPolicy':'None','dnsConfig':{'nameservers':['192.0.2.1','192.0.2.2'],'searches':['a.example',"
+                    "'b.example'],'options':[{'name':'ndots','value':'3'},{'name':'edns0'}]}"),
+                NULL, NODE_RESOLV,
+                "search a.example b.example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:3 edns0\n",
+                NULL);
 }
 
 TEST(with_cluster_dns_the_clusters_domains_come_first) {
         _cleanup_node_ struct node node;
         node_make(&node);
         char *dns[] = { (char *)"10.96.0.10", NULL };
-        static const char cluster[] = "search shop.svc.cluster.local svc.cluster.local cluster.local corp.example lab.example\n"
-                                      "nameserver 10.96.0.10\noptions ndots:5\n";
+        static const char cluster[] =
+                "search shop.svc.cluster.local svc.cluster.local cluster.local corp.example lab.example\n"
+                "nameserver 10.96.0.10\noptions ndots:5\n";
         assert_resolv(&node, POD("'dnsPolicy':'ClusterFirst'"), dns, NODE_RESOLV, cluster, NULL);
-        assert_resolv(&node, POD("'dnsPolicy':'ClusterFirstWithHostNet','hostNetwork':true"), dns, NODE_RESOLV, cluster, NULL);
+        assert_resolv(&node, POD("'dnsPolicy':'ClusterFirstWithHostNet','hostNetwork':true"), dns, NODE_RESOLV, cluster,
+                      NULL);
         assert_resolv(&node, POD("'dnsPolicy':'ClusterFirst','hostNetwork':true"), dns, "nameserver 192.0.2.1\n",
                       "nameserver 192.0.2.1\n", NULL);
 }
@@ -166,11 +172,12 @@ TEST(with_cluster_dns_the_clusters_domains_come_first) {
 TEST(limits_of_the_resolver_are_kept_and_told) {
         _cleanup_node_ struct node node;
         node_make(&node);
-        assert_resolv(&node, POD("'dnsPolicy':'Default','dnsConfig':{'nameservers':['192.0.2.3','192.0.2.4']}"), NULL,
-                      "nameserver 192.0.2.1\nnameserver 192.0.2.2\n",
-                      "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n",
-                      "DNSConfigForming: Nameserver limits were exceeded, some nameservers have been omitted, the applied "
-                      "nameserver line is: 192.0.2.1 192.0.2.2 192.0.2.3");
+        assert_resolv(
+                &node, POD("'dnsPolicy':'Default','dnsConfig':{'nameservers':['192.0.2.3','192.0.2.4']}"), NULL,
+                "nameserver 192.0.2.1\nnameserver 192.0.2.2\n",
+                "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n",
+                "DNSConfigForming: Nameserver limits were exceeded, some nameservers have been omitted, the applied "
+                "nameserver line is: 192.0.2.1 192.0.2.2 192.0.2.3");
 }
 
 TEST(the_files_are_rewritten_in_place) {
@@ -185,9 +192,10 @@ TEST(the_files_are_rewritten_in_place) {
         assert_int_equal(stat(path, &before), 0);
         assert_int_equal(before.st_mode & 0777, 0644);
         /* A container scribbles into it; the next start of a container puts it right. */
-        assert_ok(file_poke(path, "this is longer than what was there before by far: 0123456789012345678901234567890123456789"
-                                  "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
-                                  "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"));
+        assert_ok(file_poke(
+                path, "this is longer than what was there before by far: 0123456789012345678901234567890123456789"
+                      "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                      "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"));
         assert_ok(hosts_write_hosts(&node.store, &config));
         assert_int_equal(stat(path, &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);

@@ -15,8 +15,9 @@
 #define POD(spec) "{'metadata':{'name':'web','namespace':'shop','uid':'" UID_A "'},'spec':{" spec "}}"
 
 static struct sandbox *create(struct node *node, struct api_arena *arena, const char *pod) {
-        struct sandbox_config config = { .store = &node->store, .pod = pod_of(arena, pod), .own_child = true,
-                                         .infra_program = HUSK_INFRA };
+        struct sandbox_config config = {
+                .store = &node->store, .pod = pod_of(arena, pod), .own_child = true, .infra_program = HUSK_INFRA
+        };
         struct sandbox *s = NULL;
         assert_ok(sandbox_create(&config, &s));
         return s;
@@ -65,7 +66,8 @@ TEST(the_infra_process_holds_the_namespaces_and_nothing_else) {
         _cleanup_free_ char *status = proc_text(s->pid, "status");
         assert_non_null(strstr(status, "\nUid:\t65529\t65529\t65529\t65529\n"));
         assert_non_null(strstr(status, "\nGid:\t65529\t65529\t65529\t65529\n"));
-        assert_non_null(strstr(status, "\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n"));
+        assert_non_null(
+                strstr(status, "\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n"));
         assert_non_null(strstr(status, "\nNoNewPrivs:\t1\n"));
         _cleanup_free_ char *mounts = proc_text(s->pid, "mountinfo");
         assert_non_null(strstr(mounts, " / / ro,nosuid,nodev,noexec"));
@@ -78,7 +80,8 @@ TEST(the_infra_process_holds_the_namespaces_and_nothing_else) {
         assert_non_null(strstr(hostname, "127.0.0.1/8"));
         assert_non_null(strstr(hostname, "::1/128"));
 
-        _cleanup_free_ char *path = sandbox_namespace_path(s, SANDBOX_NET), *wanted = xasprintf("/proc/%d/ns/net", s->pid);
+        _cleanup_free_ char *path = sandbox_namespace_path(s, SANDBOX_NET),
+                            *wanted = xasprintf("/proc/%d/ns/net", s->pid);
         assert_string_equal(path, wanted);
         assert_null(sandbox_namespace_path(s, SANDBOX_PID));
         pid_t pid = s->pid;
@@ -96,7 +99,8 @@ TEST(husk_infra_has_no_descriptors_once_it_runs) {
         struct api_arena *arena = api_arena_new();
         _cleanup_sandbox_ struct sandbox *s = create(&node, arena, POD(""));
         char *argv[] = { (char *)"sh", (char *)"-c", NULL, NULL };
-        _cleanup_free_ char *line = argv[2] = xasprintf("ls /proc/%d/fd | wc -l", s->pid);
+        _cleanup_free_ char *line = xasprintf("ls /proc/%d/fd | wc -l", s->pid);
+        argv[2] = line;
         bool none = false;
         int status;
 
@@ -150,9 +154,11 @@ TEST(sysctls_are_set_inside_only) {
 
         assert_ok(file_read("/proc/sys/net/ipv4/ip_unprivileged_port_start", 64, &before, NULL));
         _cleanup_sandbox_ struct sandbox *s =
-                create(&node, arena, POD("'securityContext':{'sysctls':[{'name':'net.ipv4.ip_unprivileged_port_start','value':'80'},"
-                                         "{'name':'kernel/shm_rmid_forced','value':'1'}]}"));
-        _cleanup_free_ char *out = inside(s, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced");
+                create(&node, arena,
+                       POD("'securityContext':{'sysctls':[{'name':'net.ipv4.ip_unprivileged_port_start','value':'80'},"
+                           "{'name':'kernel/shm_rmid_forced','value':'1'}]}"));
+        _cleanup_free_ char *out =
+                inside(s, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced");
         assert_string_equal(out, "80\n1\n");
         assert_ok(file_read("/proc/sys/net/ipv4/ip_unprivileged_port_start", 64, &after, NULL));
         assert_string_equal(before, after);
@@ -169,10 +175,14 @@ TEST(what_goes_wrong_inside_comes_out_with_words_and_leaves_nothing) {
         struct sandbox *s = NULL;
 
         config.pod = pod_of(arena, POD("'securityContext':{'sysctls':[{'name':'net.ipv4.no_such','value':'1'}]}"));
-        assert_error(sandbox_create(&config, &s), ERROR_NOT_FOUND, "sandbox: write sysctl net/ipv4/no_such: No such file");
+        assert_error(sandbox_create(&config, &s), ERROR_NOT_FOUND,
+                     "sandbox: write sysctl net/ipv4/no_such: No such file");
         config.pod = pod_of(arena, POD("'securityContext':{'sysctls':[{'name':'kernel.panic','value':'1'}]}"));
-        assert_error(sandbox_create(&config, &s), ERROR_FORBIDDEN, "\"kernel.panic\" does not belong to a namespace of the pod");
-        config.pod = pod_of(arena, POD("'hostNetwork':true,'securityContext':{'sysctls':[{'name':'net.core.somaxconn','value':'1'}]}"));
+        assert_error(sandbox_create(&config, &s), ERROR_FORBIDDEN,
+                     "\"kernel.panic\" does not belong to a namespace of the pod");
+        config.pod = pod_of(
+                arena,
+                POD("'hostNetwork':true,'securityContext':{'sysctls':[{'name':'net.core.somaxconn','value':'1'}]}"));
         assert_error(sandbox_create(&config, &s), ERROR_FORBIDDEN, "\"net.core.somaxconn\" does not belong");
         config.pod = pod_of(arena, POD(""));
         config.infra_program = "/etc/passwd";
@@ -193,7 +203,10 @@ TEST(a_successor_finds_the_sandbox_or_learns_that_it_is_gone) {
 
         assert_ok(sandbox_open(&node.store, UID_A, &successor));
         assert_null(successor);
-        struct sandbox_config config = { .store = &node.store, .pod = pod_of(arena, POD("")), .own_child = true, .attempt = 3,
+        struct sandbox_config config = { .store = &node.store,
+                                         .pod = pod_of(arena, POD("")),
+                                         .own_child = true,
+                                         .attempt = 3,
                                          .infra_program = HUSK_INFRA };
         _cleanup_sandbox_ struct sandbox *s = NULL;
         assert_ok(sandbox_start(&config, &s));
@@ -263,7 +276,9 @@ TEST(a_creator_killed_at_any_moment_leaves_nothing_unrecorded) {
         for (unsigned i = 0; i < 60; i++) {
                 pid_t creator = fork();
                 if (creator == 0) {
-                        struct sandbox_config config = { .store = &node.store, .pod = pod, .infra_program = HUSK_INFRA };
+                        struct sandbox_config config = { .store = &node.store,
+                                                         .pod = pod,
+                                                         .infra_program = HUSK_INFRA };
                         struct sandbox *made;
                         child_ok(sandbox_create(&config, &made));
                         _exit(0);
@@ -281,7 +296,8 @@ TEST(a_creator_killed_at_any_moment_leaves_nothing_unrecorded) {
                 }
         }
         prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
-        _cleanup_free_ char *folder = store_pod_run_folder(&node.store, UID_A), *record = path_join(folder, "sandbox.json");
+        _cleanup_free_ char *folder = store_pod_run_folder(&node.store, UID_A),
+                            *record = path_join(folder, "sandbox.json");
         assert_false(file_exists(record));
         api_arena_free(arena);
 }
@@ -320,8 +336,11 @@ TEST(the_infra_process_lives_in_the_pods_cgroup) {
         if (cgroup_version() == CGROUP_NONE)
                 skip();
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BEST_EFFORT, &limits));
-        struct sandbox_config config = { .store = &node.store, .pod = pod_of(arena, POD("")), .own_child = true,
-                                         .infra_program = HUSK_INFRA, .cgroup_path = path };
+        struct sandbox_config config = { .store = &node.store,
+                                         .pod = pod_of(arena, POD("")),
+                                         .own_child = true,
+                                         .infra_program = HUSK_INFRA,
+                                         .cgroup_path = path };
         _cleanup_sandbox_ struct sandbox *s = NULL;
         assert_ok(sandbox_create(&config, &s));
         /* On v1 it moves there by itself, after the sandbox is ready. */
@@ -352,8 +371,9 @@ TEST(sysctl_names_are_taken_in_both_spellings) {
                 { "fs.mqueue.msg_max", "fs/mqueue/msg_max", SANDBOX_IPC },
                 { "vm.swappiness", "vm/swappiness", 0 },
         };
-        static const char *const bad[] = { "", ".", "..", "a..b", "../x", "net/../../etc/passwd", "a.", ".a", "A.b", "a b", "a=b",
-                                           "-a", "a-", "a/.", "net.ipv4.\n", "kernel.shm_" };
+        static const char *const bad[] = { "",   ".",   "..",          "a..b",       "../x", "net/../../etc/passwd",
+                                           "a.", ".a",  "A.b",         "a b",        "a=b",  "-a",
+                                           "a-", "a/.", "net.ipv4.\n", "kernel.shm_" };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 struct sysctl s;
                 assert_true(sysctl_parse(rows[i].name, &s));
