@@ -1,0 +1,45 @@
+/* cgroup-private.h - inside src/sandbox: what the parts of cgroup.h share.
+ *
+ *   cgroup-machine.c  which hierarchies are mounted where
+ *   cgroup.c          paths, making, entering
+ *   cgroup-limits.c   what a pod asks for, and the files it is written into
+ *   cgroup-remove.c   killing and removing
+ *   cgroup-usage.c    reading */
+#pragma once
+
+#include "sandbox/cgroup.h"
+
+#define HIERARCHIES_MAX 16
+#define SMALL_FILE_MAX (256 * 1024)
+#define PROCS_FILE_MAX (16 * 1024 * 1024)
+
+/* One mounted hierarchy: one or several controllers on v1 ("cpu,cpuacct", "name=systemd"), all of them on v2. */
+struct hierarchy {
+        char *folder;      /* where it is mounted */
+        char *controllers; /* separated by commas, with a comma at both ends: ",cpu,cpuacct," */
+        dev_t device;      /* tells a second mount of the same hierarchy */
+};
+
+struct machine {
+        bool known;
+        enum cgroup_version version;
+        struct hierarchy hierarchies[HIERARCHIES_MAX];
+        size_t n_hierarchies;
+};
+/* What cgroup_version() is an answer of. */
+const struct machine *cgroup_machine(void);
+bool hierarchy_has(const struct hierarchy *h, const char *controller);
+const struct hierarchy *hierarchy_of(const char *controller); /* NULL: this machine does not have it */
+
+/* Text of a small file in a folder; NULL if it cannot be read. */
+char *folder_read(const char *folder, const char *file, size_t max);
+struct error *folder_write(const char *folder, const char *file, const char *text) _must_check_;
+
+/* Folder of a node's pods of one class, below the node's: "", "/burstable", "/besteffort". */
+const char *qos_folder(enum pod_qos qos);
+
+/* Writes the limits of a pod's cgroup. A new one (`is_new`) has the default values already. */
+struct error *cgroup_limits_apply(const struct cgroup_limits *limits, const char *path, bool is_new) _must_check_;
+/* Weighs the classes against the Guaranteed pods, as a kubelet does: after a pod came or went. */
+void cgroup_burstable_recount(const struct store *store);
+void cgroup_besteffort_weigh(const struct store *store);
