@@ -1,3 +1,4 @@
+#include "api/defaults.h"
 #include "api/validate-walk.h"
 
 #define NAMESERVERS_MAX 3
@@ -280,24 +281,18 @@ void validate_pod_common(const V1Pod *pod, struct diagnostics *diags) {
         free(walk.volumes);
 }
 
-/* A priority comes from a class; without one it is 0, and only the admission of a cluster may write another number. */
-static const struct {
-        const char *class;
-        int32_t priority;
-} priority_classes[] = {
-        { "", 0 },
-        { "system-cluster-critical", 2000000000 },
-        { "system-node-critical", 2000001000 },
-};
-
+/* A priority comes from a class, and only the admission of a cluster may write another number. */
 static void validate_priority(struct diagnostics *diags, const V1PodSpec *spec, path_t path) {
-        for (size_t i = 0; spec->has_priority && i < ARRAY_SIZE(priority_classes); i++)
-                if (streq(priority_classes[i].class, text_or_empty(spec->priorityclassname)) &&
-                    spec->priority != priority_classes[i].priority)
-                        diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path,
-                                        "the integer value of priority (%d) must not be provided in pod spec; it is %d "
-                                        "for the given PriorityClass name",
-                                        (int)spec->priority, (int)priority_classes[i].priority);
+        int32_t priority;
+
+        if (!api_priority_of_class(spec->priorityclassname, &priority))
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "priorityClassName"),
+                                "no PriorityClass with name %s was found", spec->priorityclassname);
+        else if (spec->has_priority && spec->priority != priority)
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "priority"),
+                                "the integer value of priority (%d) must not be provided in pod spec; it is %d for the "
+                                "given PriorityClass name",
+                                (int)spec->priority, (int)priority);
 }
 
 void api_validate_pod(const V1Pod *pod, struct diagnostics *diags) {
@@ -310,6 +305,6 @@ void api_validate_pod(const V1Pod *pod, struct diagnostics *diags) {
         if (!str_empty(walk.spec->nodename) && walk.spec->n_schedulinggates > 0)
                 fault_forbidden(diags, CHILD(path, "nodeName"),
                                 "cannot be set until all schedulingGates have been cleared");
-        validate_priority(diags, walk.spec, CHILD(path, "priority"));
+        validate_priority(diags, walk.spec, path);
         validate_security_annotations_match(&walk);
 }

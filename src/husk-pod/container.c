@@ -1,10 +1,15 @@
 #include "husk-pod/pod-private.h"
 
+#include "base/str.h"
+
 /* Given to a container even if hooks or other containers used up its grace period (kubelet:
  * minimumGracePeriodInSeconds; the documented "one-off grace period extension of 2 seconds"). */
 #define MINIMUM_GRACE_NS (2 * NSEC_PER_SEC)
 #define CREATE_RETRY_NS (10 * NSEC_PER_SEC)
 #define RESIZE_RETRY_NS (10 * NSEC_PER_SEC)
+/* How long the status says why a run did not come up before it says CrashLoopBackOff: a kubelet looks again after that
+ * time, finds the back-off and says so from then on. */
+#define HELD_SHOWN_NS (10 * NSEC_PER_SEC)
 #define KILL_AGAIN_NS (1 * NSEC_PER_SEC)
 #define KILL_AGAIN_MAX_NS (60 * NSEC_PER_SEC)
 
@@ -112,6 +117,9 @@ struct container *container_free(struct container *c) {
         free(c->id);
         free(c->groups);
         free(c->failure_message);
+        free(c->held_reason);
+        free(c->held_message);
+        free(c->hook_message);
         api_arena_free(c->resources_arena);
         free(c);
         return NULL;
@@ -165,6 +173,14 @@ bool container_is_ready(const struct container *c) {
 
 int64_t container_restart_ns(const struct container *c) {
         return backoff_ready_at(&c->backoff, c->ended_monotonic_ns);
+}
+
+bool container_shows_held(const struct container *c) {
+        if (!c->held_reason || c->pod->state != POD_RUNNING)
+                return false;
+        if (c->state == CONTAINER_EXITED)
+                return container_wants_restart(c);
+        return c->state == CONTAINER_IMAGE || c->state == CONTAINER_STARTING || c->state == CONTAINER_POST_START;
 }
 
 bool container_in_backoff(const struct container *c) {
@@ -274,6 +290,8 @@ void container_run_done(struct container *c, uint64_t id, enum run_result result
                         probe_done(c, probes[i], result, output ?: "");
         for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
                 if (hooks[i]->run_id == id) {
+                        if (hooks[i] == &c->post_start)
+                                replace_string(&c->hook_message, output);
                         hook_answered(hooks[i], result);
                         pod_touch(c->pod);
                 }
@@ -301,6 +319,17 @@ static void withdraw(struct container *c) {
         container_move(c, ends ? CONTAINER_EXITED : CONTAINER_WAITING);
 }
 
+static void hold(struct container *c, const char *reason, const char *message) {
+        replace_string(&c->held_reason, reason);
+        replace_string(&c->held_message, message);
+        pod_touch(c->pod);
+}
+
+static void forget_held(struct container *c) {
+        if (c->held_reason)
+                hold(c, NULL, NULL);
+}
+
 /* True while its back-off goes on; tells so once. */
 static bool wait_for_backoff(struct container *c) {
         struct pod *pod = c->pod;
@@ -314,6 +343,10 @@ static bool wait_for_backoff(struct container *c) {
                           c->spec->name, pod->name, pod->namespace, pod->uid);
                 pod_touch(pod);
         }
+        if (c->held_reason && pod->now_ns >= c->ended_monotonic_ns + HELD_SHOWN_NS)
+                forget_held(c);
+        if (c->held_reason)
+                pod_wake(pod, c->ended_monotonic_ns + HELD_SHOWN_NS);
         pod_wake(pod, at_ns);
         return true;
 }
@@ -377,6 +410,7 @@ static void begin_run(struct container *c) {
         c->backoff_told = false;
         c->backoff.updated_ns = c->pod->now_ns; /* the ten minutes that end a series are minutes of running */
         c->resize_failed = false;
+        replace_string(&c->hook_message, NULL);
         replace_string(&c->id, NULL);
         replace_string(&c->failure_message, NULL);
         c->pid = 0;
@@ -422,7 +456,38 @@ void container_started(struct container *c, const struct container_started *star
         take_started(c, started);
         pod_event(c->pod, c, EVENT_NORMAL, "Created", "Container created");
         pod_event(c->pod, c, EVENT_NORMAL, "Started", "Container started");
+        if (!hook_spec(c, RUN_POST_START))
+                forget_held(c);
         container_move(c, hook_spec(c, RUN_POST_START) ? CONTAINER_POST_START : CONTAINER_RUNNING);
+}
+
+/* "[sh -c x]", as Go prints a list. */
+static void add_command(struct strbuf *b, const V1ExecAction *exec) {
+        for (size_t i = 0; i < exec->n_command; i++)
+                strbuf_addf(b, "%s%s", i ? " " : "[", exec->command[i]);
+        strbuf_adds(b, exec->n_command ? "]" : "[]");
+}
+
+/* The hook's words stay out of the event, but not out of the status, as in a kubelet: who may read events may not be
+ * allowed to read the pod. */
+static void hold_for_hook(struct container *c) {
+        const V1LifecycleHandler *hook = hook_spec(c, RUN_POST_START);
+        const struct pod *pod = c->pod;
+        _cleanup_strbuf_ struct strbuf message = STRBUF_INIT;
+
+        if (hook->exec) {
+                strbuf_adds(&message, "Exec lifecycle hook (");
+                add_command(&message, hook->exec);
+                strbuf_adds(&message, ")");
+        } else if (hook->httpget)
+                strbuf_addf(&message, "HTTP lifecycle hook (%s)", hook->httpget->path ?: "");
+        else
+                strbuf_adds(&message, "Lifecycle hook without a usable action");
+        strbuf_addf(&message, " for Container \"%s\" in Pod \"%s_%s(%s)\" failed", c->spec->name, pod->name,
+                    pod->namespace, pod->uid);
+        if (!str_empty(c->hook_message))
+                strbuf_addf(&message, " - error: %s", c->hook_message);
+        hold(c, "PostStartHookError", strbuf_str(&message));
 }
 
 static void step_post_start(struct container *c) {
@@ -434,10 +499,11 @@ static void step_post_start(struct container *c) {
         if (h->state == HOOK_RUNNING) {
                 if (!h->run_id)
                         pod_wake(c->pod, h->wake_up_ns);
-        } else if (h->state == HOOK_SUCCEEDED)
+        } else if (h->state == HOOK_SUCCEEDED) {
+                forget_held(c);
                 container_move(c, CONTAINER_RUNNING);
-        else {
-                /* The hook's words stay out of the event: they may hold secrets (as in a kubelet). */
+        } else {
+                hold_for_hook(c);
                 pod_event(c->pod, c, EVENT_WARNING, "FailedPostStartHook", "PostStartHook failed");
                 container_stop(c, STOP_HOOK, pod_grace_ns(c->pod));
         }
@@ -461,6 +527,12 @@ static bool resource_differs(const V1ResourceRequirements *a, const V1ResourceRe
                quantity_differs(a->requests, a->n_requests, b->requests, b->n_requests, key);
 }
 
+bool container_wants_resize(const struct container *c) {
+        return container_is_alive(c) && c->role != ROLE_INIT && c->role != ROLE_EPHEMERAL &&
+               (resource_differs(c->resources, c->spec->resources, "cpu") ||
+                resource_differs(c->resources, c->spec->resources, "memory"));
+}
+
 static bool resize_needs_restart(const struct container *c) {
         for (size_t i = 0; i < c->spec->n_resizepolicy; i++) {
                 const V1ContainerResizePolicy *policy = c->spec->resizepolicy[i];
@@ -478,10 +550,7 @@ static void step_resize(struct container *c) {
         _cleanup_error_ struct error *err = NULL;
         struct container_run run;
 
-        if (pod->resize_pending_message || api_equal_messages(c->resources, c->spec->resources))
-                return;
-        if (!resource_differs(c->resources, c->spec->resources, "cpu") &&
-            !resource_differs(c->resources, c->spec->resources, "memory"))
+        if (pod->resize_pending_message || !container_wants_resize(c))
                 return;
         if (resize_needs_restart(c)) {
                 container_stop(c, STOP_CHANGED, pod_grace_ns(pod));
@@ -498,8 +567,11 @@ static void step_resize(struct container *c) {
                 c->resize_retry_ns = pod->now_ns + RESIZE_RETRY_NS;
                 pod_wake(pod, c->resize_retry_ns);
                 pod_event(pod, c, EVENT_WARNING, "ResizeError", "%s", error_message(err));
-        } else
+        } else {
                 remember_resources(c);
+                pod->resize_retry_ns = 0; /* what the pod could not do for the sake of this one it may do now */
+                pod->moved = true;
+        }
         pod_touch(pod);
 }
 
@@ -752,6 +824,7 @@ void container_forget_start(struct container *c) {
 /* The program could not be executed: a finished run, as containerd reports it (TRAPS 4). */
 static void start_error(struct container *c, const char *message, const char *id) {
         begin_run(c);
+        hold(c, start_failure_reasons[START_RUN_ERROR], message);
         replace_string(&c->id, id);
         c->term = (struct termination){
                 .set = true,

@@ -101,6 +101,10 @@ struct container {
         struct api_arena *resources_arena;
         bool resize_failed;
         int64_t resize_retry_ns;
+        /* What kept the last run from coming up (RunContainerError, PostStartHookError); shown until the next one is
+         * up, or its back-off. */
+        char *held_reason, *held_message;
+        char *hook_message; /* what the postStart hook had to say */
 
         struct termination term;      /* of the last run, once it has ended */
         struct termination last;      /* of the one before */
@@ -162,7 +166,9 @@ bool container_is_busy(const struct container *c);        /* alive, or being sta
 bool container_is_ready(const struct container *c);       /* as status.…ready */
 bool container_is_finished(const struct container *c);    /* has ended for good */
 bool container_is_initialized(const struct container *c); /* an init container that holds up nothing any more */
-bool container_in_backoff(const struct container *c);     /* waits for its restart: CrashLoopBackOff */
+bool container_wants_resize(const struct container *c);   /* runs with other cpu or memory than its spec says */
+bool container_shows_held(const struct container *c); /* its next run is awaited, held_reason says what went wrong */
+bool container_in_backoff(const struct container *c); /* waits for its restart: CrashLoopBackOff */
 /* When an ended container may be started again. */
 int64_t container_restart_ns(const struct container *c);
 

@@ -183,14 +183,14 @@ struct pod_ops {
         /* Gives the claim back: the pod is terminal or going. Idempotent. */
         void (*release)(void *ctx);
         /* Labels or the deletion of a pod that was admitted have changed: put admit_claim_renewed() in the place of its
-         * claim, if it holds one. */
+         * claim, if it holds one. May be NULL. */
         void (*claim_renew)(void *ctx);
         /* Delete a pod for somebody: one of lower priority (a victim of admit), or this pod itself (a taint). Writes
          * into the object of `uid` what the scheduler or the taint manager writes through the API: condition
          * DisruptionTarget (status True, this reason and message) into status.conditions, metadata.deletionTimestamp,
          * metadata.deletionGracePeriodSeconds (its spec's), and marks its claim "ending". Nothing happens to a pod that
          * is being deleted already or is gone. The pod's own husk-pod learns of it as of any deletion, by
-         * pod_spec_changed() with an object that carries that condition. */
+         * pod_spec_changed() with an object that carries that condition. May be NULL: nobody is deleted. */
         void (*pod_disrupt)(void *ctx, const char *uid, const char *reason, const char *message);
 
         /* Infra process, namespaces, pod cgroup, network, /etc files. `attempt` counts sandboxes of this pod from 0.
@@ -223,7 +223,8 @@ struct pod_ops {
         /* The resources in the spec of a running container changed: write them to its cgroup. Synchronous.
          * Returns NULL or the failure. */
         struct error *(*container_resize)(void *ctx, const struct container_run *run);
-        /* spec.resources of a running pod changed: write them to the pod's cgroup. Synchronous, likewise. */
+        /* spec.resources of a running pod changed: write them to the pod's cgroup. Synchronous, likewise. May
+         * be NULL: nothing to write. */
         struct error *(*pod_resize)(void *ctx);
 
         /* Do a probe or hook. Answer: pod_run_done(id). */

@@ -74,7 +74,8 @@ enum effect_kind {
         EFFECT_CONTAINER_REMOVE,
         EFFECT_RUN_START,
         EFFECT_RUN_CANCEL,
-        EFFECT_FINISHED,
+        EFFECT_DISRUPT,
+        EFFECT_CLAIM_RENEW,
 };
 
 /* Something to be asked of the world once the state that says so is saved. */
@@ -85,6 +86,8 @@ struct effect {
         uint64_t id;      /* run id, sandbox attempt */
         unsigned attempt; /* of the container's run meant: dropped if that is over */
         char *image;
+        char *uid; /* of the pod to be disrupted, and why: */
+        const char *reason, *message;
 };
 
 struct pod {
@@ -110,7 +113,17 @@ struct pod {
         bool disrupted;       /* condition DisruptionTarget */
         char *disruption_reason, *disruption_message;
         char *admission_message; /* of the last refusal, so that its event is written once */
-        char *resize_pending_message;
+        char *nominated_node;    /* room is being made for it there */
+        char *resize_pending_reason, *resize_pending_message;
+        bool resizing;      /* ResizeStarted was told, ResizeCompleted was not */
+        bool resize_failed; /* that of the pod as a whole */
+        int64_t resize_retry_ns;
+        V1ResourceRequirements *resources; /* spec.resources as applied to the pod's cgroup; in resources_arena */
+        struct api_arena *resources_arena;
+        V1Node *node_seen; /* in node_arena; NULL: not told yet */
+        struct api_arena *node_arena;
+        int64_t taint_since_ns; /* monotonic: since when taints have been limiting its stay; 0: they do not */
+        int64_t taint_retry_ns;
 
         struct {
                 enum sandbox_state state;
@@ -178,6 +191,8 @@ bool pod_ensure_image(struct pod *pod, struct container *c);
 struct pull *pod_pull(const struct pod *pod, const char *image);
 
 struct container *pod_container(const struct pod *pod, const char *name);
+
+void pod_remember_resources(struct pod *pod);
 
 /* save.c */
 void pod_load(struct pod *pod, const json_t *state, bool same_boot);

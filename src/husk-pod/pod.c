@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "husk-pod/admit.h"
 #include "husk-pod/status.h"
 
 /* The states of a pod, and how it comes from one to the next:
@@ -33,6 +34,9 @@ static const unsigned allowed_moves[_POD_STATE_MAX] = {
 };
 #undef TO
 
+/* A deletion that was asked for and did not come is asked for again. */
+#define DISRUPT_RETRY_NS (10 * NSEC_PER_SEC)
+#define RESIZE_RETRY_NS (10 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_NS (1 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_MAX_NS (10 * NSEC_PER_SEC)
 /* A kubelet's volume operations: 500 ms doubling to 2 min 2 s. */
@@ -118,8 +122,17 @@ void pod_effect_run(struct pod *pod, enum effect_kind kind, struct container *c,
         e->id = id;
 }
 
+static void pod_effect_disrupt(struct pod *pod, const char *uid, const char *reason, const char *message) {
+        struct effect *e = effect_new(pod, EFFECT_DISRUPT, NULL);
+
+        e->uid = xstrdup(uid);
+        e->reason = reason;
+        e->message = message;
+}
+
 static void effect_release(struct effect *e) {
         free(e->image);
+        free(e->uid);
 }
 
 static void start_probe_run(const struct pod *pod, struct action_run *run, const V1Probe *probe) {
@@ -209,6 +222,14 @@ static void perform(struct pod *pod, const struct effect *e) {
                 break;
         case EFFECT_IMAGE_PULL:
                 pod->ops->image_pull(pod->ctx, e->image);
+                break;
+        case EFFECT_DISRUPT:
+                if (pod->ops->pod_disrupt)
+                        pod->ops->pod_disrupt(pod->ctx, e->uid, e->reason, e->message);
+                break;
+        case EFFECT_CLAIM_RENEW:
+                if (pod->ops->claim_renew)
+                        pod->ops->claim_renew(pod->ctx);
                 break;
         case EFFECT_RUN_START:
                 perform_run_start(pod, e);
@@ -506,6 +527,17 @@ static void step_releasing(struct pod *pod) {
 
 /* ---- admission ---- */
 
+/* Less important pods are to make room. Who it is for is said in the words of the scheduler that would do it. */
+static void push_aside(struct pod *pod, const struct admission_result *result) {
+        if (!streq_ptr(pod->nominated_node, result->nominated ? result->node : NULL)) {
+                set_string(&pod->nominated_node, result->nominated ? result->node : NULL);
+                pod_touch(pod);
+        }
+        for (size_t i = 0; i < result->n_victims; i++)
+                pod_effect_disrupt(pod, result->victims[i], "PreemptionByScheduler",
+                                   "default-scheduler: preempting to accommodate a higher priority pod");
+}
+
 static void ask_admission(struct pod *pod) {
         struct admission_result result = { 0 };
         _cleanup_free_ char *message = NULL;
@@ -515,6 +547,8 @@ static void ask_admission(struct pod *pod) {
         switch (result.admission) {
         case ADMIT_YES:
                 pod->scheduled = true;
+                pod_remember_resources(pod);
+                set_string(&pod->nominated_node, NULL);
                 if (result.node[0])
                         set_string(&pod->node, result.node);
                 set_string(&pod->admission_message, NULL);
@@ -526,11 +560,14 @@ static void ask_admission(struct pod *pod) {
                 pod_move(pod, POD_RUNNING);
                 break;
         case ADMIT_WAIT:
+                push_aside(pod, &result);
                 if (streq_ptr(pod->admission_message, result.message))
                         break;
                 set_string(&pod->admission_message, result.message);
                 set_string(&pod->reason, NULL);
-                pod_event_text(pod, EVENT_FROM_SCHEDULER, NULL, EVENT_WARNING, "FailedScheduling", result.message);
+                if (!streq(result.reason, "SchedulingGated")) /* the scheduler has not even looked at it */
+                        pod_event_text(pod, EVENT_FROM_SCHEDULER, NULL, EVENT_WARNING, "FailedScheduling",
+                                       result.message);
                 pod_touch(pod);
                 break;
         case ADMIT_REFUSE:
@@ -547,18 +584,135 @@ static void step_waiting(struct pod *pod) {
                 ask_admission(pod);
 }
 
-/* Resources of a running pod were changed: does the node still have room? (KEP-1287: Deferred) */
+/* ---- resize ---- */
+
+static json_t *resize_summary_of(const struct pod *pod, bool init) {
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < pod->n_containers; i++) {
+                const struct container *c = pod->containers[i];
+                json_t *json;
+
+                if (c->role != (init ? ROLE_SIDECAR : ROLE_MAIN))
+                        continue;
+                json = json_pack("{s:s}", "name", c->spec->name);
+                json_object_set_new(json, "resources",
+                                    c->spec->resources ? api_encode(&c->spec->resources->base) : json_object());
+                json_array_append_new(array, json);
+        }
+        return array;
+}
+
+/* What a resize is about, as a kubelet's events say it. */
+static char *resize_summary(const struct pod *pod, const char *error) {
+        const V1ObjectMeta *meta = pod->spec->metadata;
+        json_t *json = json_object(), *init = resize_summary_of(pod, true);
+        char *text;
+
+        if (json_array_size(init))
+                json_object_set(json, "initContainers", init);
+        json_object_set_new(json, "containers", resize_summary_of(pod, false));
+        json_object_set_new(json, "generation", json_integer(meta->has_generation ? meta->generation : 0));
+        if (error)
+                json_object_set_new(json, "error", json_string(error));
+        text = json_dumps(json, JSON_COMPACT);
+        json_decref(init);
+        json_decref(json);
+        return text;
+}
+
+static void resize_event(struct pod *pod, enum event_type type, const char *reason, const char *word,
+                         const char *error) {
+        char *summary = resize_summary(pod, error);
+
+        pod_event(pod, NULL, type, reason, "Pod resize %s: %s", word, summary ?: "");
+        free(summary);
+}
+
+static bool pod_wants_resize(const struct pod *pod) {
+        return !api_equal_messages(pod->resources, pod->spec->spec->resources);
+}
+
+static bool resources_changed(const struct pod *pod) {
+        bool changed = pod_wants_resize(pod);
+
+        for (size_t i = 0; i < pod->n_containers; i++)
+                changed = changed || container_wants_resize(pod->containers[i]);
+        return changed;
+}
+
+void pod_remember_resources(struct pod *pod) {
+        const V1ResourceRequirements *resources = pod->spec->spec->resources;
+
+        api_arena_free(pod->resources_arena);
+        pod->resources_arena = resources ? api_arena_new() : NULL;
+        pod->resources = resources ? api_copy(pod->resources_arena, &resources->base) : NULL;
+}
+
+/* The pod's own resources, before those of its containers: where it grows they have room, and where it shrinks below
+ * what they have it is tried again as they have shrunk. */
+static void step_pod_resources(struct pod *pod) {
+        _cleanup_error_ struct error *err = NULL;
+
+        if (!pod_wants_resize(pod) || pod->sandbox.state == SANDBOX_STARTING)
+                return;
+        if (pod->sandbox.state != SANDBOX_UP) { /* the next one will be made with them */
+                pod_remember_resources(pod);
+                pod->moved = true;
+                pod_touch(pod);
+                return;
+        }
+        if (pod->resize_failed && pod->now_ns < pod->resize_retry_ns) {
+                pod_wake(pod, pod->resize_retry_ns);
+                return;
+        }
+        err = pod->ops->pod_resize ? pod->ops->pod_resize(pod->ctx) : NULL;
+        pod->resize_failed = err != NULL;
+        if (err) {
+                pod->resize_retry_ns = pod->now_ns + RESIZE_RETRY_NS;
+                pod_wake(pod, pod->resize_retry_ns);
+                pod_event(pod, NULL, EVENT_WARNING, "ResizeError", "%s", error_message(err));
+        } else {
+                pod_remember_resources(pod);
+                pod->moved = true;
+        }
+        pod_touch(pod);
+}
+
+static void step_resize(struct pod *pod) {
+        bool changed = resources_changed(pod);
+
+        if (pod->resize_pending_message)
+                return;
+        if (changed != pod->resizing) {
+                pod->resizing = changed;
+                if (changed)
+                        resize_event(pod, EVENT_NORMAL, "ResizeStarted", "started", NULL);
+                else
+                        resize_event(pod, EVENT_NORMAL, "ResizeCompleted", "completed", NULL);
+                pod_touch(pod);
+        }
+        step_pod_resources(pod);
+}
+
+/* Resources of a running pod were changed: does the node have that much, and has it got it now? (KEP-1287) */
 static void ask_resize_admission(struct pod *pod) {
         struct admission_result result = { 0 };
-        bool waits;
+        const char *reason = NULL, *message = NULL;
 
         pod->ask_admission = false;
         pod->ops->admit(pod->ctx, &result);
-        waits = result.admission != ADMIT_YES;
-        if (waits == (pod->resize_pending_message != NULL) &&
-            (!waits || streq(pod->resize_pending_message, result.message)))
+        if (result.admission != ADMIT_YES) {
+                reason = streq(result.reason, "Infeasible") ? "Infeasible" : "Deferred";
+                message = result.message;
+        }
+        if (streq_ptr(pod->resize_pending_reason, reason) && streq_ptr(pod->resize_pending_message, message))
                 return;
-        set_string(&pod->resize_pending_message, waits ? result.message : NULL);
+        set_string(&pod->resize_pending_reason, reason);
+        set_string(&pod->resize_pending_message, message);
+        if (reason)
+                resize_event(pod, EVENT_WARNING, streq(reason, "Infeasible") ? "ResizeInfeasible" : "ResizeDeferred",
+                             reason, message);
         pod->moved = true;
         pod_touch(pod);
 }
@@ -685,6 +839,7 @@ static void step_running(struct pod *pod) {
         step_volumes(pod);
         if (pod->ask_admission)
                 ask_resize_admission(pod);
+        step_resize(pod);
 }
 
 /* All start anew, init containers first. Ephemeral containers do not come back; nor, after a lost sandbox, do main
@@ -746,6 +901,41 @@ static void notice_deadline(struct pod *pod) {
                       "Pod was active on the node longer than the specified deadline", pod_grace_ns(pod));
 }
 
+/* The taint manager's part: a pod that the node's NoExecute taints do not let stay is deleted, at once or when the
+ * shortest time it tolerates is over, counted from when they were first seen
+ * (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions). */
+static void notice_taints(struct pod *pod) {
+        int64_t seconds, at_ns;
+
+        if (!pod->node_seen || !pod->scheduled || pod->deleted || pod->state >= POD_TERMINATING)
+                return;
+        seconds = admit_tolerated_seconds(pod->spec->spec, pod->node_seen);
+        if (seconds == INT64_MAX) {
+                if (pod->taint_since_ns) {
+                        pod_event(pod, NULL, EVENT_NORMAL, "TaintManagerEviction", "Cancelling deletion of Pod %s/%s",
+                                  pod->namespace, pod->name);
+                        pod->taint_since_ns = 0;
+                        pod->taint_retry_ns = 0;
+                        pod->state_dirty = true;
+                }
+                return;
+        }
+        if (!pod->taint_since_ns) {
+                pod->taint_since_ns = pod->now_ns;
+                pod->state_dirty = true;
+        }
+        at_ns = MAX(pod->taint_since_ns + seconds_to_ns(seconds), pod->taint_retry_ns);
+        if (pod->now_ns >= at_ns) {
+                if (!pod->taint_retry_ns)
+                        pod_event(pod, NULL, EVENT_NORMAL, "TaintManagerEviction", "Marking for deletion Pod %s/%s",
+                                  pod->namespace, pod->name);
+                pod_effect_disrupt(pod, pod->uid, "DeletionByTaintManager",
+                                   "Taint manager: deleting due to NoExecute taint");
+                at_ns = pod->taint_retry_ns = pod->now_ns + DISRUPT_RETRY_NS;
+        }
+        pod_wake(pod, at_ns);
+}
+
 static void settle(struct pod *pod) {
         static void (*const steps[_POD_STATE_MAX])(struct pod *) = {
                 [POD_WAITING] = step_waiting,         [POD_RUNNING] = step_running,
@@ -760,6 +950,7 @@ static void settle(struct pod *pod) {
                 if (pod->deleted && pod->state < POD_TERMINATING)
                         pod_terminate(pod, POD_CAUSE_NONE, NULL, NULL, pod_grace_ns(pod));
                 notice_deadline(pod);
+                notice_taints(pod);
                 if (steps[pod->state])
                         steps[pod->state](pod);
                 for (size_t i = 0; i < pod->n_containers; i++)
@@ -912,15 +1103,42 @@ static bool bind_containers(struct pod *pod) {
         return added;
 }
 
-static bool resources_changed(const struct pod *pod) {
-        for (size_t i = 0; i < pod->n_containers; i++) {
-                const struct container *c = pod->containers[i];
+/* Whoever deleted it may have said why. */
+static void take_disruption(struct pod *pod) {
+        const V1PodStatus *status = pod->spec->status;
 
-                if (container_is_alive(c) && c->role != ROLE_INIT && c->role != ROLE_EPHEMERAL &&
-                    !api_equal_messages(c->resources, c->spec->resources))
-                        return true;
+        if (!pod->spec->metadata->deletiontimestamp || pod->disrupted)
+                return;
+        for (size_t i = 0; status && i < status->n_conditions; i++) {
+                const V1PodCondition *c = status->conditions[i];
+
+                if (!streq_ptr(c->type, "DisruptionTarget") || !streq_ptr(c->status, "True"))
+                        continue;
+                pod->disrupted = true;
+                set_string(&pod->disruption_reason, c->reason ?: "");
+                set_string(&pod->disruption_message, c->message);
+                if (streq_ptr(c->reason, "PreemptionByScheduler")) {
+                        _cleanup_free_ char *message =
+                                xasprintf("Preempted by a pod of higher priority on node %s", pod->node ?: "");
+
+                        pod_event_text(pod, EVENT_FROM_SCHEDULER, NULL, EVENT_NORMAL, "Preempted", message);
+                }
+                pod_touch(pod);
+                return;
         }
-        return false;
+}
+
+/* Does the change concern what other pods ask about this one? Its resources are the admission's business. */
+static bool claim_changed(const V1Pod *before, const V1Pod *after) {
+        json_t *a = admit_claim(before), *b = admit_claim(after);
+        bool changed;
+
+        json_object_del(a, "resources");
+        json_object_del(b, "resources");
+        changed = !json_equal(a, b);
+        json_decref(a);
+        json_decref(b);
+        return changed;
 }
 
 void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
@@ -936,6 +1154,8 @@ void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
                 pod_trace(pod, "pod: the number of containers changed; ignored");
                 return;
         }
+        if (pod->scheduled && pod->state < POD_ENDED && claim_changed(pod->spec, spec))
+                pod_effect(pod, EFFECT_CLAIM_RENEW, NULL);
         pod->spec = spec;
         if (bind_containers(pod)) {
                 if (pod->volumes.state == VOLUMES_READY)
@@ -944,6 +1164,7 @@ void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
         }
         if (spec->metadata->deletiontimestamp) {
                 pod->deleted = true;
+                take_disruption(pod);
                 if (pod->state >= POD_TERMINATING)
                         pod_terminate(pod, POD_CAUSE_NONE, NULL, NULL, pod_grace_ns(pod));
         }
@@ -959,6 +1180,14 @@ void pod_node_changed(struct pod *pod) {
         if (pod->state == POD_WAITING || pod->resize_pending_message)
                 pod->ask_admission = true;
         pod_step(pod);
+}
+
+void pod_node_seen(struct pod *pod, const V1Node *node) {
+        api_arena_free(pod->node_arena);
+        pod->node_arena = api_arena_new();
+        pod->node_seen = api_copy(pod->node_arena, &node->base);
+        if (pod_listens(pod))
+                pod_step(pod);
 }
 
 void pod_objects_changed(struct pod *pod) {
@@ -1266,6 +1495,7 @@ struct pod *pod_restore(const struct pod_ops *ops, void *ctx, const V1Pod *spec,
         pod->now_ns = ops->monotonic_ns(ctx);
         event_log_from_json(&pod->events, events);
         pod_load(pod, state, same_boot);
+        take_disruption(pod);
         return pod;
 }
 
@@ -1303,7 +1533,11 @@ struct pod *pod_free(struct pod *pod) {
         free(pod->disruption_reason);
         free(pod->disruption_message);
         free(pod->admission_message);
+        free(pod->nominated_node);
+        free(pod->resize_pending_reason);
         free(pod->resize_pending_message);
+        api_arena_free(pod->resources_arena);
+        api_arena_free(pod->node_arena);
         free(pod);
         return NULL;
 }

@@ -37,10 +37,15 @@ void pod_step(struct pod *pod);
 
 /* The object changed: labels, images, activeDeadlineSeconds, resources, new ephemeral containers, a
  * metadata.deletionTimestamp with deletionGracePeriodSeconds (0: by force, SIGKILL at once; a later, smaller value
- * shortens a termination under way). */
+ * shortens a termination under way). A condition DisruptionTarget that comes with the deletion in status.conditions
+ * says for whom it is (preemption, the taint manager); nothing else of the object's status is looked at. */
 void pod_spec_changed(struct pod *pod, const V1Pod *spec);
 /* node.json changed or another pod gave its claims back: ask for admission again if the pod waits for it. */
 void pod_node_changed(struct pod *pod);
+/* The node's object as it is: at the start, and whenever node.json changed. Its NoExecute taints end pods that run:
+ * when their tolerationSeconds are over the pod asks to be deleted (ops.pod_disrupt, DeletionByTaintManager). Copied.
+ */
+void pod_node_seen(struct pod *pod, const V1Node *node);
 /* Something changed that a waiting pod may wait for: a ConfigMap, a Secret, a claim, an image that was loaded. Failed
  * volume set-ups, CreateContainerConfigErrors and ErrImageNeverPull are tried again at once. */
 void pod_objects_changed(struct pod *pod);

@@ -75,6 +75,8 @@ static const struct kept_field container_fields[] = {
         FIELD(container, restart_all_seen, KEPT_BOOL),
         FIELD(container, backoff_told, KEPT_BOOL),
         FIELD(container, backoff_due, KEPT_BOOL),
+        FIELD(container, held_reason, KEPT_STRING),
+        FIELD(container, held_message, KEPT_STRING),
         FIELD(container, failure, KEPT_INT, _START_FAILURE_MAX),
         FIELD(container, failure_message, KEPT_STRING),
         FIELD(container, retry_ns, KEPT_MONOTONIC),
@@ -122,7 +124,11 @@ static const struct kept_field pod_fields[] = {
         FIELD(pod, disruption_reason, KEPT_STRING),
         FIELD(pod, disruption_message, KEPT_STRING),
         FIELD(pod, admission_message, KEPT_STRING),
+        FIELD(pod, nominated_node, KEPT_STRING),
+        FIELD(pod, resize_pending_reason, KEPT_STRING),
         FIELD(pod, resize_pending_message, KEPT_STRING),
+        FIELD(pod, resizing, KEPT_BOOL),
+        FIELD(pod, taint_since_ns, KEPT_MONOTONIC),
         FIELD(pod, sandbox.state, KEPT_INT, _SANDBOX_STATE_MAX),
         FIELD(pod, sandbox.attempt, KEPT_INT),
         FIELD(pod, sandbox.ever, KEPT_BOOL),
@@ -241,6 +247,8 @@ json_t *pod_save(const struct pod *pod) {
                 json_array_append_new(pulls, pull_json(pod->pulls[i]));
         for (size_t i = 0; i < pod->n_conditions; i++)
                 json_array_append_new(conditions, condition_json(&pod->conditions[i]));
+        if (pod->resources)
+                json_object_set_new(json, "resources", api_encode(&pod->resources->base));
         json_object_set_new(json, "version", json_integer(1));
         json_object_set_new(json, "phase", json_string(pod->phase));
         json_object_set_new(json, "containers", containers);
@@ -315,6 +323,17 @@ static void load_resources(struct container *c, const json_t *json) {
         err = api_decode_stored(json, &v1_resource_requirements__descriptor, c->resources_arena, &c->resources);
         if (err)
                 c->resources = NULL;
+}
+
+static void load_pod_resources(struct pod *pod, const json_t *json) {
+        _cleanup_error_ struct error *err = NULL;
+
+        if (!json)
+                return;
+        pod->resources_arena = api_arena_new();
+        err = api_decode_stored(json, &v1_resource_requirements__descriptor, pod->resources_arena, &pod->resources);
+        if (err)
+                pod->resources = NULL;
 }
 
 static void load_groups(struct container *c, const json_t *array) {
@@ -408,6 +427,7 @@ void pod_load(struct pod *pod, const json_t *state, bool same_boot) {
         if (json_integer_value(json_object_get(state, "version")) != 1)
                 return;
         load_fields(pod_fields, pod, state, same_boot);
+        load_pod_resources(pod, json_object_get(state, "resources"));
         load_containers(pod, json_object_get(state, "containers"), same_boot);
         load_pulls(pod, json_object_get(state, "pulls"), same_boot);
         load_conditions(pod, json_object_get(state, "conditions"));

@@ -93,12 +93,14 @@ static bool fill_state(const struct container *c, V1ContainerState *state, struc
                 break;
         case CONTAINER_EXITED:
         case CONTAINER_WAITING:
-                if (container_in_backoff(c))
+                if (container_in_backoff(c) && !container_shows_held(c))
                         state->waiting = waiting_for_restart(c, arena);
                 break;
         default:
                 break;
         }
+        if (!state->waiting && container_shows_held(c))
+                state->waiting = waiting(arena, c->held_reason, text(arena, c->held_message));
         if (state->waiting)
                 return true;
         /* On its way to the next run a container is still shown as it ended; reset, it is as new. */
@@ -414,17 +416,20 @@ static void update_initialized(struct pod *pod, const char *phase) {
 }
 
 static void update_resize(struct pod *pod) {
-        const char *failed = NULL;
+        const char *failed = pod->resize_failed ? pod->name : NULL;
 
         for (size_t i = 0; i < pod->n_containers; i++)
                 if (pod->containers[i]->resize_failed && container_is_alive(pod->containers[i]))
                         failed = pod->containers[i]->spec->name;
         if (pod->resize_pending_message)
-                condition_set(pod, "PodResizePending", true, "Deferred", pod->resize_pending_message);
+                condition_set(pod, "PodResizePending", true, pod->resize_pending_reason ?: "Deferred",
+                              pod->resize_pending_message);
         else
                 condition_drop(pod, "PodResizePending");
         if (failed)
                 condition_set(pod, "PodResizeInProgress", true, "Error", failed);
+        else if (pod->resizing)
+                condition_set(pod, "PodResizeInProgress", true, NULL, NULL);
         else
                 condition_drop(pod, "PodResizeInProgress");
 }
@@ -501,6 +506,17 @@ static void fill_addresses(const struct pod *pod, V1PodStatus *status, struct ap
                 status->podip = status->podips[0]->ip;
 }
 
+/* Only of a pod that has resources of its own (KEP-2837). */
+static void fill_pod_resources(const struct pod *pod, V1PodStatus *status, struct api_arena *arena) {
+        const V1ResourceRequirements *r = pod->resources;
+
+        if (!r || pod->state >= POD_RELEASING)
+                return;
+        status->resources = api_copy(arena, &r->base);
+        for (size_t i = 0; i < r->n_requests; i++)
+                APPEND(arena, status, allocatedresources, n_allocatedresources, api_copy(arena, &r->requests[i]->base));
+}
+
 static void fill_containers(const struct pod *pod, V1PodStatus *status, struct api_arena *arena) {
         for (size_t i = 0; i < pod->n_containers; i++) {
                 const struct container *c = pod->containers[i];
@@ -531,10 +547,13 @@ V1PodStatus *status_build(struct pod *pod, struct api_arena *arena) {
         }
         if (pod->start_ns)
                 status->starttime = time_of(arena, pod->start_ns);
+        if (pod->state == POD_WAITING)
+                status->nominatednodename = text(arena, pod->nominated_node);
         status->qosclass = text(arena, api_pod_qos_class(pod->spec));
         if (!pod->scheduled)
                 return status;
         fill_addresses(pod, status, arena);
+        fill_pod_resources(pod, status, arena);
         fill_containers(pod, status, arena);
         return status;
 }

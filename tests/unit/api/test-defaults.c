@@ -52,7 +52,8 @@ TEST(defaults_are_what_kubernetes_stores) {
                 "'2m'}, 'requests': {'cpu': '2m'}}, 'terminationMessagePath': '/dev/termination-log', "
                 "'terminationMessagePolicy': 'File', 'imagePullPolicy': 'IfNotPresent'}], 'restartPolicy': 'Always', "
                 "'terminationGracePeriodSeconds': 30, 'dnsPolicy': 'ClusterFirst', 'securityContext': {}, "
-                "'schedulerName': 'default-scheduler', 'enableServiceLinks': true, 'volumes': [{'name': 'v', "
+                "'schedulerName': 'default-scheduler', 'priority': 0, 'preemptionPolicy': 'PreemptLowerPriority', "
+                "'enableServiceLinks': true, 'volumes': [{'name': 'v', "
                 "'emptyDir': {}}, {'name': 'h', 'hostPath': {'path': '/', 'type': ''}}]}");
         _cleanup_free_ char *have_text = json_dumps(json_object_get(json, "spec"), JSON_SORT_KEYS);
         _cleanup_free_ char *want_text = json_dumps(want, JSON_SORT_KEYS);
@@ -60,6 +61,17 @@ TEST(defaults_are_what_kubernetes_stores) {
         assert_string_equal(have_text, want_text);
         json_decref(json);
         json_decref(want);
+}
+
+TEST(a_priority_class_gives_the_priority) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        V1PodSpec *spec = fixture_pod(arena, "'priorityClassName': 'system-node-critical', " C)->spec;
+
+        assert_int_equal(spec->priority, 2000001000);
+        assert_string_equal(spec->preemptionpolicy, "PreemptLowerPriority");
+        assert_int_equal(fixture_pod(arena, "'priorityClassName': 'system-cluster-critical', " C)->spec->priority,
+                         2000000000);
+        assert_false(fixture_pod(arena, "'priorityClassName': 'gold', " C)->spec->has_priority);
 }
 
 TEST(setting_defaults_twice_changes_nothing) {

@@ -186,6 +186,8 @@ static const struct {
         { "'dnsConfig': {'searches': ['-']}, " C, "spec.dnsConfig.searches[0]", DIAGNOSTIC_INVALID },
         { "'runtimeClassName': '', " C, "spec.runtimeClassName", DIAGNOSTIC_INVALID },
         { "'priority': 7, " C, "spec.priority", DIAGNOSTIC_FORBIDDEN },
+        { "'priority': 7, 'priorityClassName': 'system-node-critical', " C, "spec.priority", DIAGNOSTIC_FORBIDDEN },
+        { "'priorityClassName': 'gold', " C, "spec.priorityClassName", DIAGNOSTIC_FORBIDDEN },
         { "'preemptionPolicy': 'Maybe', " C, "spec.preemptionPolicy", DIAGNOSTIC_NOT_SUPPORTED },
 
         /* scheduling */

@@ -449,6 +449,24 @@ TEST(a_program_that_cannot_be_executed_is_a_failed_run) {
         assert_int_equal(world_event(&w, "Failed", "Error: exec /no/such: no such file or directory"), 1);
 }
 
+TEST(a_program_that_cannot_be_executed_waits_for_its_next_try) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        world_program(&w, "a")->start_fails = START_START_ERROR + 1;
+        world_program(&w, "a")->message = "exec /no/such: no such file or directory";
+        pod_step(w.pod);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "waiting/RunContainerError");
+        assert_string_equal(world_status(&w, "a")->state->waiting->message, "exec /no/such: no such file or directory");
+        assert_string_equal(world_last_state(&w, "a"), "terminated/StartError");
+        world_advance(&w, 20);
+        assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
+        world_delete(&w, 0);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "terminated/StartError");
+}
+
 TEST(what_cannot_be_created_waits_and_is_tried_again) {
         static const struct {
                 enum start_failure failure;
@@ -823,9 +841,22 @@ TEST(a_failed_poststart_hook_kills_and_restarts) {
         pod_step(w.pod);
         world_run(&w);
         assert_int_equal(world_status(&w, "a")->restartcount, 1);
-        assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
+        assert_string_equal(world_state(&w, "a"), "waiting/PostStartHookError");
+        assert_string_equal(
+                world_status(&w, "a")->state->waiting->message,
+                "Exec lifecycle hook ([p]) for Container \"a\" in Pod \"web_default(u1)\" failed - error: said so");
+        assert_string_equal(world_last_state(&w, "a"), "terminated/Error");
         assert_int_equal(world_event(&w, "FailedPostStartHook", "PostStartHook failed"), 2);
         assert_int_equal(world_event(&w, "Killing", "FailedPostStartHook"), 2);
+        world_advance(&w, 10); /* again, and again in vain: now 20 s to wait */
+        assert_string_equal(world_state(&w, "a"), "waiting/PostStartHookError");
+        world_advance(&w, 10);
+        assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
+        world_program(&w, "a")->result[RUN_POST_START] = RUN_SUCCESS;
+        world_advance(&w, 10);
+        assert_string_equal(world_state(&w, "a"), "running");
+        world_die(&w, "a", 1);
+        assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
 }
 
 TEST(a_hook_without_a_usable_action_fails) {
@@ -1050,6 +1081,170 @@ TEST(what_does_not_fit_waits_and_is_admitted_when_it_does) {
         assert_string_equal(world_condition_text(&w, "PodScheduled"), "True");
 }
 
+/* ---- priority, gates, taints ---- */
+
+TEST(a_pod_of_higher_priority_has_others_disrupted_and_says_where_it_waits) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'priority':2000000000,'containers':[{'name':'a','image':'x'}]}");
+        w.admission = ADMIT_WAIT;
+        w.victims[0] = "u7";
+        w.victims[1] = "u8";
+        snprintf(w.admission_message, sizeof(w.admission_message), "0/1 nodes are available: 1 Insufficient cpu.");
+        pod_step(w.pod);
+        assert_string_equal(
+                strbuf_str(&w.disrupted),
+                "u7 PreemptionByScheduler: default-scheduler: preempting to accommodate a higher priority pod\n"
+                "u8 PreemptionByScheduler: default-scheduler: preempting to accommodate a higher priority pod\n");
+        assert_string_equal(w.status->nominatednodename, "node1");
+        w.admission = ADMIT_YES;
+        w.victims[0] = NULL;
+        pod_node_changed(w.pod);
+        world_run(&w);
+        assert_string_equal(w.status->phase, "Running");
+        assert_null(w.status->nominatednodename);
+}
+
+/* The object of a pod that somebody has disrupted. */
+static void disrupt(struct world *w, const char *reason, int64_t grace) {
+        V1PodCondition *condition = api_new(w->arena, &v1_pod_condition__descriptor);
+
+        condition->type = api_arena_strdup(w->arena, "DisruptionTarget");
+        condition->status = api_arena_strdup(w->arena, "True");
+        condition->reason = api_arena_strdup(w->arena, reason);
+        condition->message = api_arena_strdup(w->arena, "because");
+        w->spec = api_copy(w->arena, &w->spec->base);
+        w->spec->status = api_new(w->arena, &v1_pod_status__descriptor);
+        *(V1PodCondition **)api_arena_append(w->arena, &w->spec->status->conditions, &w->spec->status->n_conditions,
+                                             sizeof(void *)) = condition;
+        world_delete(w, grace);
+}
+
+TEST(a_victim_ends_with_its_grace_and_says_for_whom) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        world_program(&w, "a")->term_takes_ns = SECONDS(2);
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        disrupt(&w, "PreemptionByScheduler", 30);
+        assert_string_equal(world_condition_text(&w, "DisruptionTarget"), "True/PreemptionByScheduler");
+        assert_string_equal(world_condition(&w, "DisruptionTarget")->message, "because");
+        assert_int_equal(world_event(&w, "Preempted", "Preempted by a pod of higher priority on node node1"), 1);
+        assert_int_equal(w.n_renewed, 1); /* others see that it is ending */
+        assert_true(w.claimed);
+        world_advance(&w, 2);
+        assert_lines(&w, "ask a/0\nsandbox-stop 0\nfinished\n");
+        assert_int_equal(w.end, POD_END_DELETED);
+        assert_string_equal(w.status->phase, "Failed");
+}
+
+TEST(a_change_of_labels_renews_the_claim) {
+        _cleanup_world_ struct world w;
+        V1StringEntry label = V1_STRING_ENTRY__INIT, *labels[] = { &label };
+        static char key[] = "a", value[] = "b";
+        V1Pod *spec;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        spec = api_copy(w.arena, &w.spec->base);
+        pod_spec_changed(w.pod, spec);
+        assert_int_equal(w.n_renewed, 0);
+        label.key = key;
+        label.value = value;
+        spec = api_copy(w.arena, &w.spec->base);
+        spec->metadata->labels = labels;
+        spec->metadata->n_labels = 1;
+        pod_spec_changed(w.pod, spec);
+        assert_int_equal(w.n_renewed, 1);
+}
+
+TEST(a_gated_pod_starts_when_its_gates_are_gone) {
+        _cleanup_world_ struct world w;
+        V1Pod *spec;
+
+        world_init(&w, "{'schedulingGates':[{'name':'g'}],'containers':[{'name':'a','image':'x'}]}");
+        w.admission = ADMIT_WAIT;
+        w.admission_reason = "SchedulingGated";
+        snprintf(w.admission_message, sizeof(w.admission_message),
+                 "Scheduling is blocked due to non-empty scheduling gates");
+        pod_step(w.pod);
+        assert_string_equal(world_condition_text(&w, "PodScheduled"), "False/SchedulingGated");
+        assert_string_equal(w.status->phase, "Pending");
+        assert_int_equal(world_event(&w, "FailedScheduling", NULL), 0);
+        w.admission = ADMIT_YES;
+        spec = api_copy(w.arena, &w.spec->base);
+        spec->spec->n_schedulinggates = 0;
+        w.spec = spec;
+        pod_spec_changed(w.pod, spec);
+        world_run(&w);
+        assert_string_equal(w.status->phase, "Running");
+}
+
+/* The node with that one taint, or with none. */
+static void taint(struct world *w, const char *key) {
+        V1Node *node = api_new(w->arena, &v1_node__descriptor);
+
+        if (key) {
+                V1Taint *t = api_new(w->arena, &v1_taint__descriptor);
+
+                t->key = api_arena_strdup(w->arena, key);
+                t->effect = api_arena_strdup(w->arena, "NoExecute");
+                if (!node->spec)
+                        node->spec = api_new(w->arena, &v1_node_spec__descriptor);
+                *(V1Taint **)api_arena_append(w->arena, &node->spec->taints, &node->spec->n_taints, sizeof(void *)) = t;
+        }
+        pod_node_seen(w->pod, node);
+}
+
+#define MARKED "Marking for deletion Pod default/web"
+#define DISRUPTED "u1 DeletionByTaintManager: Taint manager: deleting due to NoExecute taint\n"
+
+TEST(a_no_execute_taint_deletes_a_running_pod_that_does_not_tolerate_it) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'tolerations':[{'key':'k','operator':'Exists','effect':'NoExecute','tolerationSeconds':30},"
+                       "{'key':'m','operator':'Exists'}],'containers':[{'name':'a','image':'x'}]}");
+        taint(&w, NULL);
+        pod_step(w.pod);
+        world_run(&w);
+        taint(&w, "m");
+        world_advance(&w, 1000);
+        assert_string_equal(strbuf_str(&w.disrupted), "");
+        taint(&w, "k");
+        world_advance(&w, 29.9);
+        assert_string_equal(strbuf_str(&w.disrupted), "");
+        taint(&w, NULL);
+        assert_int_equal(world_event(&w, "TaintManagerEviction", "Cancelling deletion of Pod default/web"), 1);
+        taint(&w, "k");
+        world_advance(&w, 29.9);
+        taint(&w, "k"); /* the node changed otherwise: the time goes on */
+        assert_string_equal(strbuf_str(&w.disrupted), "");
+        world_advance(&w, 0.1);
+        assert_string_equal(strbuf_str(&w.disrupted), DISRUPTED);
+        assert_int_equal(world_event(&w, "TaintManagerEviction", MARKED), 1);
+        world_advance(&w, 10); /* nobody did it: again */
+        assert_string_equal(strbuf_str(&w.disrupted), DISRUPTED DISRUPTED);
+        assert_int_equal(world_event(&w, "TaintManagerEviction", MARKED), 1);
+        disrupt(&w, "DeletionByTaintManager", 30);
+        assert_string_equal(world_condition_text(&w, "DisruptionTarget"), "True/DeletionByTaintManager");
+        world_advance(&w, 30);
+        assert_true(w.finished);
+        assert_string_equal(strbuf_str(&w.disrupted), DISRUPTED DISRUPTED);
+}
+
+TEST(an_untolerated_taint_deletes_at_once) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        taint(&w, "k");
+        assert_string_equal(strbuf_str(&w.disrupted), DISRUPTED);
+}
+
 TEST(what_the_node_refuses_has_failed) {
         _cleanup_world_ struct world w;
 
@@ -1197,6 +1392,63 @@ TEST(resources_are_resized_in_place_when_the_node_has_room) {
         world_advance(&w, 10);
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
         assert_string_equal(world_status(&w, "a")->allocatedresources[0]->value->string, "300m");
+}
+
+TEST(a_resize_says_whether_it_is_deferred_or_infeasible_and_how_it_went) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'100m'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        w.admission = ADMIT_WAIT;
+        w.admission_reason = "Infeasible";
+        snprintf(w.admission_message, sizeof(w.admission_message), "too much");
+        resize(&w, "5");
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "True/Infeasible");
+        assert_int_equal(
+                world_event(&w, "ResizeInfeasible",
+                            "Pod resize Infeasible: {\"containers\":[{\"name\":\"a\",\"resources\":{\"requests\":{"
+                            "\"cpu\":\"5\"}}}],\"generation\":1,\"error\":\"too much\"}"),
+                1);
+        w.admission_reason = "Deferred";
+        resize(&w, "2");
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "True/Deferred");
+        w.admission = ADMIT_YES;
+        resize(&w, "1");
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "absent");
+        assert_int_equal(world_event(&w, "ResizeStarted", NULL), 1);
+        assert_int_equal(
+                world_event(&w, "ResizeCompleted",
+                            "Pod resize completed: {\"containers\":[{\"name\":\"a\",\"resources\":{\"requests\":{"
+                            "\"cpu\":\"1\"}}}],\"generation\":1}"),
+                1);
+}
+
+TEST(the_resources_of_a_pod_are_shown_and_resized) {
+        _cleanup_world_ struct world w;
+        V1Pod *spec;
+
+        world_init(
+                &w,
+                "{'resources':{'requests':{'cpu':'1'},'limits':{'cpu':'2'}},'containers':[{'name':'a','image':'x'}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        assert_string_equal(w.status->resources->limits[0]->value->string, "2");
+        assert_string_equal(w.status->allocatedresources[0]->value->string, "1");
+        free(world_take_lines(&w));
+        spec = api_copy(w.arena, &w.spec->base);
+        spec->spec->resources->limits[0]->value->string = api_arena_strdup(w.arena, "3");
+        w.spec = spec;
+        w.resize_fails = "no such file";
+        pod_spec_changed(w.pod, spec);
+        assert_lines(&w, "admit\nresize-pod\n");
+        assert_string_equal(w.status->resources->limits[0]->value->string, "2");
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "True/Error");
+        w.resize_fails = NULL;
+        world_advance(&w, 10);
+        assert_lines(&w, "resize-pod\n");
+        assert_string_equal(w.status->resources->limits[0]->value->string, "3");
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
 }
 
 TEST(a_resize_policy_may_ask_for_a_restart) {

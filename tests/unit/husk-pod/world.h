@@ -101,6 +101,9 @@ struct world {
         char admission_message[200];
         const char *admission_reason;
         bool claimed;
+        const char *victims[4];  /* whom admission would push aside */
+        struct strbuf disrupted; /* lines "uid reason: message" */
+        unsigned n_renewed;
         const char *resize_fails;
         bool finished;
         enum pod_end end;
@@ -212,6 +215,10 @@ static void world_admit(void *ctx, struct admission_result *ret) {
         snprintf(ret->reason, sizeof(ret->reason), "%s", w->admission_reason ?: "Unschedulable");
         snprintf(ret->message, sizeof(ret->message), "%s", w->admission_message);
         snprintf(ret->node, sizeof(ret->node), "node1");
+        for (size_t i = 0; i < ARRAY_SIZE(w->victims) && w->victims[i]; i++) {
+                ret->nominated = true;
+                snprintf(ret->victims[ret->n_victims++], sizeof(ret->victims[0]), "%s", w->victims[i]);
+        }
         w->claimed |= w->admission == ADMIT_YES;
         world_line(w, "admit");
 }
@@ -220,6 +227,29 @@ static void world_release(void *ctx) {
         struct world *w = ctx;
 
         w->claimed = false;
+}
+
+static void world_claim_renew(void *ctx) {
+        struct world *w = ctx;
+
+        if (!w->claimed)
+                BREACH(w, "a claim is renewed that is not held");
+        w->n_renewed++;
+}
+
+static void world_pod_disrupt(void *ctx, const char *uid, const char *reason, const char *message) {
+        struct world *w = ctx;
+
+        strbuf_addf(&w->disrupted, "%s %s: %s\n", uid, reason, message);
+}
+
+static struct error *world_pod_resize(void *ctx) {
+        struct world *w = ctx;
+
+        if (!w->sandbox_exists)
+                BREACH(w, "a pod without a sandbox is resized");
+        world_line(w, "resize-pod");
+        return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
 }
 
 static void world_sandbox_start(void *ctx, unsigned attempt) {
@@ -562,6 +592,9 @@ static const struct pod_ops world_ops = {
         .wake_at = world_wake_at,
         .admit = world_admit,
         .release = world_release,
+        .claim_renew = world_claim_renew,
+        .pod_disrupt = world_pod_disrupt,
+        .pod_resize = world_pod_resize,
         .sandbox_start = world_sandbox_start,
         .sandbox_stop = world_sandbox_stop,
         .volumes_setup = world_volumes_setup,
@@ -771,6 +804,7 @@ static inline void world_release_all(struct world *w) {
         json_decref(w->events);
         json_decref(w->state);
         strbuf_release(&w->lines);
+        strbuf_release(&w->disrupted);
 }
 #define _cleanup_world_ _cleanup_(world_release_all)
 
