@@ -673,6 +673,15 @@ static struct container_started started_facts(const struct instance *i) {
         };
 }
 
+/* Is this process of the container's cgroup? Its parent would not tell: the OCI runtime's helpers may still stand between
+ * it and the keeper for a moment. */
+static bool in_cgroup_of(const struct instance *i, pid_t pid) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/cgroup", pid), *text = NULL;
+        _cleanup_error_ struct error *err = file_read(path, 65536, &text, NULL);
+
+        return !err && (!i->cgroup || strstr(text, i->cgroup));
+}
+
 /* Reads the pid file. A pid that belongs to somebody else by now (or nobody) has an exit waiting at the reaper. */
 static struct error *pid_read(struct instance *i) {
         _cleanup_free_ char *text = NULL;
@@ -686,7 +695,7 @@ static struct error *pid_read(struct instance *i) {
                 return error_new(ERROR_INVALID, "%s: not a pid", i->pid_file);
         i->pid = (pid_t)pid;
         i->pidfd = process_open(i->pid, 0);
-        if (i->pidfd >= 0 && process_parent(i->pid) == getppid())
+        if (i->pidfd >= 0 && in_cgroup_of(i, i->pid))
                 i->start_time = process_start_time(i->pid);
         else
                 i->pidfd = fd_close(i->pidfd);
