@@ -51,6 +51,7 @@ static struct error *admit_locked(struct runtime *rt, json_t *claims, struct adm
         if (!facts.node)
                 return error_new(ERROR_UNAVAILABLE, "the node's object cannot be read");
         json_t *own = json_incref(json_object_get(claims, rt->uid));
+        facts.held = own;
         json_object_del(claims, rt->uid);
         drop_void(rt->store, claims);
         admit_pod(rt->spec, &facts, ret);
