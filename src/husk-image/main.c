@@ -98,9 +98,18 @@ static const struct flag {
         { "--no-trunc", FLAG_BOOL, AT(no_trunc), NULL, "whole ids and commands in tables" },
 };
 
+/* What the user calls this program: "husk image" if husk started it. */
+static const char *program = "husk-image";
+
+/* An example line, for the name the program was called by. */
+static void print_example(FILE *to, const char *line) {
+        const char *name = strstr(line, "husk-image");
+
+        fprintf(to, "  %.*s%s%s\n", (int)(name - line), line, program, name + strlen("husk-image"));
+}
+
 static void print_help(FILE *to) {
-        fprintf(to, "husk-image fetches, verifies, unpacks and keeps images.\n\nUsage: husk-image [flags] VERB "
-                    "...\n\nVerbs:\n");
+        fprintf(to, "Fetches, verifies, unpacks and keeps images.\n\nUsage:\n  %s VERB [flags]\n\nVerbs:\n", program);
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
                 fprintf(to, "  %-8s %-16s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
         fprintf(to, "\nFlags:\n");
@@ -114,7 +123,7 @@ static void print_help(FILE *to) {
                     "again later),\n"
                     "6 bad reference, 7 corrupt, 8 no space, 9 not supported, 10 in use.\n\nExamples:\n");
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-                fprintf(to, "  %s\n", verbs[i].example);
+                print_example(to, verbs[i].example);
 }
 
 /* "64G", "512Mi", "1000" */
@@ -271,6 +280,8 @@ int main(int argc, char **argv) {
         };
 
         log_set_name("husk-image");
+        if (argc > 0 && streq(argv[0], "husk image"))
+                program = argv[0];
         signal(SIGPIPE, SIG_IGN);
         for (int i = 1; i < argc; i++)
                 if (streq(argv[i], "--help") || streq(argv[i], "-h")) {
@@ -285,9 +296,9 @@ int main(int argc, char **argv) {
                 err = o.arguments ? usage("unknown verb \"%s\"", o.arguments[0]) : usage("%s", "no verb was given");
         size_t n = verb ? strv_len(o.arguments) - 1 : 0;
         if (verb && !err && (n < verb->min || n > verb->max))
-                err = error_new(ERROR_INVALID, "usage: husk-image %s %s", verb->name, verb->arguments);
+                err = error_new(ERROR_INVALID, "usage: %s %s %s", program, verb->name, verb->arguments);
         if (err) {
-                fprintf(stderr, "husk-image: %s\nSee `husk-image --help`.\n", error_message(err));
+                fprintf(stderr, "error: %s\nSee `%s --help`.\n", error_message(err), program);
                 options_release(&o);
                 return IMAGE_EXIT_USAGE;
         }

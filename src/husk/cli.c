@@ -24,7 +24,7 @@ const char *cli_namespace_for(const struct cli *cli, const struct api_kind *kind
         return kind->namespaced ? cli_namespace(cli) : NULL;
 }
 
-struct error *cli_exec_sister(struct cli *cli, const char *program, char *const *argv) {
+struct error *cli_exec_sister(struct cli *cli, const char *program, const char *called, char *const *argv) {
         _cleanup_free_ char *path = NULL;
         struct store *store;
         struct error *err;
@@ -35,7 +35,7 @@ struct error *cli_exec_sister(struct cli *cli, const char *program, char *const 
         err = process_find_sister(program, &path);
         if (err)
                 return err;
-        _cleanup_strv_ char **full = strv_add(NULL, program);
+        _cleanup_strv_ char **full = strv_add(NULL, called);
         const char *const own[] = { "--root", store->root, "--run", store->run };
         for (size_t i = 0; i < ARRAY_SIZE(own); i++)
                 full = strv_add(full, own[i]);

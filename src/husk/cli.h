@@ -50,9 +50,9 @@ struct error *cli_store(struct cli *cli, struct store **ret) _must_check_;
 const char *cli_namespace(const struct cli *cli);
 /* The namespace an object of this kind is looked up in: NULL for cluster-wide kinds. */
 const char *cli_namespace_for(const struct cli *cli, const struct api_kind *kind);
-/* Starts `program` (a sister of husk) with --root and --run of this invocation in front of `argv`; never returns unless
- * it fails. */
-struct error *cli_exec_sister(struct cli *cli, const char *program, char *const *argv) _must_check_;
+/* Becomes `program` (a sister of husk) with --root and --run of this invocation in front of `argv`; returns only if
+ * that fails. `called` is its argv[0]: what the user typed, so that its help and errors say that. */
+struct error *cli_exec_sister(struct cli *cli, const char *program, const char *called, char *const *argv) _must_check_;
 
 /* Prints an error to standard error in kubectl's form: what the "server" (the store, the pod) answers as
  * "Error from server (NotFound): ...", anything else as "error: ...". */

@@ -264,6 +264,8 @@ struct error *get_run(struct cli *cli, struct arguments *arguments) {
                 err = selection_parse(cli, &selection, arguments->words, arguments->n_words, NULL, &requests);
         if (err)
                 return err;
+        /* As kubectl: "all" may be of several kinds, so names show theirs. */
+        view.mixed = arguments->n_words && streq(arguments->words[0], "all");
         if (watch_changes || watch_only) {
                 err = watch_requests(cli, &requests, &view);
         } else {

@@ -8,6 +8,15 @@
 #define HELP_WIDTH 100
 #define HELP_COLUMN 30
 
+/* Columns of a UTF-8 text: its code points. */
+static int text_width(const char *s) {
+        int width = 0;
+
+        for (; *s; s++)
+                width += ((unsigned char)*s & 0xc0) != 0x80;
+        return width;
+}
+
 /* Prints a sentence from column `column` on, wrapped at HELP_WIDTH; the cursor already stands there. */
 static void print_wrapped(FILE *f, const char *text, int column) {
         int at = column;
@@ -51,10 +60,11 @@ static void print_flag(FILE *f, const struct flag *flag) {
                 strbuf_addf(&head, "[=%s]", argument);
         else
                 strbuf_addf(&head, " %s", argument);
-        if (head.len >= HELP_COLUMN - 1)
+        int width = text_width(strbuf_str(&head));
+        if (width >= HELP_COLUMN - 1)
                 fprintf(f, "%s\n%*s", strbuf_str(&head), HELP_COLUMN, "");
         else
-                fprintf(f, "%-*s", HELP_COLUMN, strbuf_str(&head));
+                fprintf(f, "%s%*s", strbuf_str(&head), HELP_COLUMN - width, "");
         print_wrapped(f, flag->help, HELP_COLUMN);
 }
 

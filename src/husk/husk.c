@@ -256,13 +256,15 @@ const struct verb verbs[] = {
                 .name = "image",
                 .group = OTHER,
                 .summary = "Pull, load, list and remove images",
-                .usage = "(pull REFERENCE | load FILE | ls | rm REFERENCE | …) [flags]",
+                .usage = "(pull | load | ls | inspect | history | tag | rm | prune | save | df | verify) … [flags]",
                 .example = "# from a registry\n"
                            "husk image pull docker.io/library/redis:7\n"
                            "# an archive of docker save, podman save or skopeo\n"
                            "husk image load app.tar\n"
                            "# what is here\n"
-                           "husk image ls",
+                           "husk image ls\n"
+                           "# every flag of pull, load, ls and the others\n"
+                           "husk image pull --help",
                 .verbatim = true,
                 CODE(image),
         },

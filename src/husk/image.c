@@ -7,5 +7,5 @@ const struct flag image_flags[] = { { 0 } };
 struct error *image_run(struct cli *cli, struct arguments *arguments) {
         if (arguments->n_words == 0)
                 return usage_error("what about images? pull, load, ls, rm; see `husk image --help`");
-        return cli_exec_sister(cli, "husk-image", arguments->words);
+        return cli_exec_sister(cli, "husk-image", "husk image", arguments->words);
 }

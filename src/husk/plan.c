@@ -119,7 +119,8 @@ static struct error *add_documents(struct cli *cli, struct plan *plan, struct se
 }
 
 static struct error *plan_mistakes(struct plan *plan) {
-        size_t mistakes = manifest_mistakes(plan->manifest);
+        /* None, if a file could not be read: its error says so. */
+        size_t mistakes = plan->manifest ? manifest_mistakes(plan->manifest) : 0;
 
         if (!mistakes)
                 return NULL;

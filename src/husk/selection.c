@@ -46,7 +46,10 @@ struct error *selection_read_files(const struct selection *selection, struct man
         _cleanup_(manifest_freep) struct manifest *manifest = manifest_new();
 
         for (size_t i = 0; selection->filenames && selection->filenames[i]; i++) {
-                struct error *err = manifest_add_path(manifest, selection->filenames[i], selection->recursive);
+                const char *path = selection->filenames[i];
+                if (!streq(path, "-") && !file_exists(path))
+                        return usage_error("the path \"%s\" does not exist", path);
+                struct error *err = manifest_add_path(manifest, path, selection->recursive);
                 if (err)
                         return err;
         }

@@ -167,7 +167,8 @@ struct error *top_run(struct cli *cli, struct arguments *arguments) {
         if (arguments->n_words)
                 kind = api_kind_lookup(arguments->words[0]);
         if (!kind || !streq(kind->kind, "Pod"))
-                return usage_error("expected `top pod [NAME]`");
+                return usage_error(
+                        "expected `husk top pod [NAME…]`: husk measures pods, for the machine there is top(1)");
         if (sort_by && !streq(sort_by, "cpu") && !streq(sort_by, "memory"))
                 return usage_error("--sort-by accepts only cpu or memory");
         err = cli_store(cli, &store);

@@ -165,26 +165,52 @@ static void add_titles(struct table *table) {
         table_cell(table, "COMMAND");
 }
 
-/* The supervisor and the infra process: found by their names and the pod's uid on the command line, or by being in the
- * pod's network namespace without being in a container. */
-static void add_machinery(struct tree *t, struct table *table, const char *uid) {
-        for (size_t i = 0; i < t->n; i++) {
+/* husk's own processes: their programs' names say enough, their arguments are the same folders for all. */
+static void shorten_command(struct process *p) {
+        p->command[strcspn(p->command, " ")] = '\0';
+        char *slash = strrchr(p->command, '/');
+        if (slash)
+                memmove(p->command, slash + 1, strlen(slash));
+}
+
+/* The keeper is found by its name and the pod's uid on the command line; infra process and supervisor are its children.
+ */
+static struct process *find_keeper(struct tree *t, const char *uid) {
+        for (size_t i = 0; i < t->n; i++)
+                if (strstr(t->processes[i].command, "husk-keeper") && strstr(t->processes[i].command, uid))
+                        return &t->processes[i];
+        return NULL;
+}
+
+static bool runs_program(const struct process *p, const char *program) {
+        size_t len = strcspn(p->command, " ");
+        const char *slash = memrchr(p->command, '/', len);
+        const char *name = slash ? slash + 1 : p->command;
+
+        return strlen(program) == (size_t)(p->command + len - name) && !memcmp(name, program, strlen(program));
+}
+
+static void add_child(struct tree *t, struct table *table, const struct process *keeper, const char *program,
+                      const char *title) {
+        for (size_t i = 0; keeper && i < t->n; i++) {
                 struct process *p = &t->processes[i];
-                bool keeper = strstr(p->command, "husk-keeper") && strstr(p->command, uid);
-                if (!keeper || p->shown)
+                if (p->parent != keeper->pid || p->shown || !runs_program(p, program))
                         continue;
-                table_row(table);
-                table_cell(table, "(keeper)");
-                table_cellf(table, "%d", p->pid);
-                for (size_t ns = 0; ns < N_NAMESPACES; ns++)
-                        table_cellf(table, "%c", letter_of(t, ns, p->inodes[ns]));
-                table_cell(table, p->command);
-                p->shown = true;
-                for (size_t c = 0; c < t->n; c++)
-                        if (t->processes[c].parent == p->pid && !t->processes[c].shown) {
-                                bool infra = strstr(t->processes[c].command, "husk-pod") == NULL;
-                                add_process(t, table, &t->processes[c], infra ? "(infra)" : "(supervisor)", 0);
-                        }
+                shorten_command(p);
+                add_process(t, table, p, title, 0);
+        }
+}
+
+static void add_containers(struct tree *t, struct table *table, struct store *store, const json_t *pod) {
+        _cleanup_free_ const char **names = container_names_in_order(pod);
+
+        for (size_t i = 0; names[i]; i++) {
+                _cleanup_running_ struct running running = RUNNING_INIT;
+                struct error *missing = container_open(store, pod, names[i], &running);
+                struct process *p = missing ? NULL : find_process(t, running.pid);
+                error_free(missing);
+                if (p)
+                        add_process(t, table, p, names[i], 0);
         }
 }
 
@@ -204,16 +230,16 @@ struct error *tree_run(struct cli *cli, struct arguments *arguments) {
                 return err;
         read_processes(&t);
         add_titles(&table);
-        _cleanup_free_ const char **names = container_names_in_order(pod);
-        for (size_t i = 0; names[i]; i++) {
-                _cleanup_running_ struct running running = RUNNING_INIT;
-                struct error *missing = container_open(store, pod, names[i], &running);
-                struct process *p = missing ? NULL : find_process(&t, running.pid);
-                error_free(missing);
-                if (p)
-                        add_process(&t, &table, p, names[i], 0);
+        /* The infra process holds what the others join, so it stands first; the keeper is the parent of all and last.
+         */
+        struct process *keeper = find_keeper(&t, field_text_or(pod, "metadata.uid", "?"));
+        add_child(&t, &table, keeper, "husk-infra", "(infra)");
+        add_containers(&t, &table, store, pod);
+        add_child(&t, &table, keeper, "husk-pod", "(supervisor)");
+        if (keeper) {
+                shorten_command(keeper);
+                add_process(&t, &table, keeper, "(keeper)", 0);
         }
-        add_machinery(&t, &table, field_text_or(pod, "metadata.uid", "?"));
         table_print(&table, stdout);
         if (!show_inodes)
                 printf("\nOne letter in a column is one namespace; - is this machine's own.\n");

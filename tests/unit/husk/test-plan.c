@@ -85,6 +85,21 @@ TEST(what_was_taken_out_of_a_manifest_goes_and_what_others_set_stays) {
         fixture_close();
 }
 
+TEST(a_file_that_cannot_be_read_is_an_error_of_every_verb_that_reads_files) {
+        fixture_open();
+        free(write_manifest("bad.yaml", "kind: Pod\n spec: {}\n"));
+        const char *const readers[] = {
+                "apply", "create", "replace", "get", "delete", "wait --for=delete", "label a=b"
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
+                _cleanup_free_ char *missing = xasprintf("%s -f %s/none.yaml", readers[i], folder);
+                _cleanup_free_ char *bad = xasprintf("%s -f %s/bad.yaml", readers[i], folder);
+                prints(missing, 1, "none.yaml\" does not exist");
+                prints(bad, 1, "bad.yaml:2:6: not valid YAML");
+        }
+        fixture_close();
+}
+
 TEST(a_file_with_one_bad_document_changes_nothing) {
         fixture_open();
         free(write_manifest("m.yaml", MAP("one", "1") "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {nam: two}\n"
