@@ -14,10 +14,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "husk-pod/control.h"
 #include "net/net.h"
 #include "sandbox/cgroup.h"
 
 #define CGROUP2_MAGIC 0x63677270
+#define KEEPER_END_TRIES 1000
 #define KILL_TIMEOUT_NS (20 * NSEC_PER_SEC)
 
 /* Keeps the first error, so that one obstacle does not leave the rest undone. */
@@ -77,11 +79,28 @@ static void remove_below(const char *folder, const char *const *names, struct er
 
 /* A pod that has ended but was not deleted: its status, events and logs stay. */
 static void remove_all_but_status(struct runtime *rt, struct error **first) {
-        static const char *const in_run[] = { "state.json", "bundles", "instances", "crun", "etc", "exits", NULL };
+        static const char *const in_run[] = { "state.json", "bundles", "instances", "crun", "etc", "exits", CONTROL_SOCKET, NULL };
         static const char *const in_root[] = { "containers", "volumes", NULL };
 
         remove_below(rt->run_folder, in_run, first);
         remove_below(rt->folder, in_root, first);
+}
+
+/* The pod has ended. Who deletes it writes that into its object under the store's lock, then looks whether a supervisor
+ * lives that will see it: so under the same lock either the deletion is seen here, or a file says that nobody is left
+ * (the keeper holds its lock for a moment longer). Returns true if the pod is to be deleted. */
+static bool end_supervision(struct runtime *rt, struct error **first) {
+        _cleanup_free_ char *ended = path_join(rt->run_folder, "ended");
+        struct api_arena *old = NULL;
+        _cleanup_close_ int lock = -EBADF;
+
+        collect(first, store_lock(rt->store, &lock));
+        _cleanup_error_ struct error *err = runtime_read_spec(rt, &old);
+        api_arena_free(old);
+        if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp))
+                return true;
+        collect(first, file_replace(ended, "", 0, 0600, 0));
+        return false;
 }
 
 struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
@@ -91,7 +110,8 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         rt->log = log_pump_free(rt->log);
         if (end == POD_END_TERMINAL) {
                 remove_all_but_status(rt, &first);
-                return first;
+                if (!end_supervision(rt, &first))
+                        return first;
         }
         claims_remove(rt->store, rt->uid);
         remove_logs(rt, &first);
@@ -110,7 +130,11 @@ static struct error *take_lock(struct runtime *rt, int *ret_fd) {
         *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (*ret_fd < 0)
                 return error_errno(errno, "open %s", path);
-        if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+        _cleanup_free_ char *ended = path_join(rt->run_folder, "ended");
+        int tries = file_exists(ended) ? KEEPER_END_TRIES : 1; /* it has ended, or is just about to */
+        while (tries > 0 && flock(*ret_fd, LOCK_EX | LOCK_NB) < 0 && --tries > 0)
+                usleep(5000);
+        if (tries == 0)
                 return error_new(ERROR_CONFLICT, "pod %s is supervised: its husk-keeper lives", rt->uid);
         return NULL;
 }

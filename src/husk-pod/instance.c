@@ -607,7 +607,7 @@ static struct error *run_spawn(struct preparation *p) {
 
 static struct error *start(struct preparation *p) {
         struct instance *i = p->instance;
-        struct volume_context volumes = runtime_volume_context(i->rt, runtime_node(i->rt, false));
+        struct volume_context volumes = runtime_volume_context(i->rt);
         struct hosts_config hosts = { .pod = i->rt->spec, .pod_ips = i->rt->sb.pod_ips };
         json_t *spec = NULL;
         struct error *err;
@@ -892,7 +892,7 @@ void instance_remove(void *ctx, const struct container_run *run) {
 
         if (!i || i->state != INSTANCE_ENDED)
                 return;
-        struct volume_context volumes = runtime_volume_context(rt, NULL);
+        struct volume_context volumes = runtime_volume_context(rt);
         streams_close(i);
         warn(i, volume_mounts_release(&volumes, i->name));
         struct oci_runtime oci = runtime_oci(rt, NULL);
@@ -930,7 +930,7 @@ void instance_purge(struct instance *i) {
         if (file_exists(config)) /* else the OCI runtime was not reached */
                 warn(i, process_run(argv, &options, &status, NULL, NULL));
         if (rt->spec) {
-                struct volume_context volumes = runtime_volume_context(rt, NULL);
+                struct volume_context volumes = runtime_volume_context(rt);
                 warn(i, volume_mounts_release(&volumes, i->name));
         }
         instance_clear(i);

@@ -85,7 +85,8 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
         rt->keeper_retry = loop_timer_new(rt->loop, keeper_gone, rt);
         rt->trim = loop_timer_new(rt->loop, trim, rt);
         rt->host_mounts = reaper_take(rt->reaper, "host-mounts");
-        _cleanup_free_ char *instances = path_join(rt->run_folder, "instances");
+        _cleanup_free_ char *instances = path_join(rt->run_folder, "instances"), *ended = path_join(rt->run_folder, "ended");
+        unlink(ended); /* a pod that had ended and is looked after again */
         err = mkdir_parents(instances, 0700);
         if (!err)
                 err = log_open(rt);

@@ -85,7 +85,7 @@ static void ops_finished(void *ctx, enum pod_end end) {
 
 static void ops_volumes_setup(void *ctx) {
         struct runtime *rt = ctx;
-        struct volume_context context = runtime_volume_context(rt, runtime_node(rt, false));
+        struct volume_context context = runtime_volume_context(rt);
         _cleanup_error_ struct error *err = volumes_setup(&context);
         if (err)
                 pod_volumes_failed(rt->pod, error_message(err));
@@ -160,9 +160,20 @@ void runtime_forget_node(struct runtime *rt) {
         rt->node_arena = api_arena_free(rt->node_arena);
 }
 
-struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node) {
+/* The pod as it sees itself: what runs here is bound to this node, though its object need not say so. */
+static const V1Pod *bound_pod(struct runtime *rt, const V1Node *node) {
+        rt->bound = *rt->spec;
+        rt->bound_spec = *rt->spec->spec;
+        rt->bound.spec = &rt->bound_spec;
+        if (str_empty(rt->bound_spec.nodename) && node)
+                rt->bound_spec.nodename = node->metadata->name;
+        return &rt->bound;
+}
+
+struct volume_context runtime_volume_context(struct runtime *rt) {
+        const V1Node *node = runtime_node(rt, false);
         return (struct volume_context){ .store = rt->store,
-                                        .downward = { .pod = rt->spec,
+                                        .downward = { .pod = bound_pod(rt, node),
                                                       .pod_ips = rt->sb.pod_ips,
                                                       .host_ips = rt->sb.host_ips,
                                                       .node = node },

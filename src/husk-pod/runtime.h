@@ -44,6 +44,8 @@ struct runtime {
         struct pod *pod;
         struct api_arena *node_arena;
         const V1Node *node; /* runtime_node() */
+        V1Pod bound;        /* runtime_volume_context(): shallow copies of `spec` with the node's name */
+        V1PodSpec bound_spec;
         char *log_folder; /* of this pod, known with the spec */
 
         struct reaper *reaper; /* NULL: cleaning up, without a keeper */
@@ -91,8 +93,8 @@ struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) 
 struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
 /* Calls settle soon: something was claimed or saved. */
 void runtime_settle_later(struct runtime *rt);
-/* Context for volume.h and downward.h; node may be NULL. */
-struct volume_context runtime_volume_context(struct runtime *rt, const V1Node *node);
+/* Context for volume.h and downward.h; good until the node is forgotten or the spec changes. */
+struct volume_context runtime_volume_context(struct runtime *rt);
 /* The node object, as it was read last (`fresh`: is now); NULL if it cannot be read. Kept until things are quiet: reading
  * it anew for each container would be a good part of a pod's start. */
 const V1Node *runtime_node(struct runtime *rt, bool fresh);

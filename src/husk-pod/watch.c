@@ -75,7 +75,7 @@ static bool depends_on_any(const V1Volume *volume, const char *kind, char *const
 }
 
 static void objects_changed(struct runtime *rt) {
-        struct volume_context context = runtime_volume_context(rt, NULL);
+        struct volume_context context = runtime_volume_context(rt);
         struct watches *w = rt->watches;
 
         for (size_t v = 0; v < rt->spec->spec->n_volumes; v++) {
@@ -103,7 +103,7 @@ static void spec_changed(struct runtime *rt) {
                 error_free(err);
                 return;
         }
-        struct volume_context context = runtime_volume_context(rt, NULL);
+        struct volume_context context = runtime_volume_context(rt);
         for (size_t v = 0; v < rt->spec->spec->n_volumes; v++)
                 if (volume_depends_on_pod(rt->spec->spec->volumes[v]))
                         refresh(&context, rt->spec->spec->volumes[v]);

@@ -65,7 +65,10 @@ struct error *supervisor_start(struct store *store, const char *uid) {
 }
 
 bool supervisor_is_alive(struct store *store, const char *uid) {
-        _cleanup_free_ char *path = run_file(store, uid, "lock");
+        _cleanup_free_ char *path = run_file(store, uid, "lock"), *ended = run_file(store, uid, "ended");
+
+        if (file_exists(ended)) /* it may hold its lock for a moment longer, but looks at nothing any more */
+                return false;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
         if (fd < 0)

@@ -282,9 +282,10 @@ static struct error *infra_answer(struct sandbox *s) {
                 ;
         if (rc == 0)
                 return error_new(ERROR_TIMEOUT, "the infra process is not ready after %d s", FINISH_TIMEOUT_MS / 1000);
-        while ((n = recv(s->ready_fd, &failure, sizeof(failure), 0)) < 0 && errno == EINTR)
+        /* ECONNRESET is told once, before what lies in the socket, when the child ended without having read its "go". */
+        while ((n = recv(s->ready_fd, &failure, sizeof(failure), 0)) < 0 && (errno == EINTR || errno == ECONNRESET))
                 ;
-        if (n < 0 && errno != ECONNRESET)
+        if (n < 0)
                 return error_errno(errno, "hear from the infra process");
         if (n == sizeof(failure)) {
                 failure.what[sizeof(failure.what) - 1] = '\0';
