@@ -88,7 +88,12 @@ struct error *downward_field(const struct downward *d, const char *field_path, c
                 if (streq(field_path, string_fields[i].path)) {
                         const char *base = string_fields[i].of_spec ? (const char *)d->pod->spec : (const char *)meta;
 
-                        *ret = copy_or_empty(*(char *const *)(base + string_fields[i].offset));
+                        const char *value = *(char *const *)(base + string_fields[i].offset);
+
+                        /* A pod that runs was bound to the node, also where its spec was not written anew for it. */
+                        if (!value && d->node && streq(field_path, "spec.nodeName"))
+                                value = d->node->metadata->name;
+                        *ret = copy_or_empty(value);
                         return NULL;
                 }
         if (label)

@@ -10,7 +10,8 @@ struct downward {
         const V1Pod *pod;      /* metadata and spec; its status is not looked at */
         char *const *pod_ips;  /* status.podIPs, the primary one first; NULL or empty: none yet */
         char *const *host_ips; /* status.hostIPs, likewise */
-        const V1Node *node;    /* status.allocatable stands in for limits a container does not set; NULL: "0" */
+        const V1Node *node;    /* status.allocatable stands in for limits a container does not set, its name for
+                                  spec.nodeName; NULL: "0" */
 };
 
 /* Value of a field path, as "metadata.name", "metadata.labels['tier']", "status.podIPs", "metadata.labels" (all, as
