@@ -181,7 +181,7 @@ static struct error *item_carry_out(struct cli *cli, const struct plan *plan, st
         case PLAN_CREATE:
                 return submit_create(cli, item->kind, item->object);
         case PLAN_UPDATE:
-                return submit_update(cli, item->kind, item->object);
+                return submit_update(cli, item->kind, item->object, item->live);
         case PLAN_RECREATE:
                 return recreate(cli, plan, item);
         case PLAN_NOTHING:

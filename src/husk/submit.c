@@ -174,11 +174,41 @@ struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t
         return err;
 }
 
-struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object) {
+/* Only the status (or nothing at all) has changed since `live` was read: then `object`, made from it, may take the
+ * newer version's place. */
+static struct error *take_newer_version(struct store *store, const struct api_kind *kind, json_t *object,
+                                        const json_t *live, bool *ret_taken) {
+        _cleanup_json_ json_t *now = NULL;
+        const char *version = field_text_or(live, "metadata.resourceVersion", "");
+        struct error *err;
+
+        *ret_taken = false;
+        if (!streq(field_text_or(object, "metadata.resourceVersion", version), version))
+                return NULL;
+        err = store_get(store, kind, field_text(live, "metadata.namespace"), object_name(live), &now);
+        if (err || !submit_is_unchanged(kind, now, live))
+                return err;
+        json_object_set_new(json_object_get(object, "metadata"), "resourceVersion",
+                            json_string(field_text_or(now, "metadata.resourceVersion", "")));
+        *ret_taken = true;
+        return NULL;
+}
+
+struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object, const json_t *live) {
         struct store *store;
+        bool again = true;
         struct error *err = cli_store(cli, &store);
 
-        return err ? err : store_update(store, kind, object);
+        for (int attempt = 0; !err && again; attempt++) {
+                err = store_update(store, kind, object);
+                again = error_is(err, ERROR_CONFLICT) && attempt < CONFLICT_RETRIES;
+                if (!again)
+                        break;
+                _cleanup_error_ struct error *problem = take_newer_version(store, kind, object, live, &again);
+                if (again)
+                        err = error_free(err);
+        }
+        return err;
 }
 
 struct error *submit_refusal(const struct api_kind *kind, const char *name, const struct diagnostics *diags) {

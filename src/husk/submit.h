@@ -24,8 +24,10 @@ bool submit_is_unchanged(const struct api_kind *kind, const json_t *object, cons
 
 /* Stores a checked object; a pod is started. `object` gets uid and times. */
 struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t *object) _must_check_;
-/* Replaces it; a pod's supervisor sees the change by itself. */
-struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object) _must_check_;
+/* Replaces `live`, from which it was made; a pod's supervisor sees the change by itself. A status that was written
+ * meanwhile is no conflict. */
+struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object,
+                            const json_t *live) _must_check_;
 
 /* "The Pod "web" is invalid: spec.x: Invalid value: …" from the diagnostics; NULL if there are none. */
 struct error *submit_refusal(const struct api_kind *kind, const char *name,
