@@ -569,7 +569,7 @@ static void step_resize(struct container *c) {
                 pod_event(pod, c, EVENT_WARNING, "ResizeError", "%s", error_message(err));
         } else {
                 remember_resources(c);
-                pod->resize_retry_ns = 0; /* what the pod could not do for the sake of this one it may do now */
+                pod_retry_resize(pod); /* what was refused for the sake of this one may be done now */
                 pod->moved = true;
         }
         pod_touch(pod);

@@ -938,16 +938,14 @@ void instance_purge(struct instance *i) {
 
 /* ---- resize ---- */
 
-struct error *instance_resize(void *ctx, const struct container_run *run) {
-        struct runtime *rt = ctx;
-        struct instance *i = instance_find(rt, run->name, run->attempt);
-
-        if (!i || i->state != INSTANCE_RUNNING)
-                return NULL;
+static struct error *resize_pod_cgroup(struct runtime *rt) {
         struct cgroup_limits limits = cgroup_limits_of_pod(rt->spec, -1);
-        struct error *err = cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
-        if (err)
-                return err;
+
+        return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
+}
+
+static struct error *resize_container_cgroup(struct runtime *rt, const struct instance *i,
+                                             const struct container_run *run) {
         struct oci_runtime oci = runtime_oci(rt, NULL);
         _cleanup_strv_ char **argv = oci_runtime_update_argv(&oci, i->id);
         json_t *resources = oci_resources(rt->spec, run->spec, 0);
@@ -955,10 +953,24 @@ struct error *instance_resize(void *ctx, const struct container_run *run) {
         json_decref(resources);
         struct process_options options = { .input = input, .timeout_ms = 10000 };
         int status = 0;
-        err = process_run(argv, &options, &status, NULL, &errors);
+        struct error *err = process_run(argv, &options, &status, NULL, &errors);
         if (!err && status)
-                err = error_new(ERROR_INTERNAL, "%s", str_empty(errors) ? "the OCI runtime could not change the limits" : errors);
+                err = error_new(ERROR_INTERNAL, "%s",
+                                str_empty(errors) ? "the OCI runtime could not change the limits" : errors);
         return err;
+}
+
+/* The pod's cgroup first, so that a container that grows has room. One that shrinks goes first where the kernel allows
+ * no parent to have less than its child (cpu on cgroup v1). */
+struct error *instance_resize(void *ctx, const struct container_run *run) {
+        struct runtime *rt = ctx;
+        struct instance *i = instance_find(rt, run->name, run->attempt);
+
+        if (!i || i->state != INSTANCE_RUNNING)
+                return NULL;
+        _cleanup_error_ struct error *early = resize_pod_cgroup(rt);
+        struct error *err = resize_container_cgroup(rt, i, run);
+        return err || !early ? err : resize_pod_cgroup(rt);
 }
 
 /* ---- going on after a predecessor ---- */

@@ -193,6 +193,8 @@ struct pull *pod_pull(const struct pod *pod, const char *image);
 struct container *pod_container(const struct pod *pod, const char *name);
 
 void pod_remember_resources(struct pod *pod);
+/* Resizes that failed are tried again at once. */
+void pod_retry_resize(struct pod *pod);
 
 /* save.c */
 void pod_load(struct pod *pod, const json_t *state, bool same_boot);

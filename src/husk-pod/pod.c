@@ -649,6 +649,12 @@ void pod_remember_resources(struct pod *pod) {
         pod->resources = resources ? api_copy(pod->resources_arena, &resources->base) : NULL;
 }
 
+void pod_retry_resize(struct pod *pod) {
+        pod->resize_retry_ns = 0;
+        for (size_t i = 0; i < pod->n_containers; i++)
+                pod->containers[i]->resize_retry_ns = 0;
+}
+
 /* The pod's own resources, before those of its containers: where it grows they have room, and where it shrinks below
  * what they have it is tried again as they have shrunk. */
 static void step_pod_resources(struct pod *pod) {

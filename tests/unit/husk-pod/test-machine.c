@@ -1424,6 +1424,26 @@ TEST(a_resize_says_whether_it_is_deferred_or_infeasible_and_how_it_went) {
                 1);
 }
 
+TEST(a_resize_that_another_one_made_possible_is_done_at_once) {
+        _cleanup_world_ struct world w;
+        V1Pod *spec;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'2'}}},"
+                       "{'name':'b','image':'x','resources':{'requests':{'cpu':'2'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        w.resize_first = "b";
+        spec = api_copy(w.arena, &w.spec->base);
+        for (size_t i = 0; i < 2; i++)
+                spec->spec->containers[i]->resources->requests[0]->value->string = api_arena_strdup(w.arena, "1");
+        w.spec = spec;
+        pod_spec_changed(w.pod, spec);
+        assert_lines(&w, "admit\nresize a/0\nresize b/0\nresize a/0\n");
+        assert_int_equal(world_event(&w, "ResizeCompleted", NULL), 1);
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
+}
+
 TEST(the_resources_of_a_pod_are_shown_and_resized) {
         _cleanup_world_ struct world w;
         V1Pod *spec;

@@ -105,6 +105,7 @@ struct world {
         struct strbuf disrupted; /* lines "uid reason: message" */
         unsigned n_renewed;
         const char *resize_fails;
+        const char *resize_first; /* other containers cannot be resized before this one */
         bool finished;
         enum pod_end end;
         bool told_to_end;        /* deleted or evicted: nothing may be started any more */
@@ -459,6 +460,10 @@ static struct error *world_container_resize(void *ctx, const struct container_ru
         struct world *w = ctx;
 
         world_line(w, "resize %s/%u", run->name, run->attempt);
+        if (w->resize_first && streq(run->name, w->resize_first))
+                w->resize_first = NULL;
+        else if (w->resize_first)
+                return error_new(ERROR_INTERNAL, "not before %s", w->resize_first);
         return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
 }
 
