@@ -17,13 +17,16 @@ static const char bash[] = "_husk() {\n"
                            "}\n"
                            "complete -o default -F _husk husk\n";
 
-static const char zsh[] = "#compdef husk\n"
-                          "_husk() {\n"
-                          "        local -a answers\n"
-                          "        answers=(${(f)\"$(husk __complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
-                          "        if (( ${#answers} )); then compadd -- $answers; else _files; fi\n"
-                          "}\n"
-                          "compdef _husk husk\n";
+static const char zsh[] =
+        "#compdef husk\n"
+        "_husk() {\n"
+        "        local -a answers\n"
+        "        answers=(${(f)\"$(husk __complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
+        "        if (( ${#answers} )); then compadd -- $answers; else _files; fi\n"
+        "}\n"
+        "compdef _husk husk\n"
+        "# As a file of fpath it is run at the first use; sourced, it must not complete anything yet.\n"
+        "if [ \"$funcstack[1]\" = _husk ]; then _husk; fi\n";
 
 static const char fish[] = "function __husk_complete\n"
                            "        set -l words (commandline -opc) (commandline -ct)\n"

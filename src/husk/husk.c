@@ -350,9 +350,10 @@ struct error *verb_unknown(const char *name) {
         return usage_error("unknown command \"%s\" for \"husk\"; `husk help` lists them", name);
 }
 
-static struct error *help_run(char **words) {
+static struct error *help_run(struct cli *cli, char **words) {
         const struct verb *verb;
 
+        cli->help = false; /* the help shows defaults */
         if (!words[0] || words[0][0] == '-') {
                 help_print_overview(stdout);
                 return NULL;
@@ -395,7 +396,7 @@ static struct error *dispatch(struct cli *cli, char **argv) {
         if (err)
                 return err;
         if (arguments.n_words == 0 || streq(arguments.words[0], "help"))
-                return help_run(arguments.words + (arguments.n_words > 0));
+                return help_run(cli, arguments.words + (arguments.n_words > 0));
         verb = verb_find(arguments.words[0]);
         if (!verb)
                 return verb_unknown(arguments.words[0]);

@@ -1,8 +1,9 @@
 """The source tree keeps its promises about itself."""
 import os
+import re
 import subprocess
 
-from conftest import TOP
+from conftest import HUSK, TOP
 
 
 def test_includes_point_down():
@@ -24,6 +25,21 @@ def test_an_installed_husk_finds_its_sisters(tmp_path):
     env = dict(os.environ, HUSK_ROOT=str(tmp_path / "root"), HUSK_RUN=str(tmp_path / "run"))
     r = subprocess.run([husk, "image", "ls"], env=env, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
+
+
+def test_man_pages_and_completions_are_installed_and_know_every_verb(tmp_path):
+    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr/local"], cwd=TOP, check=True, capture_output=True)
+    share = tmp_path / "usr/local/share"
+    overview = subprocess.run([HUSK, "help"], capture_output=True, text=True, check=True).stdout
+    verbs = re.findall(r"^  ([a-z-]+) +[A-Z]", overview, re.M)
+    page = (share / "man/man1/husk.1").read_text()
+    assert len(verbs) > 20
+    for verb in verbs:
+        assert "\n.SS %s\n" % verb.replace("-", "\\-") in page, verb
+    for page in ("man1/husk.1", "man1/husk-image.1", "man8/husk-pod.8", "man8/husk-keeper.8"):
+        assert (share / "man" / page).read_text().count("\n.SH ") >= 5, page
+    for script in ("bash-completion/completions/husk", "zsh/site-functions/_husk", "fish/vendor_completions.d/husk.fish"):
+        assert "husk __complete" in (share / script).read_text()
 
 
 def test_the_page_of_fields_is_what_husk_decides_by():
