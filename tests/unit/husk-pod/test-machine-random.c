@@ -105,7 +105,25 @@ static void change_behaviour(struct world *w) {
         w->resize_fails = one_in(w, 5) ? "no" : NULL;
 }
 
+/* The node is tainted, or it is not any more; nobody deletes the pod for it at once. */
+static void taint(struct world *w, bool tainted) {
+        static char key[] = "k", effect[] = "NoExecute";
+        V1Taint taint = V1_TAINT__INIT, *taints[] = { &taint };
+        V1NodeSpec spec = V1_NODE_SPEC__INIT;
+        V1ObjectMeta meta = V1_OBJECT_META__INIT;
+        V1Node node = V1_NODE__INIT;
+
+        taint.key = key;
+        taint.effect = effect;
+        spec.taints = taints;
+        spec.n_taints = tainted;
+        node.metadata = &meta;
+        node.spec = &spec;
+        pod_node_seen(w->pod, &node);
+}
+
 static void behave_well(struct world *w) {
+        taint(w, false);
         for (size_t i = 0; i < w->n_programs; i++) {
                 struct program *p = &w->programs[i];
 
@@ -173,7 +191,7 @@ static void spec_changes(struct world *w) {
         V1Pod *spec = api_copy(w->arena, &w->spec->base);
         V1PodSpec *s = spec->spec;
 
-        switch (below(w, 4)) {
+        switch (below(w, 6)) {
         case 0:
                 s->containers[below(w, s->n_containers)]->image = api_arena_strdup(w->arena, PICK(w, "x", "y", "z"));
                 w->image_changed = true;
@@ -196,11 +214,24 @@ static void spec_changes(struct world *w) {
                 s->has_activedeadlineseconds = true;
                 s->activedeadlineseconds = (int64_t)below(w, 2000);
                 break;
+        case 3: {
+                V1StringEntry *label = api_new(w->arena, &v1_string_entry__descriptor);
+
+                label->key = label->value = api_arena_strdup(w->arena, PICK(w, "a", "b"));
+                spec->metadata->labels = api_arena_alloc(w->arena, sizeof(void *));
+                spec->metadata->labels[0] = label;
+                spec->metadata->n_labels = 1;
+                break;
+        }
         default: {
                 json_t *json = json_pack("{s:{s:s}}", "requests", "cpu", PICK(w, "1", "2", "3"));
                 struct diagnostics diags = DIAGNOSTICS_INIT;
+                void *resources = api_decode(json, &v1_resource_requirements__descriptor, w->arena, &diags);
 
-                s->containers[0]->resources = api_decode(json, &v1_resource_requirements__descriptor, w->arena, &diags);
+                if (one_in(w, 2))
+                        s->resources = resources;
+                else
+                        s->containers[0]->resources = resources;
                 diagnostics_release(&diags);
                 json_decref(json);
         }
@@ -342,8 +373,10 @@ static void random_event(struct world *w) {
                 pod_sandbox_died(w->pod, w->sandbox_attempt);
         } else if (dice < 970)
                 pod_objects_changed(w->pod);
-        else if (dice < 980)
+        else if (dice < 978)
                 pod_node_changed(w->pod);
+        else if (dice < 980)
+                taint(w, one_in(w, 2));
         else if (dice < 988)
                 spec_changes(w);
         else if (dice < 996)

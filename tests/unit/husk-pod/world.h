@@ -241,7 +241,10 @@ static void world_claim_renew(void *ctx) {
 static void world_pod_disrupt(void *ctx, const char *uid, const char *reason, const char *message) {
         struct world *w = ctx;
 
-        strbuf_addf(&w->disrupted, "%s %s: %s\n", uid, reason, message);
+        if (w->finished)
+                BREACH(w, "%s is disrupted by a pod that has finished", uid);
+        if (!w->quiet)
+                strbuf_addf(&w->disrupted, "%s %s: %s\n", uid, reason, message);
 }
 
 static struct error *world_pod_resize(void *ctx) {
