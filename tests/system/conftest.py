@@ -19,6 +19,17 @@ SLOW = float(os.environ.get("HUSK_TEST_SLOW", "1"))
 BUSYBOX = "localhost/husk/busybox:1"
 
 
+def program(name):
+    """Path of a static program made from tests/system/programs; where there is no compiler it has been made before."""
+    source, out = os.path.join(TOP, "tests/system/programs", name + ".c"), os.path.join(TOP, "build/programs", name)
+    if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
+        os.makedirs(os.path.dirname(out), exist_ok=True)
+        fresh = "%s.%d" % (out, os.getpid())
+        subprocess.run(["cc", "-static", "-O1", "-o", fresh, source], check=True)
+        os.rename(fresh, out)
+    return out
+
+
 class Result:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
@@ -129,11 +140,15 @@ class Node:
 
     def infra(self, name):
         """Host pid of the pod's infra process: the oldest one in its network namespace."""
-        ns = self.sh(name, "readlink /proc/self/ns/net")
+        return self.oldest_in(name, "net")
+
+    def oldest_in(self, name, namespace, c=None):
+        """Host pid of the oldest process in a namespace of the container: of its process namespace, what it was started with."""
+        ns = self.sh(name, "readlink /proc/self/ns/" + namespace, c=c)
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                if os.readlink("/proc/%s/ns/net" % pid) == ns:
+                if os.readlink("/proc/%s/ns/%s" % (pid, namespace)) == ns:
                     stat = open("/proc/%s/stat" % pid).read().rsplit(")", 1)[1].split()
                     if stat[0] not in "ZX":
                         found.append((int(stat[19]), int(pid)))

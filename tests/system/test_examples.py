@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -114,7 +115,8 @@ def test_init_containers_prepare_what_the_app_serves(node):
 def test_shared_memory_outlives_a_container(node):
     example(node, "ipc")
     node.wait_log(r"the producer is at \d+", "ipc", "-c", "consumer")
-    node.exec("ipc", "sh", "-c", "echo kept > /dev/shm/kept; kill -9 -1", c="producer", check=False)
+    node.sh("ipc", "echo kept > /dev/shm/kept", c="producer")
+    os.kill(node.oldest_in("ipc", "pid", c="producer"), signal.SIGKILL)
     node.wait("ipc", "a restart of the producer", lambda p: any(s["name"] == "producer" and s["restartCount"] == 1 and "running" in s["state"]
                                                                 for s in p["status"]["containerStatuses"]))
     assert node.sh("ipc", "cat /dev/shm/kept", c="producer") == "kept"
