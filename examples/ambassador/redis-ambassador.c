@@ -9,8 +9,9 @@
  *   replica HOST PORT
  *
  * and is read again whenever it has changed, so that replicas may come and go while clients stay connected. A replica
- * that cannot be reached is passed over; with none left the primary answers. A process for each client keeps this short:
- * it is an example, written to be read. Transactions (MULTI) and subscriptions are not split and go to the primary. */
+ * that cannot be reached is passed over; with none left the primary answers. A process for each client keeps this
+ * short: it is an example, written to be read. Transactions (MULTI) and subscriptions are not split and go to the
+ * primary. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -39,12 +41,13 @@ struct backend {
 static struct backend backends[BACKENDS_MAX];
 static size_t n_backends;
 static struct timespec config_time;
+static _Atomic unsigned *turn; /* whose turn it is to answer: one count for all clients' processes */
 
 static const char *const reading[] = {
-        "get",    "mget",   "exists", "ttl",     "pttl",    "type",      "strlen",  "getrange", "hget",  "hgetall",
-        "hmget",  "hkeys",  "hvals",  "hlen",    "hexists", "lrange",    "llen",    "lindex",   "smembers", "sismember",
-        "scard",  "zrange", "zscore", "zcard",   "zcount",  "zrangebyscore", "zrank", "keys",   "scan",  "dbsize",
-        "bitcount", "getbit", "randomkey",
+        "get",      "mget",      "exists", "ttl",      "pttl",   "type",      "strlen", "getrange",      "hget",
+        "hgetall",  "hmget",     "hkeys",  "hvals",    "hlen",   "hexists",   "lrange", "llen",          "lindex",
+        "smembers", "sismember", "scard",  "zrange",   "zscore", "zcard",     "zcount", "zrangebyscore", "zrank",
+        "keys",     "scan",      "dbsize", "bitcount", "getbit", "randomkey",
 };
 
 static void backends_forget(void) {
@@ -58,7 +61,8 @@ static void config_read(const char *path) {
         struct stat st;
         char kind[16], line[LINE_SIZE];
 
-        if (stat(path, &st) < 0 || (st.st_mtim.tv_sec == config_time.tv_sec && st.st_mtim.tv_nsec == config_time.tv_nsec))
+        if (stat(path, &st) < 0 ||
+            (st.st_mtim.tv_sec == config_time.tv_sec && st.st_mtim.tv_nsec == config_time.tv_nsec))
                 return;
         FILE *f = fopen(path, "re");
         if (!f)
@@ -149,7 +153,8 @@ static bool only_reads(const char *request) {
         return false;
 }
 
-/* Sends the request to one server and its answer back; false if that server is not there (nothing was answered then). */
+/* Sends the request to one server and its answer back; false if that server is not there (nothing was answered then).
+ */
 static bool ask(struct backend *b, const char *request, size_t len, FILE *client) {
         char *answer = NULL;
         size_t answer_len = 0;
@@ -157,7 +162,8 @@ static bool ask(struct backend *b, const char *request, size_t len, FILE *client
         if (!backend_connect(b))
                 return false;
         FILE *gathered = open_memstream(&answer, &answer_len);
-        bool ok = fwrite(request, 1, len, b->stream) == len && fflush(b->stream) == 0 && copy_value(b->stream, gathered, 0);
+        bool ok = fwrite(request, 1, len, b->stream) == len && fflush(b->stream) == 0 &&
+                  copy_value(b->stream, gathered, 0);
         fclose(gathered);
         if (ok)
                 fwrite(answer, 1, answer_len, client);
@@ -168,15 +174,12 @@ static bool ask(struct backend *b, const char *request, size_t len, FILE *client
 }
 
 static bool answer(const char *request, size_t len, FILE *client) {
-        static size_t turn;
-
         if (only_reads(request)) {
+                unsigned first = (*turn)++;
                 for (size_t i = 0; i < n_backends; i++) {
-                        struct backend *b = &backends[(turn + i) % n_backends];
-                        if (b->replica && ask(b, request, len, client)) {
-                                turn = (turn + i + 1) % n_backends;
+                        struct backend *b = &backends[(first + i) % n_backends];
+                        if (b->replica && ask(b, request, len, client))
                                 return true;
-                        }
                 }
         }
         for (size_t i = 0; i < n_backends; i++)
@@ -215,6 +218,11 @@ int main(int argc, char **argv) {
         }
         signal(SIGCHLD, SIG_IGN); /* clients' processes are nobody's concern once they end */
         signal(SIGPIPE, SIG_IGN);
+        turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (turn == MAP_FAILED) {
+                perror("mmap");
+                return 1;
+        }
         address.sin_port = htons((uint16_t)atoi(argv[1]));
         int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));

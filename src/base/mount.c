@@ -211,6 +211,15 @@ static struct error *overlay_path(int fs_fd, const char *key, const char *path, 
         return NULL;
 }
 
+/* Before Linux 6.5 an overlay's context takes any option and refuses it only, and to the kernel's log, when the mount
+ * is made. One that no kernel has tells. */
+static bool overlay_takes_anything(int fs_fd) {
+        if (sys_fsconfig(fs_fd, FSCONFIG_SET_FLAG, "no-such-option", NULL) == 0)
+                return true;
+        free(fs_message(fs_fd));
+        return false;
+}
+
 /* Linux 6.8: one "lowerdir+" per layer. *ret_unknown: this kernel does not have it. */
 static struct error *overlay_by_list(char *const *layers, const char *upper, const char *work, int target_fd,
                                      int *long_paths, size_t *n_long_paths, bool *ret_unknown) {
@@ -220,6 +229,10 @@ static struct error *overlay_by_list(char *const *layers, const char *upper, con
 
         if (fs_fd < 0)
                 return error_errno(errno, "make an overlay");
+        if (overlay_takes_anything(fs_fd)) {
+                *ret_unknown = true;
+                return NULL;
+        }
         for (char *const *layer = layers; *layer; layer++) {
                 err = overlay_path(fs_fd, "lowerdir+", *layer, long_paths, n_long_paths);
                 if (err && layer == layers && error_errnum(err) == EINVAL) {
