@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "net/net.h"
 
-#define TRIM_AFTER_NS (2 * NSEC_PER_SEC)
+#define TRIM_AFTER_NS (300 * NSEC_PER_MSEC)
 
 /* ---- the table's small operations ---- */
 
