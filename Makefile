@@ -24,7 +24,7 @@ unit: build ## unit tests only
 
 system: build ## end-to-end tests only, on this machine's kernel
 	@scripts/install-packages test
-	@python3 -m pytest -q tests/system
+	@scripts/run-tests.py --only system
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30) on its kept corpus
 	@scripts/install-packages build test

@@ -1,0 +1,235 @@
+"""Images and manifests that try to get out of the container, after the holes that others had (docs/security.md)."""
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import textwrap
+
+import pytest
+
+BUSYBOX = next(p for p in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(p))
+APPLETS = "sh sleep ls cat echo readlink stat id mount touch grep head pwd wc true".split()
+
+
+def load(node, tmp_path, reference, links=(), files=(), config=None):
+    """An image of busybox with these symbolic links and files, and this in its configuration."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        def add(name, data=b"", **what):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o755
+            for key, value in what.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(data))
+        add("bin/busybox", open(BUSYBOX, "rb").read())
+        for applet in APPLETS:
+            add("bin/" + applet, type=tarfile.SYMTYPE, linkname="busybox")
+        for name, to in links:
+            add(name.lstrip("/"), type=tarfile.SYMTYPE, linkname=to)
+        for name, text in files:
+            add(name.lstrip("/"), text.encode())
+    layer = layer.getvalue()
+    settings = json.dumps({"architecture": "amd64", "os": "linux", "config": dict({"Env": ["PATH=/bin"]}, **(config or {})),
+                           "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]).encode()
+    archive = str(tmp_path / "image.tar")
+    with tarfile.open(archive, "w") as tar:
+        for name, data in (("layer.tar", layer), ("config.json", settings), ("manifest.json", manifest)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    node.husk("image", "load", archive)
+
+
+def pod(node, name, image, **container):
+    """Runs it; the pod when it runs, or when it is clear that it will not."""
+    more = {k: container.pop(k) for k in ("volumes", "securityContext", "annotations") if k in container}
+    spec = {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never",
+            "containers": [dict({"name": "a", "image": image, "imagePullPolicy": "Never", "command": ["/bin/sleep", "1000"]}, **container)]}
+    spec.update({k: v for k, v in more.items() if k != "annotations"})
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": more.get("annotations", {})}, "spec": spec}))
+
+    def settled(p):
+        states = [s["state"] for s in p["status"].get("containerStatuses", [])]
+        return states and all("running" in s or "terminated" in s or "Error" in s.get("waiting", {}).get("reason", "") for s in states)
+    return node.wait(name, "an end or a start", settled)
+
+
+def runs(p):
+    return "running" in p["status"]["containerStatuses"][0]["state"]
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A folder of the host that containers know the name of and must neither read nor change."""
+    folder = tmp_path / "canary"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "file").write_text("host")
+    (folder / "file").chmod(0o666)
+    yield folder
+    assert sorted(os.listdir(folder)) == ["file"]
+    assert (folder / "file").read_text() == "host"
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["dangling", "in_the_image"])
+@pytest.mark.parametrize("place", ["dev", "proc", "sys", "dev/shm", "dev/pts", "etc"])
+def test_an_image_whose_folders_are_links_gets_no_hold_of_the_host(node, tmp_path, canary, place, there):
+    """CVE-2026-41579, CVE-2026-47766 (/dev is a link), CVE-2023-27561 (/proc, /sys), CVE-2024-5154 (/etc)."""
+    load(node, tmp_path, "localhost/hostile:1", links=[(place, str(canary))], files=[(str(canary) + "/inside", "")] if there else [])
+    if runs(pod(node, "linked", "localhost/hostile:1")):
+        # What the kernel gives is what is there, or the container's own folder of that name; the host's is not.
+        assert node.exec("linked", "/bin/cat", str(canary / "file"), check=False).code != 0
+        assert node.exec("linked", "/bin/sh", "-c", "stat -f -c %T /proc").out.strip() == "proc"
+
+
+@pytest.mark.parametrize("name", ["hosts", "hostname", "resolv.conf", "mtab", "passwd", "group"])
+def test_files_that_are_links_are_not_written_or_read_through(node, tmp_path, canary, name):
+    """CVE-2024-5154 and CVE-2024-45310: what is put into the root folder is put inside it."""
+    load(node, tmp_path, "localhost/hostile:2", links=[("etc/" + name, str(canary / "file"))])
+    p = pod(node, "linkedfile", "localhost/hostile:2")
+    if runs(p):
+        assert "host\n" not in node.exec("linkedfile", "/bin/cat", "/etc/" + name, check=False).out.replace("localhost\n", "")
+
+
+def test_a_volume_over_a_link_stays_inside(node, tmp_path, canary):
+    """CVE-2025-9566, CVE-2021-30465: the image says where /config leads, the volume is mounted in the container all the same."""
+    load(node, tmp_path, "localhost/hostile:3", links=[("config", str(canary)), ("up", "../../../../../.." + str(canary))],
+         files=[(str(canary) + "/inside", "")])
+    node.apply("""
+        apiVersion: v1
+        kind: ConfigMap
+        metadata: {name: settings}
+        data: {file: container}
+        """)
+    p = pod(node, "overlink", "localhost/hostile:3", volumes=[{"name": "c", "configMap": {"name": "settings"}}, {"name": "e", "emptyDir": {}}],
+            volumeMounts=[{"name": "c", "mountPath": "/config"}, {"name": "e", "mountPath": "/up/deeper"}])
+    assert runs(p), p["status"]["containerStatuses"]
+    assert node.exec("overlink", "/bin/cat", "/config/file").out == "container"
+
+
+@pytest.mark.parametrize("fd", range(3, 16))
+def test_no_working_folder_leads_to_the_host(node, tmp_path, canary, fd):
+    """CVE-2024-21626: a descriptor of the host that the runtime left open is no way out, neither at the start nor by exec."""
+    load(node, tmp_path, "localhost/hostile:4", config={"WorkingDir": "/proc/self/fd/%d" % fd})
+    out = "cat ./../../../../../../../..%s/file" % canary
+    p = pod(node, "leaky", "localhost/hostile:4", command=["/bin/sh", "-c", out + "; sleep 1000"])
+    if runs(p):
+        node.exec("leaky", "/bin/true", check=False)
+        assert "host" not in node.logs("leaky")
+        assert node.exec("leaky", "/bin/sh", "-c", out, check=False).out == ""
+
+
+def test_exec_hands_over_no_descriptor(node, tmp_path):
+    load(node, tmp_path, "localhost/hostile:5")
+    pod(node, "fds", "localhost/hostile:5")
+    # ls itself has one open, on the folder it lists
+    assert set(node.exec("fds", "/bin/ls", "/proc/self/fd").out.split()) <= {"0", "1", "2", "3"}
+
+
+@pytest.mark.parametrize("user", ["4294967296", "-1", "0x0", "1000junk", "1000:junk", " 1000", "", "0", "root"])
+def test_who_is_root_or_nobody_knows_whom_may_not_run_as_non_root(node, tmp_path, user):
+    """CVE-2024-40635 and its kind: a number that overflows into root, a name that means root."""
+    load(node, tmp_path, "localhost/hostile:6", config={"User": user}, files=[("etc/passwd", "1000junk:x:0:0::/:/bin/sh\n")])
+    p = pod(node, "user", "localhost/hostile:6", securityContext={"runAsNonRoot": True})
+    assert not runs(p) or user == "1000:junk", (user, p["status"])
+    if runs(p):
+        assert node.exec("user", "/bin/id", "-u").out.strip() == "1000"
+
+
+EVIL = {"run.oci.handler": "krun", "run.oci.hooks.stdout": "/tmp/x", "run.oci.seccomp_bpf_data": "AAAA", "run.oci.keep_original_groups": "1",
+        "run.oci.mount_context_type": "context", "io.kubernetes.cri-o.userns-mode": "private", "org.systemd.property.ExecStopPost": "'true'",
+        "cdi.k8s.io/x": "vendor/class=all", "io.podman.annotations.seccomp": "unconfined", "io.podman.annotations.privileged": "TRUE"}
+
+
+def test_labels_and_annotations_change_no_protection(node, tmp_path):
+    """CVE-2026-94603, CVE-2023-6476, CVE-2024-3154: what an image or a Pod says there is no policy."""
+    load(node, tmp_path, "localhost/hostile:7", config={"Labels": EVIL})
+    p = pod(node, "labels", "localhost/hostile:7", annotations=EVIL)
+    assert runs(p)
+    status = node.exec("labels", "/bin/cat", "/proc/1/status").out
+    assert "CapEff:\t00000000a80425fb" in status and "Seccomp:\t2" in status
+
+
+def test_volumes_of_the_image_are_no_paths_of_the_host(node, tmp_path, canary):
+    """CVE-2022-23648."""
+    load(node, tmp_path, "localhost/hostile:8", config={"Volumes": {"/../../../../.." + str(canary): {}, str(canary): {}}})
+    p = pod(node, "imagevolumes", "localhost/hostile:8")
+    assert runs(p)
+    assert node.exec("imagevolumes", "/bin/cat", str(canary / "file"), check=False).code != 0
+
+
+def test_the_runtime_cannot_be_overwritten_from_inside(node, tmp_path):
+    """CVE-2019-5736: the container makes husk start crun's own program in it and then writes to what /proc shows of it."""
+    program = os.path.realpath(subprocess.run(["sh", "-c", "command -v crun"], capture_output=True, text=True).stdout.strip())
+    before = hashlib.sha256(open(program, "rb").read()).hexdigest()
+    load(node, tmp_path, "localhost/hostile:9", links=[("evil", "/proc/self/exe")])
+    pod(node, "overwrite", "localhost/hostile:9",
+        command=["/bin/sh", "-c", "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || echo x 2>/dev/null > $p/exe; done; done 2>/dev/null"])
+    for _ in range(10):
+        node.exec("overwrite", "/evil", check=False)
+    assert hashlib.sha256(open(program, "rb").read()).hexdigest() == before
+
+
+@pytest.mark.parametrize("sysctl", ["kernel.shm_rmid_forced=1+kernel.core_pattern", "../core_pattern", "kernel.core_pattern", "kernel/core_pattern", "net/../kernel/core_pattern"])
+def test_a_sysctl_is_one_name_of_the_list(node, sysctl):
+    """CVE-2022-0811."""
+    r = node.apply(textwrap.dedent("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: sysctl}
+        spec:
+          securityContext: {sysctls: [{name: "%s", value: "|/bin/x"}]}
+          containers: [{name: a, image: "localhost/husk/busybox:1", command: [sleep, "1000"]}]
+        """) % sysctl, check=False)
+    if r.code == 0:
+        p = node.phase("sysctl", "Failed")
+        assert p["status"]["reason"] == "SysctlForbidden"
+    assert "/bin/x" not in open("/proc/sys/kernel/core_pattern").read()
+
+
+def test_the_git_volume_is_refused(node):
+    """CVE-2024-10220, CVE-2025-1767."""
+    r = node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: git}
+        spec:
+          volumes: [{name: g, gitRepo: {repository: "https://example.com/x"}}]
+          containers: [{name: a, image: "localhost/husk/busybox:1"}]
+        """, check=False)
+    assert r.code == 1 and "gitRepo" in r.err
+
+
+def test_nothing_of_husk_listens_on_the_network(node, tmp_path):
+    load(node, tmp_path, "localhost/hostile:5")
+    pod(node, "quiet", "localhost/hostile:5")
+    pids = set(node.processes())
+    inodes = set()
+    for table in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+        for line in open("/proc/net/" + table).read().splitlines()[1:]:
+            inodes.add("socket:[%s]" % line.split()[9])
+    for pid in pids:
+        for fd in os.listdir("/proc/%d/fd" % pid):
+            try:
+                assert os.readlink("/proc/%d/fd/%s" % (pid, fd)) not in inodes
+            except OSError:
+                pass
+
+
+def test_secrets_lie_in_memory_and_are_not_shown(node, tmp_path):
+    load(node, tmp_path, "localhost/hostile:5")
+    node.apply("""
+        apiVersion: v1
+        kind: Secret
+        metadata: {name: key}
+        stringData: {word: swordfish}
+        """)
+    p = pod(node, "secret", "localhost/hostile:5", volumes=[{"name": "s", "secret": {"secretName": "key"}}], volumeMounts=[{"name": "s", "mountPath": "/s"}],
+            env=[{"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "key", "key": "word"}}}])
+    assert runs(p)
+    assert node.exec("secret", "/bin/sh", "-c", "cat /s/word; stat -f -c %T /s").out.split() == ["swordfishtmpfs"]
+    for shown in (node.husk("describe", "pod", "secret"), node.husk("describe", "secret", "key"), node.husk("get", "pod", "secret", "-o", "yaml")):
+        assert "swordfish" not in shown.out
