@@ -34,7 +34,30 @@ static struct error *make_folder(const char *path) {
         return NULL;
 }
 
-struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) {
+/* Runtimes mount /dev, /proc and /sys first, and some (crun before CVE-2026-47766 was mended, so that of Debian 12)
+ * then fill /dev by its path: where an image makes it a symbolic link, that leads out to the host. No image has a
+ * reason to. */
+static struct error *check_folders(const char *rootfs) {
+        static const char *const folders[] = { "dev", "proc", "sys" };
+        _cleanup_close_ int fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return error_errno(errno, "open %s", rootfs);
+        for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+                struct stat st;
+
+                if (fstatat(fd, folders[i], &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                        if (errno != ENOENT)
+                                return error_errno(errno, "look at /%s", folders[i]);
+                } else if (!S_ISDIR(st.st_mode))
+                        return error_new(ERROR_FORBIDDEN,
+                                         "/%s of the image is no folder: refused, it could lead to the host",
+                                         folders[i]);
+        }
+        return NULL;
+}
+
+static struct error *rootfs_make(const struct image *image, const char *folder, char **ret) {
         _cleanup_free_ char *upper = path_join(folder, "upper"), *work = path_join(folder, "work");
         _cleanup_free_ char *rootfs = path_join(folder, "rootfs");
         struct error *err;
@@ -55,6 +78,18 @@ struct error *rootfs_mount(const struct image *image, const char *folder, char *
                 err = make_upper(upper, image->layers[0]);
         if (!err)
                 err = mount_overlay(image->layers, upper, work, rootfs);
+        if (!err)
+                *ret = TAKE_PTR(rootfs);
+        return err;
+}
+
+struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) {
+        _cleanup_free_ char *rootfs = NULL;
+        struct error *err;
+
+        err = rootfs_make(image, folder, &rootfs);
+        if (!err)
+                err = check_folders(rootfs);
         if (err)
                 return error_context(err, "root file system of image %s",
                                      image->reference ? image->reference : image->id);

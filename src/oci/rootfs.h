@@ -13,7 +13,8 @@
 struct image;
 
 /* Mounts; *ret is the path of the root (owned by the caller). If it is mounted already (a supervisor that died in
- * between) that is used. More than 500 layers: ERROR_NOT_SUPPORTED. */
+ * between) that is used. More than 500 layers: ERROR_NOT_SUPPORTED. An image whose /dev, /proc or /sys is anything but
+ * a folder: ERROR_FORBIDDEN, with the mount left to rootfs_remove(). */
 struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) _must_check_;
 /* Unmounts and removes upper, work and rootfs; idempotent; works if nothing is mounted any more. */
 struct error *rootfs_remove(const char *folder) _must_check_;

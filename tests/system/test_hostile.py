@@ -79,10 +79,28 @@ def canary(tmp_path):
 def test_an_image_whose_folders_are_links_gets_no_hold_of_the_host(node, tmp_path, canary, place, there):
     """CVE-2026-41579, CVE-2026-47766 (/dev is a link), CVE-2023-27561 (/proc, /sys), CVE-2024-5154 (/etc)."""
     load(node, tmp_path, "localhost/hostile:1", links=[(place, str(canary))], files=[(str(canary) + "/inside", "")] if there else [])
-    if runs(pod(node, "linked", "localhost/hostile:1")):
+    p = pod(node, "linked", "localhost/hostile:1")
+    assert not runs(p) or place not in ("dev", "proc", "sys")
+    if runs(p):
         # What the kernel gives is what is there, or the container's own folder of that name; the host's is not.
         assert node.exec("linked", "/bin/cat", str(canary / "file"), check=False).code != 0
         assert node.exec("linked", "/bin/sh", "-c", "stat -f -c %T /proc").out.strip() == "proc"
+
+
+@pytest.mark.parametrize("name", ["null", "console", "ptmx", "fd", "pts", "shm", "core", "termination-log", "stdin"])
+def test_links_in_a_volume_over_dev_stay_inside(node, tmp_path, canary, name):
+    """As CVE-2026-47766, with what another container of the pod put into the volume."""
+    load(node, tmp_path, "localhost/hostile:1", files=[(str(canary) + "/inside", "")])
+    volume = {"volumes": [{"name": "d", "emptyDir": {}}], "volumeMounts": [{"name": "d", "mountPath": "/dev"}]}
+    spec = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "overdev"}, "spec": {
+        "terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "volumes": volume["volumes"],
+        "initContainers": [{"name": "i", "image": "localhost/husk/busybox:1", "command": ["ln", "-s", "%s/%s" % (canary, name), "/d/" + name],
+                            "volumeMounts": [{"name": "d", "mountPath": "/d"}]}],
+        "containers": [{"name": "a", "image": "localhost/hostile:1", "imagePullPolicy": "Never", "command": ["/bin/sleep", "1000"],
+                        "volumeMounts": volume["volumeMounts"]}]}})
+    node.apply(spec)
+    node.wait("overdev", "an end or a start", lambda p: any(k in s["state"] for s in p["status"].get("containerStatuses", [])
+                                                            for k in ("running", "terminated")))
 
 
 @pytest.mark.parametrize("name", ["hosts", "hostname", "resolv.conf", "mtab", "passwd", "group"])
