@@ -602,7 +602,13 @@ static struct error *run_spawn(struct preparation *p) {
                 .errors = p->streams.fds[2],
                 .linger_ms = 1,
         };
-        return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
+        struct error *err = loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
+        if (error_is(err, ERROR_NOT_FOUND)) {
+                error_free(err);
+                return error_new(ERROR_UNAVAILABLE, "%s is not installed (or not in PATH): install it, e.g. apt-get install %s",
+                                 oci.program, oci.program);
+        }
+        return err;
 }
 
 static struct error *start(struct preparation *p) {
