@@ -1,6 +1,6 @@
 /* husk-keeper - the parent of every process in one pod.
  *
- *   husk-keeper --root DIR --run DIR --uid UID [--foreground] [--adopt] [--keep FD=NAME]…
+ *   husk-keeper --root DIR --run DIR --uid UID [--foreground] [--adopt NUMBER] [--keep FD=NAME]…
  *
  * It is started by `husk apply` (or huskd), takes the pod's lock, makes the pod's mount namespace, becomes a child
  * subreaper, starts husk-pod and from then on does three things (protocol.h): it reaps whatever ends and writes it
@@ -48,7 +48,8 @@ struct stored {
 
 static struct keeper {
         const char *root, *run, *uid;
-        bool foreground, adopt;
+        bool foreground;
+        uint64_t mounts; /* number of the mount namespace; with --adopt that of the keeper before */
 
         char folder[PATH_SIZE];  /* <run>/pods/<uid> */
         char program[PATH_SIZE]; /* husk-pod */
@@ -167,13 +168,20 @@ static void keep_argument(const char *text) {
         stored_put(p + 1, fd);
 }
 
+static uint64_t number_argument(const char *text) {
+        uint64_t n = 0;
+        for (; *text >= '0' && *text <= '9'; text++)
+                n = n * 10 + (uint64_t)(*text - '0');
+        return n;
+}
+
 static void read_arguments(int argc, char **argv) {
         for (int i = 1; i < argc; i++) {
                 const char *value = i + 1 < argc ? argv[i + 1] : NULL;
                 if (strcmp(argv[i], "--foreground") == 0)
                         k.foreground = true;
-                else if (strcmp(argv[i], "--adopt") == 0)
-                        k.adopt = true;
+                else if (value && strcmp(argv[i], "--adopt") == 0)
+                        k.mounts = number_argument(argv[++i]);
                 else if (value && strcmp(argv[i], "--root") == 0)
                         k.root = argv[++i];
                 else if (value && strcmp(argv[i], "--run") == 0)
@@ -245,6 +253,7 @@ static void make_mount_namespace(void) {
         if (host < 0 || unshare(CLONE_NEWNS) < 0)
                 fail("make a mount namespace", "");
         stored_put("host-mounts", host); /* Bidirectional mounts have to reach it */
+        k.mounts = (uint64_t)realtime_ns();
         if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 fail("make / a slave mount", "");
         if (statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_MAGIC &&
@@ -427,6 +436,7 @@ static void tell(void) {
 
         while (!everything_told()) {
                 int fd = -1;
+                message.mounts = k.mounts;
                 if (k.told_fds < k.n_stored) {
                         message.type = KEEPER_DESCRIPTOR;
                         text_put(message.name, message.name + KEEPER_NAME_SIZE, k.stored[k.told_fds].name);
@@ -434,8 +444,8 @@ static void tell(void) {
                 } else if (!k.told_start) {
                         message.type = KEEPER_START;
                         message.started = k.pods_started - 1;
-                        message.exits.last = k.exits_last;
-                        message.exits.pending = k.exits_last - k.exits_seen;
+                        message.start.last = k.exits_last;
+                        message.start.pending = k.exits_last - k.exits_seen;
                 } else {
                         message.type = KEEPER_EXIT;
                         if (pread(k.exits_fd, &message.exit, sizeof(message.exit), exits_offset(k.told_exits + 1)) !=
@@ -625,7 +635,7 @@ int main(int argc, char **argv) {
         write_pid_file();
         exits_open();
         signals_prepare();
-        if (!k.adopt)
+        if (!k.mounts)
                 make_mount_namespace();
         if (prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) < 0)
                 fail("become a subreaper", "");

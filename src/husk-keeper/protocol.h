@@ -8,8 +8,8 @@
  *                        DROP name                 forget it; a name that ends in '*' drops all with that beginning
  *                        SEEN sequence             everything up to this exit is in my saved state
  *   keeper -> husk-pod   DESCRIPTOR name + fd      one for each stored, only at the beginning
- *                        START exits               the descriptors are complete; exits.pending exits up to number
- *                                                  exits.last follow at once; `started` says how often this keeper
+ *                        START start               the descriptors are complete; start.pending exits up to number
+ *                                                  start.last follow at once; `started` says how often this keeper
  *                                                  started a husk-pod before
  *                        EXIT exit                 a process ended; each exit in order, until it was SEEN
  *
@@ -51,12 +51,13 @@ enum keeper_message_type {
 struct keeper_message {
         uint32_t type;
         uint32_t started; /* START: how many husk-pods this keeper has started before this one */
+        uint64_t mounts;  /* from the keeper: a number for the mount namespace, the same as long as that is the same */
         union {
                 char name[KEEPER_NAME_SIZE]; /* NUL-terminated */
                 uint64_t sequence;
                 struct {
                         uint64_t last, pending;
-                } exits;
+                } start;
                 struct keeper_exit exit;
         };
 };

@@ -27,7 +27,7 @@ static const char *boot_id(void) {
 
 void handover_save(struct runtime *rt, const json_t *state) {
         _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *text = NULL;
-        json_t *json = json_pack("{s:s, s:O}", "boot", boot_id(), "state", (json_t *)state);
+        json_t *json = json_pack("{s:s, s:I, s:O}", "boot", boot_id(), "mounts", (json_int_t)reaper_mounts(rt->reaper), "state", (json_t *)state);
         _cleanup_error_ struct error *err = NULL;
 
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -49,10 +49,18 @@ void handover_receive(struct runtime *rt) {
         json_t *state = json_object_get(saved, "state");
         const char *boot = json_string_value(json_object_get(saved, "boot"));
         bool same_boot = boot && streq(boot, boot_id());
+        bool same_mounts = (uint64_t)json_integer_value(json_object_get(saved, "mounts")) == reaper_mounts(rt->reaper);
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
                         : pod_new(&runtime_ops, rt, rt->spec);
-        if (state && same_boot) {
+        if (state && same_boot && !same_mounts) {
+                /* Keeper and husk-pod were killed together, and the mounts went with them. Containers cannot be restarted
+                 * beside those that run on: the pod begins anew, with a new sandbox. */
+                log_warning("keeper and supervisor were killed together; the pod gets a new sandbox");
+                instances_read(rt);
+                while (rt->instances)
+                        instance_purge(rt->instances);
+        } else if (state && same_boot) {
                 struct sandbox_facts facts;
                 if (runtime_sandbox_adopt(rt)) {
                         runtime_sandbox_facts(rt, &facts);
@@ -87,7 +95,9 @@ void handover_become_keeper(struct runtime *rt) {
                 log_error("%s", error_message(err));
                 return;
         }
-        const char *fixed[] = { program, "--root", rt->store->root, "--run", rt->store->run, "--uid", rt->uid, "--adopt" };
+        _cleanup_free_ char *mounts = xasprintf("%llu", (unsigned long long)reaper_mounts(rt->reaper));
+        const char *fixed[] = { program, "--root", rt->store->root, "--run", rt->store->run,
+                                "--uid", rt->uid,  "--adopt",       mounts };
         for (size_t n = 0; n < ARRAY_SIZE(fixed); n++)
                 argv = strv_add(argv, fixed[n]);
         for (char **k = kept; k && *k; k++)

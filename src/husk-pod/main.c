@@ -82,6 +82,10 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
 
         if (err)
                 return err;
+        if (reaper_is_orphan(rt->reaper)) {
+                handover_become_keeper(rt);
+                return error_new(ERROR_UNAVAILABLE, "husk-keeper is gone");
+        }
         rt->keeper_retry = loop_timer_new(rt->loop, keeper_gone, rt);
         rt->trim = loop_timer_new(rt->loop, trim, rt);
         rt->host_mounts = reaper_take(rt->reaper, "host-mounts");

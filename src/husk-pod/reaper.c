@@ -23,7 +23,8 @@ struct reaper {
         struct reaper_callbacks callbacks;
         int socket;
         struct loop_io *io;
-        unsigned started_before;
+        uint64_t mounts;
+        bool orphan; /* the keeper died before it had told everything */
 
         struct keeper_exit *unclaimed;
         size_t n_unclaimed;
@@ -91,18 +92,21 @@ static struct error *read_inheritance(struct reaper *r) {
         while (pending > 0) {
                 int fd;
                 ssize_t n = receive(r, &m, &fd, 0);
+                if (n == 0 || n == -ECONNRESET) { /* killed meanwhile; what has arrived is saved */
+                        r->orphan = true;
+                        return NULL;
+                }
                 if (n != sizeof(m)) {
                         fd_close(fd);
-                        return n < 0 ? error_errno(-n, "listen to husk-keeper")
-                                     : error_new(ERROR_INTERNAL, "husk-keeper hung up");
+                        return error_errno(n < 0 ? (int)-n : EPROTO, "listen to husk-keeper");
                 }
+                r->mounts = m.mounts;
                 if (m.type == KEEPER_DESCRIPTOR && fd >= 0) {
                         kept_add(r, m.name, fd, false);
                 } else if (m.type == KEEPER_START) {
-                        r->started_before = m.started;
-                        r->last = m.exits.last;
-                        r->acked = m.exits.last - m.exits.pending;
-                        pending = m.exits.pending;
+                        r->last = m.start.last;
+                        r->acked = m.start.last - m.start.pending;
+                        pending = m.start.pending;
                 } else if (m.type == KEEPER_EXIT) {
                         unclaimed_add(r, &m.exit);
                         pending--;
@@ -165,8 +169,8 @@ struct reaper *reaper_free(struct reaper *r) {
         return NULL;
 }
 
-bool reaper_is_successor(const struct reaper *r) {
-        return r->started_before > 0;
+uint64_t reaper_mounts(const struct reaper *r) {
+        return r->mounts;
 }
 
 void reaper_listen(struct reaper *r) {
@@ -180,6 +184,10 @@ void reaper_listen(struct reaper *r) {
                         unclaimed_add(r, &m.exit);
                 }
         }
+}
+
+bool reaper_is_orphan(const struct reaper *r) {
+        return r->orphan;
 }
 
 bool reaper_claim(struct reaper *r, pid_t pid, uint64_t start_time, struct keeper_exit *ret) {

@@ -26,8 +26,10 @@ struct error *reaper_new(struct loop *loop, int socket, const struct reaper_call
         _must_check_;
 struct reaper *reaper_free(struct reaper *reaper);
 
-/* True if this process goes on where another one stopped. */
-bool reaper_is_successor(const struct reaper *reaper);
+/* A number for the mount namespace the keeper gave us: another one if that is another one. */
+uint64_t reaper_mounts(const struct reaper *reaper);
+/* True if the keeper died while it told what it had kept. */
+bool reaper_is_orphan(const struct reaper *reaper);
 /* Takes an exit that waits, of this pid and start time (0: any); false if there is none. */
 bool reaper_claim(struct reaper *reaper, pid_t pid, uint64_t start_time, struct keeper_exit *ret);
 /* Takes in what the keeper has sent by now, to be claimed. */
