@@ -13,9 +13,12 @@
 #include "husk/table.h"
 #include "husk/verbs.h"
 
-static bool show_inodes;
+#define COMMAND_COLUMNS 60
+
+static bool show_inodes, show_full;
 
 const struct flag tree_flags[] = {
+        { "full", 0, FLAG_BOOL, &show_full, NULL, NULL, "Show whole command lines" },
         { "inodes", 0, FLAG_BOOL, &show_inodes, NULL, NULL, "Show the namespaces' numbers instead of letters" },
         { 0 },
 };
@@ -57,6 +60,7 @@ static void read_namespaces(const char *pid, uint64_t ret[static N_NAMESPACES]) 
         }
 }
 
+/* A container chooses its own command line: none of it may move the terminal's cursor. */
 static char *read_command(const char *pid) {
         _cleanup_free_ char *path = xasprintf("/proc/%s/cmdline", pid);
         char *text = NULL;
@@ -64,8 +68,10 @@ static char *read_command(const char *pid) {
         struct error *err = file_read(path, 1 << 16, &text, &len);
 
         error_free(err);
-        for (size_t i = 0; i + 1 < len; i++)
-                if (!text[i])
+        while (len && (unsigned char)text[len - 1] <= ' ')
+                text[--len] = '\0';
+        for (size_t i = 0; i < len; i++)
+                if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
                         text[i] = ' ';
         return text ? text : xstrdup("");
 }
@@ -127,6 +133,16 @@ static char letter_of(struct tree *t, size_t ns, uint64_t inode) {
         return t->letters[ns][n].letter;
 }
 
+static void add_command(struct table *table, const char *command, int depth) {
+        size_t len = strlen(command), shown = len;
+
+        if (len > COMMAND_COLUMNS && !show_full)
+                for (shown = COMMAND_COLUMNS; shown && ((unsigned char)command[shown] & 0xc0) == 0x80;)
+                        shown--; /* not inside a character */
+        table_cellf(table, "%*s%s%.*s%s", 2 * MAX(depth - 1, 0), "", depth ? "`-" : "", (int)shown, command,
+                    shown < len ? "…" : "");
+}
+
 static void add_process(struct tree *t, struct table *table, struct process *p, const char *owner, int depth) {
         table_row(table);
         table_cell(table, owner);
@@ -136,7 +152,7 @@ static void add_process(struct tree *t, struct table *table, struct process *p, 
                         table_cellf(table, "%" PRIu64, p->inodes[i]);
                 else
                         table_cellf(table, "%c", letter_of(t, i, p->inodes[i]));
-        table_cellf(table, "%*s%s%s", 2 * MAX(depth - 1, 0), "", depth ? "`-" : "", p->command);
+        add_command(table, p->command, depth);
         p->shown = true;
         for (size_t i = 0; i < t->n; i++)
                 if (t->processes[i].parent == p->pid && !t->processes[i].shown)

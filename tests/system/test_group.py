@@ -179,3 +179,21 @@ def test_what_the_host_lends(node, field, namespace):
     assert node.sh(name, "readlink /proc/self/ns/" + namespace, c="a") == os.readlink("/proc/self/ns/" + namespace)
     for other in {"net", "pid", "ipc"} - {namespace}:
         assert node.sh(name, "readlink /proc/self/ns/" + other, c="a") != os.readlink("/proc/self/ns/" + other)
+
+
+def test_tree_shows_who_shares_what_and_lets_no_container_write_on_the_terminal(node):
+    node.apply((TWO % "shown").replace('[sleep, "100000"]', '[sh, -c, "sleep 100000; : \\e[31m%s"]' % ("long " * 30)))
+    node.running("shown")
+    lines = [line.split(None, 9) for line in node.husk("tree", "shown").out.split("\n\n")[0].splitlines()]
+    assert lines[0] == ["CONTAINER", "PID", "NET", "IPC", "UTS", "PID", "MNT", "USER", "CGROUP", "COMMAND"]
+    rows = {}
+    for line in lines[1:]:
+        rows.setdefault(line[0], dict(zip(["PID"] + lines[0][2:5] + ["pid"] + lines[0][6:], line[1:])))
+    assert set(rows) == {"(infra)", "a", "b", "(keeper)", "(supervisor)"}
+    infra, a, b = rows["(infra)"], rows["a"], rows["b"]
+    for shared in ("NET", "IPC", "UTS"):
+        assert infra[shared] == a[shared] == b[shared] == "A" and rows["(keeper)"][shared] == "-"
+    assert a["pid"] != b["pid"] and a["MNT"] != b["MNT"]
+    assert int(infra["PID"]) == node.infra("shown")
+    assert b["COMMAND"].endswith("…") and "\x1b" not in node.husk("tree", "shown", "--full").out
+    assert "long " * 29 + "long" in node.husk("tree", "shown", "--full").out
