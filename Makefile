@@ -15,8 +15,8 @@ $(BUILD)/build.ninja: meson.build
 build: $(BUILD)/build.ninja ## the programs, in build/
 	@ninja -C $(BUILD) --quiet
 
-test: ## every test: unit (also under ASan and UBSan), system, fuzz corpora
-	@scripts/install-packages build run test
+test: ## every test: unit (also under ASan and UBSan), system (also on cgroup v2 in a machine), fuzz corpora
+	@scripts/install-packages build run test v2
 	@scripts/run-tests.py
 
 unit: build ## unit tests only

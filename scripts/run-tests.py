@@ -4,12 +4,15 @@
     unit     tests/unit with gcc
     sanitize the same with clang under AddressSanitizer and UndefinedBehaviorSanitizer
     system   tests/system with pytest, on the real kernel, runtime, network and registry (needs root)
+    v2       some of tests/system in a virtual machine that has nothing but cgroup v2, on Debian 12's kernel
     fuzz     each target of tests/fuzz on its kept corpus, and for some seconds beyond it
 """
 import argparse
 import json
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -91,6 +94,31 @@ def system(totals, a):
             totals.reasons.append("%s: %s" % (skip.get("name"), s.get("message")))
 
 
+def skip(totals, reason):
+    totals.add(0, 0, 1)
+    totals.reasons.append(reason)
+
+
+def v2(totals, a):
+    """The machine's processor is emulated: minutes. Cgroups and the older kernel are what differs there."""
+    if not shutil.which("qemu-system-x86_64") or platform.machine() != "x86_64":
+        skip(totals, "v2: no qemu-system-x86_64 here")
+        return
+    setup("build")
+    command = [os.path.join(TOP, "scripts/test-v2"), "--timeout", str(a.v2_timeout)]
+    print("$ " + " ".join(command), flush=True)
+    r = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
+    if r.returncode == 77:
+        skip(totals, "v2: " + r.stdout.strip())
+        return
+    counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", r.stdout, re.M)
+    passed, failed, skipped = map(int, counts[-1]) if counts else (0, 1, 0)
+    totals.add(passed, max(failed, r.returncode != 0), skipped)
+    if r.returncode:
+        print(r.stdout)
+    totals.reasons += ["v2: " + line for line in re.findall(r"^SKIPPED .*", r.stdout, re.M)]
+
+
 def pytest_here(python):
     return subprocess.run([python, "-c", "import pytest, xdist, yaml"], capture_output=True).returncode == 0
 
@@ -112,10 +140,11 @@ def fuzz(totals, a):
 
 
 def main():
-    parts = {"unit": unit, "sanitize": sanitize, "fuzz": fuzz, "system": system}
+    parts = {"unit": unit, "sanitize": sanitize, "fuzz": fuzz, "system": system, "v2": v2}
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--only", choices=sorted(parts), action="append")
     a.add_argument("--fuzz-seconds", type=int, default=10, help="for each target")
+    a.add_argument("--v2-timeout", type=int, default=900, help="seconds for the virtual machine as a whole")
     a.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="system tests at a time")
     a = a.parse_args()
     totals = Totals()
