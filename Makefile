@@ -38,7 +38,7 @@ demo: build ## a pod of two containers: run, shown, removed
 	@scripts/install-packages demo
 	@scripts/demo
 
-bench: build ## the numbers of docs/benchmarks.md, peers in the same run
+bench: build ## start, memory and many pods, peers in the same run
 	@scripts/install-packages bench demo
 	@bench/run
 
