@@ -26,19 +26,19 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Hands a pointer (or descriptor) over: yields its value and leaves NULL (or -EBADF) behind. */
-#define TAKE_PTR(p)                              \
-        ({                                       \
-                __typeof__(p) *_pp = &(p);       \
-                __typeof__(p) _take = *_pp;      \
-                *_pp = NULL;                     \
-                _take;                           \
+#define TAKE_PTR(p) \
+        ({ \
+                __typeof__(p) *_pp = &(p); \
+                __typeof__(p) _take = *_pp; \
+                *_pp = NULL; \
+                _take; \
         })
-#define TAKE_FD(fd)                  \
-        ({                           \
-                int *_fdp = &(fd);   \
-                int _take = *_fdp;   \
-                *_fdp = -EBADF;      \
-                _take;               \
+#define TAKE_FD(fd) \
+        ({ \
+                int *_fdp = &(fd); \
+                int _take = *_fdp; \
+                *_fdp = -EBADF; \
+                _take; \
         })
 
 static inline void freep(void *p) {

@@ -47,7 +47,8 @@ bool rfc3339_parse(const char *s, int64_t *ret_seconds, int32_t *ret_nanos) {
         int64_t seconds;
 
         if (sscanf(s, "%4d-%2d-%2d%*1[Tt]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-                   &tm.tm_sec, &consumed) != 6 || consumed != 19)
+                   &tm.tm_sec, &consumed) != 6 ||
+            consumed != 19)
                 return false;
         if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
             tm.tm_sec > 60)

@@ -12,17 +12,17 @@
 #include "base/base.h"
 
 enum error_reason {
-        ERROR_INTERNAL,         /* anything without a better word */
+        ERROR_INTERNAL, /* anything without a better word */
         ERROR_NOT_FOUND,
         ERROR_ALREADY_EXISTS,
-        ERROR_CONFLICT,         /* somebody else changed it meanwhile */
-        ERROR_INVALID,          /* decoded, but breaks a rule (422) */
-        ERROR_BAD_REQUEST,      /* could not be decoded (400) */
-        ERROR_FORBIDDEN,        /* not allowed, by a rule or by the kernel */
+        ERROR_CONFLICT,    /* somebody else changed it meanwhile */
+        ERROR_INVALID,     /* decoded, but breaks a rule (422) */
+        ERROR_BAD_REQUEST, /* could not be decoded (400) */
+        ERROR_FORBIDDEN,   /* not allowed, by a rule or by the kernel */
         ERROR_TIMEOUT,
-        ERROR_UNAVAILABLE,      /* may work later: registry down, runtime missing */
-        ERROR_NOT_SUPPORTED,    /* husk or this machine cannot do it */
-        ERROR_EXHAUSTED,        /* no space, no address, no id left */
+        ERROR_UNAVAILABLE,   /* may work later: registry down, runtime missing */
+        ERROR_NOT_SUPPORTED, /* husk or this machine cannot do it */
+        ERROR_EXHAUSTED,     /* no space, no address, no id left */
         _ERROR_REASON_MAX,
 };
 

@@ -14,11 +14,12 @@ struct error *fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) _must
 struct error *fd_write_all(int fd, const void *data, size_t len) _must_check_;
 
 enum file_flags {
-        FILE_DURABLE = 1, /* fsync the file and its folder: it survives a power cut */
+        FILE_DURABLE = 1,   /* fsync the file and its folder: it survives a power cut */
         FILE_EXCLUSIVE = 2, /* the name must be free; else ERROR_ALREADY_EXISTS */
 };
 /* Replaces (or makes) a file at once: a reader sees the old content or the new one, never a part. */
-struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode, int flags) _must_check_;
+struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                              int flags) _must_check_;
 struct error *file_replace(const char *path, const void *data, size_t len, mode_t mode, int flags) _must_check_;
 /* Writes into an existing file (cgroup, sysctl, …), no creation, one write(2). */
 struct error *file_poke_at(int dirfd, const char *path, const char *text) _must_check_;

@@ -8,7 +8,10 @@ static char *name;
 static int level = -1;
 
 static const char *const level_names[] = {
-        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+        [LOG_ERROR] = "error",
+        [LOG_WARNING] = "warning",
+        [LOG_INFO] = "info",
+        [LOG_DEBUG] = "debug",
 };
 
 void log_set_name(const char *new_name) {

@@ -239,8 +239,9 @@ struct error *process_find_sister(const char *name, char **ret) {
                 free(candidates[i]);
         }
         if (!found)
-                return error_new(ERROR_UNAVAILABLE, "%s: not found beside husk in %s nor in %s; is husk installed completely?",
-                                 name, folder, HUSK_LIBEXECDIR);
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s: not found beside husk in %s nor in %s; is husk installed completely?", name,
+                                 folder, HUSK_LIBEXECDIR);
         *ret = found;
         return NULL;
 }

@@ -14,10 +14,10 @@ bool process_is_running(pid_t pid, uint64_t start_time);
 int pidfd_signal(int pidfd, int signal); /* 0 or -errno */
 
 struct process_options {
-        const char *input;      /* standard input; NULL: /dev/null */
-        char *const *env;       /* NULL: the caller's */
-        size_t output_max;      /* 0: 1 MiB */
-        int timeout_ms;         /* 0: no limit; then SIGKILL and ERROR_TIMEOUT */
+        const char *input; /* standard input; NULL: /dev/null */
+        char *const *env;  /* NULL: the caller's */
+        size_t output_max; /* 0: 1 MiB */
+        int timeout_ms;    /* 0: no limit; then SIGKILL and ERROR_TIMEOUT */
 };
 /* Runs a program (looked up in PATH), waits for it, gathers what it prints. Only failing to run it is an error; its
  * wait status goes to *ret_status. ret_out and ret_err may be NULL (then that stream goes to /dev/null). */

@@ -9,7 +9,8 @@ struct strbuf {
         size_t len;
         size_t cap;
 };
-#define STRBUF_INIT { 0 }
+#define STRBUF_INIT \
+        { 0 }
 
 void strbuf_add(struct strbuf *b, const void *data, size_t len);
 void strbuf_adds(struct strbuf *b, const char *s);

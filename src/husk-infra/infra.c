@@ -17,7 +17,8 @@ int main(void) {
         prctl(PR_SET_NAME, (long)"husk-infra", 0L, 0L, 0L); /* started by descriptor, its name would be a number */
         close_range(0, ~0U, 0);
 
-        /* Waiting for signals, not handling them: PID 1 of a pid namespace gets only those that it blocks or handles. */
+        /* Waiting for signals, not handling them: PID 1 of a pid namespace gets only those that it blocks or handles.
+         */
         sigemptyset(&signals);
         sigaddset(&signals, SIGCHLD);
         sigaddset(&signals, SIGTERM);

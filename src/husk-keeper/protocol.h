@@ -34,9 +34,9 @@ struct keeper_exit {
         int64_t time_ns;     /* CLOCK_REALTIME when it was noticed */
         uint64_t start_time; /* clock ticks since boot, as process_start_time(); with pid it names the process */
         int32_t pid;
-        int32_t code;        /* CLD_EXITED, CLD_KILLED or CLD_DUMPED, as in siginfo_t.si_code */
-        int32_t status;      /* exit status or signal number */
-        uint32_t check;      /* keeper_exit_check(): a record of which only a part was written is told by it */
+        int32_t code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED, as in siginfo_t.si_code */
+        int32_t status; /* exit status or signal number */
+        uint32_t check; /* keeper_exit_check(): a record of which only a part was written is told by it */
 };
 
 enum keeper_message_type {

@@ -15,11 +15,8 @@
 #define KILL_GRACE_NS (2 * NSEC_PER_SEC)
 
 static const char *const kind_names[] = {
-        [RUN_STARTUP_PROBE] = "startup",
-        [RUN_LIVENESS_PROBE] = "liveness",
-        [RUN_READINESS_PROBE] = "readiness",
-        [RUN_POST_START] = "poststart",
-        [RUN_PRE_STOP] = "prestop",
+        [RUN_STARTUP_PROBE] = "startup", [RUN_LIVENESS_PROBE] = "liveness", [RUN_READINESS_PROBE] = "readiness",
+        [RUN_POST_START] = "poststart",  [RUN_PRE_STOP] = "prestop",
 };
 
 struct action {
@@ -32,8 +29,8 @@ struct action {
         struct loop_command *command;
         struct loop_timer *timer; /* the timeout; then, until the end is seen, a harder one */
         bool timed_out;
-        char *words;   /* the command, for messages */
-        char *files;   /* path below which .json, .log and .pid lie */
+        char *words; /* the command, for messages */
+        char *files; /* path below which .json, .log and .pid lie */
         int64_t timeout_ns;
 };
 
@@ -126,7 +123,8 @@ static void exec_done(void *arg, struct loop_command_result *result) {
         } else if (*result->output) {
                 answer(a, RUN_FAILURE, result->output);
         } else {
-                _cleanup_free_ char *text = xasprintf("command '%s' exited with %d: ", a->words, result->exit.si_status);
+                _cleanup_free_ char *text =
+                        xasprintf("command '%s' exited with %d: ", a->words, result->exit.si_status);
                 answer(a, RUN_FAILURE, a->timeout_ns ? "" : text);
         }
 }

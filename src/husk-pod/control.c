@@ -204,7 +204,8 @@ static void accept_client(void *arg, int events) {
         *c = (struct client){ .control = control, .fd = fd, .taps = { -EBADF, -EBADF }, .next = control->clients };
         control->clients = c;
         control->n_clients++;
-        _cleanup_error_ struct error *err = loop_io_new(control->rt->loop, fd, LOOP_READABLE, client_readable, c, &c->io);
+        _cleanup_error_ struct error *err =
+                loop_io_new(control->rt->loop, fd, LOOP_READABLE, client_readable, c, &c->io);
         if (err)
                 client_free(c);
         if (control->n_clients >= CLIENTS_MAX)
@@ -221,7 +222,8 @@ struct error *control_begin(struct runtime *rt) {
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET, folder);
         unlinkat(folder, CONTROL_SOCKET, 0);
         control->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (folder < 0 || control->listener < 0 || bind(control->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        if (folder < 0 || control->listener < 0 ||
+            bind(control->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
             fchmodat(folder, CONTROL_SOCKET, 0600, 0) < 0 || listen(control->listener, 16) < 0)
                 return error_errno(errno, "listen on %s/" CONTROL_SOCKET, rt->run_folder);
         return loop_io_new(rt->loop, control->listener, LOOP_READABLE, accept_client, control, &control->io);

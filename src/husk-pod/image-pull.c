@@ -169,8 +169,9 @@ static struct error *pull_spawn(struct image_pull *p) {
                 err = credentials_write(p);
         if (err)
                 return err;
-        char *argv[] = { program,  "--root", p->rt->store->root, "--run", p->rt->store->run, "pull",
-                         p->image, p->credentials ? "--credentials-file" : NULL, p->credentials, NULL };
+        char *argv[] = { program,           "--root", p->rt->store->root, "--run",
+                         p->rt->store->run, "pull",   p->image,           p->credentials ? "--credentials-file" : NULL,
+                         p->credentials,    NULL };
         struct loop_command_options options = { .argv = argv, .gather_errors = true, .output_max = MESSAGE_MAX };
         return loop_command_new(p->rt->loop, &options, pull_done, p, &p->command);
 }

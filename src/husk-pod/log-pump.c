@@ -50,7 +50,7 @@ struct journal_slot {
         char name[LOG_SOURCE_NAME_MAX + 1]; /* "": free */
         char path[880];
         uint32_t stream;
-        uint32_t which;      /* the valid copy of the tail, 0 or 1 */
+        uint32_t which; /* the valid copy of the tail, 0 or 1 */
         uint32_t tail_len[2];
 };
 
@@ -374,12 +374,14 @@ static void writer_finish(struct writer *w) {
                 w->file->failing = false;
                 return;
         }
-        /* No space, most likely. A container must not be stopped by that: what does not fit is lost, as with a kubelet. */
+        /* No space, most likely. A container must not be stopped by that: what does not fit is lost, as with a kubelet.
+         */
         w->file->size -= w->written;
         if (ftruncate(w->file->fd, w->file->size) < 0)
                 w->file->size += w->written;
         if (!w->file->failing)
-                log_warning("log %s: %s; output is lost until it can be written again", w->file->path, strerror(w->errnum));
+                log_warning("log %s: %s; output is lost until it can be written again", w->file->path,
+                            strerror(w->errnum));
         w->file->failing = true;
 }
 
@@ -601,7 +603,8 @@ static struct error *side_open(struct log_pump *pump, bool fresh) {
 }
 
 static struct error *buffers_open(struct log_pump *pump) {
-        pump->input = mmap(NULL, LINE_MAX_BYTES + INPUT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pump->input =
+                mmap(NULL, LINE_MAX_BYTES + INPUT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         pump->output = mmap(NULL, OUTPUT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (pump->input == MAP_FAILED || pump->output == MAP_FAILED)
                 return error_errno(errno, "map log buffers");

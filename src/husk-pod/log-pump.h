@@ -51,7 +51,7 @@ void log_source_drain(struct log_source *source);
  * what does not fit in there is left out. A source has any number of taps. */
 void log_source_tap(struct log_source *source, int fd);
 void log_source_untap(struct log_source *source, int fd); /* before the descriptor is closed; none is fine */
-int log_source_fd(const struct log_source *source); /* of the container's side, e.g. a terminal's master */
+int log_source_fd(const struct log_source *source);       /* of the container's side, e.g. a terminal's master */
 bool log_source_at_end(const struct log_source *source);
 /* Ends it: an unfinished line is written as it is, the descriptor is closed and dropped. */
 struct log_source *log_source_free(struct log_source *source);

@@ -21,7 +21,7 @@ struct probe_io {
         void *arg;
 
         enum probe_io_kind kind;
-        char *host;  /* as it was asked for */
+        char *host; /* as it was asked for */
         char *path, *service, *header_lines, *host_header;
         uint16_t port;
         bool any_status;
@@ -129,7 +129,8 @@ static void fail_connect(struct probe_io *p, int errnum) {
 
 static void fail_read(struct probe_io *p, int errnum) {
         _cleanup_free_ char *address = address_text(p);
-        _cleanup_free_ char *text = errnum ? xasprintf("read tcp %s: read: %s", address, go_error(errnum)) : xstrdup("EOF");
+        _cleanup_free_ char *text =
+                errnum ? xasprintf("read tcp %s: read: %s", address, go_error(errnum)) : xstrdup("EOF");
         fail_with(p, text);
 }
 
@@ -241,11 +242,21 @@ static bool http_receive(struct probe_io *p, bool end) {
 
 /* ---- gRPC: the health check, https://github.com/grpc/grpc/blob/master/doc/health-checking.md ---- */
 
-enum frame_type { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_RST_STREAM = 3, FRAME_SETTINGS = 4, FRAME_PING = 6, FRAME_GOAWAY = 7 };
+enum frame_type {
+        FRAME_DATA = 0,
+        FRAME_HEADERS = 1,
+        FRAME_RST_STREAM = 3,
+        FRAME_SETTINGS = 4,
+        FRAME_PING = 6,
+        FRAME_GOAWAY = 7
+};
 enum frame_flags { FLAG_END_STREAM = 1, FLAG_ACK = 1, FLAG_END_HEADERS = 4 };
 
-static void frame_add(struct strbuf *b, enum frame_type type, int flags, uint32_t stream, const void *data, size_t len) {
-        unsigned char head[9] = { len >> 16, len >> 8, len, type, flags, stream >> 24, stream >> 16, stream >> 8, stream };
+static void frame_add(struct strbuf *b, enum frame_type type, int flags, uint32_t stream, const void *data,
+                      size_t len) {
+        unsigned char head[9] = {
+                len >> 16, len >> 8, len, type, flags, stream >> 24, stream >> 16, stream >> 8, stream
+        };
         strbuf_add(b, head, sizeof(head));
         strbuf_add(b, data, len);
 }
@@ -313,8 +324,9 @@ static void grpc_judge(struct probe_io *p) {
         int health = 0;
 
         if (p->grpc_status == 12) {
-                finish(p, RUN_FAILURE, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
-                                       "rpc error: code = Unimplemented");
+                finish(p, RUN_FAILURE,
+                       "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+                       "rpc error: code = Unimplemented");
                 return;
         }
         if (p->grpc_status > 0 || p->message.len < 5) {
@@ -461,7 +473,8 @@ static bool connect_to(struct probe_io *p, const struct sockaddr *address, sockl
 }
 
 static bool connect_numeric(struct probe_io *p, const char *host) {
-        struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *found = NULL;
+        struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM },
+                        *found = NULL;
         char service[8];
 
         snprintf(service, sizeof(service), "%u", p->port);
@@ -527,7 +540,8 @@ static void headers_prepare(struct probe_io *p, const struct probe_io_request *r
         p->header_lines = strbuf_take(&lines);
 }
 
-struct probe_io *probe_io_new(struct loop *loop, const struct probe_io_request *r, probe_io_callback callback, void *arg) {
+struct probe_io *probe_io_new(struct loop *loop, const struct probe_io_request *r, probe_io_callback callback,
+                              void *arg) {
         struct probe_io *p = new0(struct probe_io);
 
         *p = (struct probe_io){ .loop = loop,

@@ -13,7 +13,7 @@ struct probe_io_request {
         enum probe_io_kind kind;
         const char *host; /* address, or a name that is looked up */
         uint16_t port;
-        const char *path;  /* HTTP: path and query */
+        const char *path; /* HTTP: path and query */
         V1HTTPHeader *const *headers;
         size_t n_headers;
         bool any_status;     /* HTTP: any answer is a success (hooks) */

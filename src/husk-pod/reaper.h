@@ -1,9 +1,10 @@
 /* reaper.h - husk-pod's end of the line to husk-keeper: exits come in, descriptors are kept (husk-keeper/protocol.h).
  *
  * Every exit of a process that is no child of husk-pod itself arrives here: containers, the infra process, and orphans
- * that nobody knows. An exit may arrive before its owner knows the pid (a container that ends while the OCI runtime that
- * started it is still running), so an exit that nobody claims waits until it is claimed or given up. What was dealt with
- * is acknowledged to the keeper after the state has been saved; what was not is told again to a successor. */
+ * that nobody knows. An exit may arrive before its owner knows the pid (a container that ends while the OCI runtime
+ * that started it is still running), so an exit that nobody claims waits until it is claimed or given up. What was
+ * dealt with is acknowledged to the keeper after the state has been saved; what was not is told again to a successor.
+ */
 #pragma once
 
 #include "husk-keeper/protocol.h"
@@ -22,8 +23,8 @@ struct reaper_callbacks {
 
 /* `socket` (owned from now on) is the keeper's; reads what the keeper has kept. Exits that came with it wait to be
  * claimed; `callbacks` are used from the loop only. */
-struct error *reaper_new(struct loop *loop, int socket, const struct reaper_callbacks *callbacks, struct reaper **ret)
-        _must_check_;
+struct error *reaper_new(struct loop *loop, int socket, const struct reaper_callbacks *callbacks,
+                         struct reaper **ret) _must_check_;
 struct reaper *reaper_free(struct reaper *reaper);
 
 /* A number for the mount namespace the keeper gave us: another one if that is another one. */

@@ -6,9 +6,9 @@
 #include "base/str.h"
 #include "husk-pod/runtime.h"
 
-#define FILE_MAX 4096     /* bytes of the file that count */
-#define LOG_MAX 2048      /* bytes of the log's tail … */
-#define LOG_LINES_MAX 80  /* … and its lines */
+#define FILE_MAX 4096                             /* bytes of the file that count */
+#define LOG_MAX 2048                              /* bytes of the log's tail … */
+#define LOG_LINES_MAX 80                          /* … and its lines */
 #define LOG_TAIL (LOG_LINES_MAX * 64 + 64 * 1024) /* read of the log file to find them */
 
 /* The first 4096 bytes of the file. It is the container's, so whatever it may have become meanwhile (a link is not

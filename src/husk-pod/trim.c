@@ -53,7 +53,8 @@ void memory_trim(void) {
 #ifdef __SANITIZE_ADDRESS__
         return; /* the sanitizer knows better what lies where */
 #endif
-        struct trim t = { .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), .page = (size_t)sysconf(_SC_PAGESIZE) };
+        struct trim t = { .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
+                          .page = (size_t)sysconf(_SC_PAGESIZE) };
 
         malloc_trim(0);
         dl_iterate_phdr(trim_object, &t);

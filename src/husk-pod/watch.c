@@ -1,5 +1,5 @@
-/* watch.c - files whose change matters to the pod: its own object, those it takes configuration from, and, as long as it
- * does not fit, the node. */
+/* watch.c - files whose change matters to the pod: its own object, those it takes configuration from, and, as long as
+ * it does not fit, the node. */
 #include "husk-pod/runtime.h"
 
 #include <sys/inotify.h>
@@ -193,7 +193,8 @@ void watches_node(struct runtime *rt, bool wanted) {
                 w->claims = loop_watch_free(w->claims);
                 return;
         }
-        _cleanup_error_ struct error *err = loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
+        _cleanup_error_ struct error *err =
+                loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
         if (!err)
                 err = loop_watch_new(rt->loop, rt->store->run, REPLACED, note_node, rt, &w->claims);
         if (err)

@@ -1,10 +1,12 @@
-/* husk-probe - one HTTPS probe or hook, for husk-pod, which would cost each pod several megabytes if it spoke TLS itself.
+/* husk-probe - one HTTPS probe or hook, for husk-pod, which would cost each pod several megabytes if it spoke TLS
+ * itself.
  *
  *   husk-probe https|https-any HOST PORT PATH TIMEOUT_MS ["NAME: VALUE"]…
  *
  * As a kubelet: certificates are not verified, 200 to 399 is success, redirects within the host are followed, one to
- * another host is a success with a warning; https-any (a hook) takes any answer. Prints one line that says what is wrong
- * and exits with 0 success, 1 warning, 2 failure, 3 could not be found out (enum run_result of src/husk-pod/ops.h). */
+ * another host is a success with a warning; https-any (a hook) takes any answer. Prints one line that says what is
+ * wrong and exits with 0 success, 1 warning, 2 failure, 3 could not be found out (enum run_result of
+ * src/husk-pod/ops.h). */
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <netdb.h>
@@ -215,7 +217,8 @@ static _noreturn_ void run(struct request *r) {
 int main(int argc, char **argv) {
         uint64_t timeout_ms;
 
-        if (argc < 6 || (!streq(argv[1], "https") && !streq(argv[1], "https-any")) || !str_to_u64(argv[5], &timeout_ms)) {
+        if (argc < 6 || (!streq(argv[1], "https") && !streq(argv[1], "https-any")) ||
+            !str_to_u64(argv[5], &timeout_ms)) {
                 fprintf(stderr, "usage: husk-probe https|https-any HOST PORT PATH TIMEOUT_MS [\"NAME: VALUE\"]…\n");
                 return UNKNOWN;
         }

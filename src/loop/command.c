@@ -76,7 +76,8 @@ static void command_complete(struct loop_command *c) {
 
         if (!callback)
                 command_unlink_dying(c);
-        command_release(c); /* first, so that the callback may start anything, and its owner forgets the pointer there */
+        command_release(
+                c); /* first, so that the callback may start anything, and its owner forgets the pointer there */
         if (callback)
                 callback(arg, &result);
         free(result.output);
@@ -110,7 +111,8 @@ static void command_exited(void *arg, int events) {
         if (waitid(P_PIDFD, c->pidfd, &c->exit, WEXITED | WNOHANG) < 0) {
                 if (errno == EINTR)
                         return;
-                /* Somebody else reaped it. It cannot happen while we are its parent, but waiting for ever would be worse. */
+                /* Somebody else reaped it. It cannot happen while we are its parent, but waiting for ever would be
+                 * worse. */
                 c->exit = (siginfo_t){ .si_code = CLD_EXITED };
                 c->exit.si_status = 255;
         } else if (c->exit.si_pid == 0) {

@@ -1,11 +1,11 @@
 /* loop.h - the event loop: timers, descriptors, watched files and spawned commands.
  *
- * It stands directly on epoll, timerfd, inotify and pidfds: libuv would cost every supervisor 0.4 MB of memory (measured;
- * a pod's whole machinery may cost 1 MB) and brings nothing of these that the kernel does not.
+ * It stands directly on epoll, timerfd, inotify and pidfds: libuv would cost every supervisor 0.4 MB of memory
+ * (measured; a pod's whole machinery may cost 1 MB) and brings nothing of these that the kernel does not.
  *
- * Everything here is made by loop_X_new() and ended by loop_X_free(), which accepts NULL and returns NULL, and after which
- * the callback is never called again (also when it is freed inside that very callback). One thread, one loop. Nothing
- * wakes the process up unless something happened. */
+ * Everything here is made by loop_X_new() and ended by loop_X_free(), which accepts NULL and returns NULL, and after
+ * which the callback is never called again (also when it is freed inside that very callback). One thread, one loop.
+ * Nothing wakes the process up unless something happened. */
 #pragma once
 
 #include <signal.h>
@@ -57,23 +57,23 @@ struct loop_watch *loop_watch_free(struct loop_watch *watch);
  * `linger_ms` at most); the command has been freed by then, so its owner forgets it there. loop_command_free() before
  * that kills it, and nothing is told. */
 struct loop_command_options {
-        char *const *argv;   /* argv[0] is looked up in PATH if it has no slash */
-        char *const *env;    /* NULL: the caller's */
-        const char *folder;  /* working directory; NULL: the caller's */
-        int input;           /* becomes descriptor 0; 0 or less: /dev/null */
-        int output, errors;  /* become descriptors 1 and 2; 0 or less: see `gather` */
-        bool gather_output;  /* without `output`: gather into result.output, else /dev/null */
-        bool gather_errors;  /* without `errors`: gather into result.errors, else /dev/null */
-        bool merge;          /* descriptor 2 is the same as 1 */
-        const int *keep;     /* further descriptors: keep[i] becomes descriptor 3 + i */
+        char *const *argv;  /* argv[0] is looked up in PATH if it has no slash */
+        char *const *env;   /* NULL: the caller's */
+        const char *folder; /* working directory; NULL: the caller's */
+        int input;          /* becomes descriptor 0; 0 or less: /dev/null */
+        int output, errors; /* become descriptors 1 and 2; 0 or less: see `gather` */
+        bool gather_output; /* without `output`: gather into result.output, else /dev/null */
+        bool gather_errors; /* without `errors`: gather into result.errors, else /dev/null */
+        bool merge;         /* descriptor 2 is the same as 1 */
+        const int *keep;    /* further descriptors: keep[i] becomes descriptor 3 + i */
         size_t n_keep;
-        size_t output_max;   /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
-        int64_t timeout_ns;  /* SIGKILL after this; 0: none */
-        int linger_ms;       /* 0: 200 ms */
-        bool new_session;    /* setsid(2), and the timeout kills the whole process group */
+        size_t output_max;  /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
+        int64_t timeout_ns; /* SIGKILL after this; 0: none */
+        int linger_ms;      /* 0: 200 ms */
+        bool new_session;   /* setsid(2), and the timeout kills the whole process group */
 };
 struct loop_command_result {
-        siginfo_t exit;      /* si_code CLD_EXITED, CLD_KILLED, CLD_DUMPED; si_status */
+        siginfo_t exit; /* si_code CLD_EXITED, CLD_KILLED, CLD_DUMPED; si_status */
         bool timed_out;
         char *output, *errors; /* NUL-terminated, "" if nothing was gathered; the callback may TAKE_PTR them */
         size_t output_len, errors_len;

@@ -20,7 +20,8 @@ static void watches_tell(struct loop *loop, const struct inotify_event *event) {
         for (struct loop_watch *w = loop->watches; w; w = w->next)
                 w->told = false;
         for (struct loop_watch *w = loop->watches; w;) {
-                bool mine = overflow || (w->descriptor == event->wd && event->mask & (w->mask | IN_IGNORED | IN_UNMOUNT));
+                bool mine =
+                        overflow || (w->descriptor == event->wd && event->mask & (w->mask | IN_IGNORED | IN_UNMOUNT));
                 if (w->told || !mine) {
                         w = w->next;
                         continue;
@@ -35,7 +36,8 @@ static void watches_tell(struct loop *loop, const struct inotify_event *event) {
 
 static void inotify_readable(void *arg, int events) {
         struct loop *loop = arg;
-        char buf[sizeof(struct inotify_event) + NAME_MAX + 1] __attribute__((aligned(__alignof__(struct inotify_event))));
+        char buf[sizeof(struct inotify_event) + NAME_MAX + 1]
+                __attribute__((aligned(__alignof__(struct inotify_event))));
 
         ssize_t n = read(loop->inotify_fd, buf, sizeof(buf));
         for (char *p = buf; n > 0 && p < buf + n;) {

@@ -282,7 +282,8 @@ static struct error *infra_answer(struct sandbox *s) {
                 ;
         if (rc == 0)
                 return error_new(ERROR_TIMEOUT, "the infra process is not ready after %d s", FINISH_TIMEOUT_MS / 1000);
-        /* ECONNRESET is told once, before what lies in the socket, when the child ended without having read its "go". */
+        /* ECONNRESET is told once, before what lies in the socket, when the child ended without having read its "go".
+         */
         while ((n = recv(s->ready_fd, &failure, sizeof(failure), 0)) < 0 && (errno == EINTR || errno == ECONNRESET))
                 ;
         if (n < 0)

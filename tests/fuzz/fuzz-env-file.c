@@ -1,4 +1,5 @@
-/* Environment files: a value that is found is in the text, between quotes, and says nothing of what stands around it. */
+/* Environment files: a value that is found is in the text, between quotes, and says nothing of what stands around it.
+ */
 #include "oci/env-file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

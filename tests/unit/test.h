@@ -16,29 +16,29 @@
 static struct CMUnitTest registered_tests[TESTS_MAX];
 static size_t n_registered_tests;
 
-#define TEST(sentence)                                                                                                 \
-        static void sentence(void **state);                                                                            \
-        __attribute__((constructor)) static void register_##sentence(void) {                                           \
+#define TEST(sentence) \
+        static void sentence(void **state); \
+        __attribute__((constructor)) static void register_##sentence(void) { \
                 registered_tests[n_registered_tests++] = (struct CMUnitTest){ #sentence, sentence, NULL, NULL, NULL }; \
-        }                                                                                                              \
+        } \
         static void sentence(_unused_ void **state)
 
-#define assert_ok(call)                                                  \
-        do {                                                             \
-                struct error *_e = (call);                               \
-                if (_e)                                                  \
-                        fail_msg("%s: %s", #call, error_message(_e));    \
+#define assert_ok(call) \
+        do { \
+                struct error *_e = (call); \
+                if (_e) \
+                        fail_msg("%s: %s", #call, error_message(_e)); \
         } while (0)
 
 /* The call must fail with this reason and its message must contain this text. */
-#define assert_error(call, wanted_reason, text)                                                          \
-        do {                                                                                             \
-                struct error *_e = (call);                                                               \
-                if (!_e)                                                                                 \
-                        fail_msg("%s: no error", #call);                                                 \
-                if (error_reason(_e) != (wanted_reason) || !strstr(error_message(_e), (text)))           \
+#define assert_error(call, wanted_reason, text) \
+        do { \
+                struct error *_e = (call); \
+                if (!_e) \
+                        fail_msg("%s: no error", #call); \
+                if (error_reason(_e) != (wanted_reason) || !strstr(error_message(_e), (text))) \
                         fail_msg("%s: %s: %s", #call, error_reason_string(error_reason(_e)), error_message(_e)); \
-                error_free(_e);                                                                          \
+                error_free(_e); \
         } while (0)
 
 int main(void) {

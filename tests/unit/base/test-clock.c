@@ -17,8 +17,14 @@ TEST(times_are_written_and_read_back) {
 
 TEST(what_is_no_time_is_refused) {
         int64_t s;
-        static const char *const bad[] = { "", "2026-11-23", "2026-13-23T00:00:00Z", "2026-11-23T00:00:00", "2026-11-23T00:00:00Zx",
-                                           "2026-11-23T25:00:00Z", "2026-11-23T00:00:00.Z", "2026-11-23T00:00:00+2:00" };
+        static const char *const bad[] = { "",
+                                           "2026-11-23",
+                                           "2026-13-23T00:00:00Z",
+                                           "2026-11-23T00:00:00",
+                                           "2026-11-23T00:00:00Zx",
+                                           "2026-11-23T25:00:00Z",
+                                           "2026-11-23T00:00:00.Z",
+                                           "2026-11-23T00:00:00+2:00" };
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
                 assert_false(rfc3339_parse(bad[i], &s, NULL));
 }

@@ -81,7 +81,7 @@ static void teardown(_unused_ int *unused) {
                         fd_close(kept[i].fd);
         assert_ok(remove_tree(folder));
 }
-#define WITH_PUMP(size_max)                             \
+#define WITH_PUMP(size_max) \
         _cleanup_(teardown) _unused_ int _pump_guard = 0; \
         setup(size_max)
 
@@ -318,8 +318,8 @@ TEST(a_stream_survives_many_kills) {
                         error_free(loop_new(&loop));
                         if (log_pump_new(loop, &options, get_kept("log/journal"), get_kept("log/side-read"),
                                          get_kept("log/side-write"), &pump) ||
-                            log_source_new(pump, "app/0/stdout", path, LOG_STDOUT, get_kept("log/app/0/stdout"), ended, NULL,
-                                           &source))
+                            log_source_new(pump, "app/0/stdout", path, LOG_STDOUT, get_kept("log/app/0/stdout"), ended,
+                                           NULL, &source))
                                 _exit(1);
                         error_free(loop_run(loop));
                         _exit(0);

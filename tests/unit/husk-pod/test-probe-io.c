@@ -60,8 +60,8 @@ static void server_stop(_unused_ int *unused) {
         }
         server = 0;
 }
-#define WITH_SERVER(lengths, ...)                                      \
-        _cleanup_(server_stop) _unused_ int _server_guard = 0;         \
+#define WITH_SERVER(lengths, ...) \
+        _cleanup_(server_stop) _unused_ int _server_guard = 0; \
         server_start((const char *const[]){ __VA_ARGS__, NULL }, lengths)
 
 static struct loop *loop;
@@ -124,7 +124,8 @@ TEST(http_sends_what_a_kubelet_sends) {
         host.value = "example.com";
         custom.name = "X-Custom";
         custom.value = "yes";
-        probe((struct probe_io_request){ .kind = PROBE_IO_HTTP, .path = "/healthz?full=1", .headers = headers, .n_headers = 2 });
+        probe((struct probe_io_request){
+                .kind = PROBE_IO_HTTP, .path = "/healthz?full=1", .headers = headers, .n_headers = 2 });
         assert_int_equal(result, RUN_SUCCESS);
         assert_string_equal(request, "GET /healthz?full=1 HTTP/1.1\r\nHost: example.com\r\nX-Custom: yes\r\n"
                                      "User-Agent: kube-probe/1.36\r\nAccept: */*\r\nConnection: close\r\n\r\n");
@@ -171,16 +172,22 @@ TEST(http_says_what_is_wrong) {
 }
 
 /* SETTINGS; its ACK; HEADERS; DATA with {status}; trailers with grpc-status 0: as a gRPC server answers. */
-#define GRPC_ANSWER(status)                                                                     \
-        "\0\0\0\4\0\0\0\0\0"                                                                    \
-        "\0\0\0\4\1\0\0\0\0"                                                                    \
-        "\0\0\x14\1\4\0\0\0\1\x88\x0f\x10\x10" "application/grpc"                               \
-        "\0\0\7\0\0\0\0\0\1\0\0\0\0\2\x08" status                                               \
-        "\0\0\x0f\1\5\0\0\0\1\0\x0b" "grpc-status" "\1" "0"
+#define GRPC_ANSWER(status) \
+        "\0\0\0\4\0\0\0\0\0" \
+        "\0\0\0\4\1\0\0\0\0" \
+        "\0\0\x14\1\4\0\0\0\1\x88\x0f\x10\x10" \
+        "application/grpc" \
+        "\0\0\7\0\0\0\0\0\1\0\0\0\0\2\x08" status "\0\0\x0f\1\5\0\0\0\1\0\x0b" \
+        "grpc-status" \
+        "\1" \
+        "0"
 
 TEST(grpc_asks_for_health_and_understands_the_answer) {
         static const char serving[] = GRPC_ANSWER("\1"), not_serving[] = GRPC_ANSWER("\2");
-        static const char unknown[] = "\0\0\0\4\0\0\0\0\0\0\0\x10\1\5\0\0\0\1\0\x0b" "grpc-status" "\2" "12";
+        static const char unknown[] = "\0\0\0\4\0\0\0\0\0\0\0\x10\1\5\0\0\0\1\0\x0b"
+                                      "grpc-status"
+                                      "\2"
+                                      "12";
         size_t lengths[] = { sizeof(serving) - 1, sizeof(not_serving) - 1, sizeof(unknown) - 1 };
         WITH_SERVER(lengths, serving, not_serving, unknown);
 

@@ -17,7 +17,7 @@ static void begin(void) {
 static void end(_unused_ int *unused) {
         assert_ok(remove_tree(folder));
 }
-#define WITH_FOLDER                           \
+#define WITH_FOLDER \
         _cleanup_(end) _unused_ int _guard = 0; \
         begin()
 
@@ -41,7 +41,9 @@ TEST(the_file_is_the_message_cut_at_4096_bytes) {
 TEST(without_a_message_there_is_none_unless_the_log_is_asked_for) {
         WITH_FOLDER;
         write_file(file, "");
-        write_file(log_file, "2026-11-23T19:03:56.123456789Z stdout F first\n2026-11-23T19:03:56.123456789Z stderr F last words\n");
+        write_file(
+                log_file,
+                "2026-11-23T19:03:56.123456789Z stdout F first\n2026-11-23T19:03:56.123456789Z stderr F last words\n");
         assert_null(termination_message(file, log_file, false));
         _cleanup_free_ char *message = termination_message(file, log_file, true);
         assert_string_equal(message, "first\nlast words\n");
@@ -68,8 +70,9 @@ TEST(of_the_log_the_last_80_lines_and_2048_bytes_count) {
 
 TEST(partial_records_are_joined) {
         WITH_FOLDER;
-        write_file(log_file, "2026-11-23T19:03:56.123456789Z stdout P one \n2026-11-23T19:03:56.123456789Z stdout F line\n"
-                             "2026-11-23T19:03:56.123456789Z stderr P no end\n");
+        write_file(log_file,
+                   "2026-11-23T19:03:56.123456789Z stdout P one \n2026-11-23T19:03:56.123456789Z stdout F line\n"
+                   "2026-11-23T19:03:56.123456789Z stderr P no end\n");
         _cleanup_free_ char *message = termination_message(file, log_file, true);
         assert_string_equal(message, "one line\nno end");
 }

@@ -104,70 +104,67 @@ static const char *choose(const char *index, const char *platform_text) {
 }
 
 TEST(an_index_gives_the_entry_that_runs_here) {
-        static const char
-                index
-                        [] =
-                                "{\"schemaVersion\":2,\"manifests\":["
-                                "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" HEX
-                                "\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
-                                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}," ENTRY(
-                                        "windows", "amd64", "",
-                                        HEX) "," ENTRY("linux", "arm", ",\"variant\":\"v6\"",
-                                                       "aa1111111111111111111111111111111111111111111111111111111111111"
-                                                       "1") "," ENTRY("linux", "arm", ",\"variant\":\"v7\"",
-                                                                      "ab1111111111111111111111111111111111111111111111"
-                                                                      "1111111111111111") "," ENTRY("linux", "amd64",
-                                                                                                    "",
-                                                                                                    HEX2) "," ENTRY("li"
-                                                                                                                    "nu"
-                                                                                                                    "x",
-                                                                                                                    "ar"
-                                                                                                                    "m6"
-                                                                                                                    "4",
-                                                                                                                    ","
-                                                                                                                    "\""
-                                                                                                                    "va"
-                                                                                                                    "ri"
-                                                                                                                    "an"
-                                                                                                                    "t"
-                                                                                                                    "\""
-                                                                                                                    ":"
-                                                                                                                    "\""
-                                                                                                                    "v8"
-                                                                                                                    "\"",
-                                                                                                                    "ac"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "11"
-                                                                                                                    "1"
-                                                                                                                    "1") "]}";
+        static const char index[] =
+                "{\"schemaVersion\":2,\"manifests\":["
+                "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" HEX
+                "\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
+                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}," ENTRY(
+                        "windows", "amd64", "",
+                        HEX) "," ENTRY("linux", "arm", ",\"variant\":\"v6\"",
+                                       "aa1111111111111111111111111111111111111111111111111111111111111"
+                                       "1") "," ENTRY("linux", "arm", ",\"variant\":\"v7\"",
+                                                      "ab1111111111111111111111111111111111111111111111"
+                                                      "1111111111111111") "," ENTRY("linux", "amd64", "",
+                                                                                    HEX2) "," ENTRY("li"
+                                                                                                    "nu"
+                                                                                                    "x",
+                                                                                                    "ar"
+                                                                                                    "m6"
+                                                                                                    "4",
+                                                                                                    ","
+                                                                                                    "\""
+                                                                                                    "va"
+                                                                                                    "ri"
+                                                                                                    "an"
+                                                                                                    "t"
+                                                                                                    "\""
+                                                                                                    ":"
+                                                                                                    "\""
+                                                                                                    "v8"
+                                                                                                    "\"",
+                                                                                                    "ac"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "11"
+                                                                                                    "1"
+                                                                                                    "1") "]}";
 
         assert_string_equal(choose(index, "linux/amd64"), "222");
         assert_string_equal(choose(index, "linux/arm64"), "ac1");

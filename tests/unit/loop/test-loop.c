@@ -19,7 +19,7 @@ static void loop_begin(void) {
 static void loop_end(_unused_ int *unused) {
         loop = loop_free(loop);
 }
-#define WITH_LOOP              \
+#define WITH_LOOP \
         _cleanup_(loop_end) _unused_ int _loop_guard = 0; \
         loop_begin()
 
@@ -149,7 +149,10 @@ static void results_free(_unused_ int *unused) {
         free(last.errors);
         last = (struct loop_command_result){ 0 };
 }
-#define SHELL(text) (char *const[]){ "sh", "-c", text, NULL }
+#define SHELL(text) \
+        (char *const[]) { \
+                "sh", "-c", text, NULL \
+        }
 
 TEST(a_command_tells_its_status_and_what_it_printed) {
         WITH_LOOP;
@@ -172,7 +175,8 @@ TEST(a_command_tells_its_status_and_what_it_printed) {
 TEST(a_missing_program_is_an_error_and_not_an_exit) {
         WITH_LOOP;
         struct loop_command *command;
-        assert_error(loop_command_new(loop, &(struct loop_command_options){ .argv = (char *const[]){ "/nonexistent", NULL } },
+        assert_error(loop_command_new(loop,
+                                      &(struct loop_command_options){ .argv = (char *const[]){ "/nonexistent", NULL } },
                                       command_done, NULL, &command),
                      ERROR_NOT_FOUND, "run /nonexistent");
 }
@@ -235,7 +239,8 @@ TEST(a_command_that_is_freed_early_is_killed_and_leaves_no_zombie) {
         struct loop_command *command;
         struct loop_timer *stop = loop_timer_new(loop, note_and_stop, "s");
 
-        assert_ok(loop_command_new(loop, &(struct loop_command_options){ .argv = SHELL("sleep 30"), .gather_output = true },
+        assert_ok(loop_command_new(loop,
+                                   &(struct loop_command_options){ .argv = SHELL("sleep 30"), .gather_output = true },
                                    command_done, NULL, &command));
         pid_t pid = loop_command_pid(command);
         loop_command_free(command);
@@ -245,8 +250,8 @@ TEST(a_command_that_is_freed_early_is_killed_and_leaves_no_zombie) {
         assert_int_equal(errno, ECHILD);
         loop_timer_free(stop);
 
-        assert_ok(loop_command_new(loop, &(struct loop_command_options){ .argv = SHELL("sleep 30") }, command_done, NULL,
-                                   &command));
+        assert_ok(loop_command_new(loop, &(struct loop_command_options){ .argv = SHELL("sleep 30") }, command_done,
+                                   NULL, &command));
         pid = loop_command_pid(command);
         loop_command_free(command);
         loop = loop_free(loop);
