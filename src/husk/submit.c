@@ -42,7 +42,37 @@ static void generate_name(json_t *object) {
         json_object_set_new(json_object_get(object, "metadata"), "name", json_string(name));
 }
 
-/* Decoding goes first: rules are looked at only for an object that could be read entirely. */
+/* Could `rule`, broken by an object that was not read entirely, be broken only because of that? A field that could not
+ * be read is missed where it stands, and names that it would have given are not found elsewhere. */
+static bool is_consequence(const struct diagnostic *rule, const struct diagnostics *unread, size_t from, size_t n) {
+        if (rule->cause == DIAGNOSTIC_NOT_FOUND || rule->cause == DIAGNOSTIC_DUPLICATE)
+                return true;
+        for (size_t i = from; i < n; i++) {
+                const char *path = unread->items[i].path, *last = strrchr(path, '.');
+                size_t parent = last ? (size_t)(last - path) : 0;
+                if (streq(rule->path, path) ||
+                    (rule->cause == DIAGNOSTIC_REQUIRED && strncmp(rule->path, path, parent) == 0))
+                        return true;
+        }
+        return false;
+}
+
+/* All mistakes of a manifest are told at once: what of an object could be read is held against the rules too. */
+static void add_broken_rules(ProtobufCMessage *message, struct api_arena *arena, struct diagnostics *diags,
+                             size_t from) {
+        _cleanup_diagnostics_ struct diagnostics rules = DIAGNOSTICS_INIT;
+        size_t unread = diags->n;
+
+        api_set_defaults(message, arena);
+        api_validate(message, NULL, &rules);
+        for (size_t i = 0; i < rules.n; i++) {
+                const struct diagnostic *d = &rules.items[i];
+                if (!is_consequence(d, diags, from, unread))
+                        diagnostics_add_at(diags, d->cause, d->path, d->value, "%s", d->detail ? d->detail : "");
+        }
+}
+
+/* NULL if the object could not be read entirely. */
 static ProtobufCMessage *decode(const struct api_kind *kind, const json_t *object, struct api_arena *arena,
                                 struct diagnostics *diags) {
         size_t before = diags->n;
@@ -50,6 +80,8 @@ static ProtobufCMessage *decode(const struct api_kind *kind, const json_t *objec
 
         if (message && streq(kind->kind, "Pod"))
                 api_check_supported((const V1Pod *)message, diags);
+        if (message && diags->n > before)
+                add_broken_rules(message, arena, diags, before);
         if (!message || diags->n > before)
                 return NULL;
         api_set_defaults(message, arena);
@@ -205,7 +237,7 @@ struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t
                 if (!again)
                         break;
                 _cleanup_error_ struct error *problem = take_newer_version(store, kind, object, live, &again);
-                if (again)
+                if (!problem && again)
                         err = error_free(err);
         }
         return err;
