@@ -111,7 +111,7 @@ static char *duration_text(int64_t ns) {
 
 /* `what`: "connect", "read", …; NULL with `text` for anything else. */
 static void fail_with(struct probe_io *p, const char *text) {
-        _cleanup_free_ char *url = url_text(p), *address = address_text(p);
+        _cleanup_free_ char *url = url_text(p);
 
         if (p->kind == PROBE_IO_HTTP)
                 finish(p, RUN_FAILURE, "Get \"%s\": %s", url, text);
