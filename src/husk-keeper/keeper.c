@@ -244,7 +244,8 @@ static void take_lock(void) {
 
 /* What the pod mounts stays in this namespace and ends with it, while what the host mounts later still comes in. On a
  * hybrid host crun refuses to start as long as it sees the cgroup2 mount beside the v1 hierarchies, so that is covered
- * for the pod's processes by an empty file system, a writable one, because crun makes its folders there all the same. */
+ * for the pod's processes by an empty file system, a writable one, because crun makes its folders there all the same.
+ */
 static void make_mount_namespace(void) {
         static const char unified[] = "/sys/fs/cgroup/unified";
         struct statfs fs;
@@ -489,10 +490,9 @@ static void listen_to_pod(void) {
                         char space[CMSG_SPACE(sizeof(int))];
                 } control;
                 struct iovec iov = { &message, sizeof(message) };
-                struct msghdr packet = { .msg_iov = &iov,
-                                         .msg_iovlen = 1,
-                                         .msg_control = &control,
-                                         .msg_controllen = sizeof(control) };
+                struct msghdr packet = {
+                        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+                };
                 ssize_t n = recvmsg(k.socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         return;

@@ -27,12 +27,14 @@ static const char *boot_id(void) {
 
 void handover_save(struct runtime *rt, const json_t *state) {
         _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *text = NULL;
-        json_t *json = json_pack("{s:s, s:I, s:O}", "boot", boot_id(), "mounts", (json_int_t)reaper_mounts(rt->reaper), "state", (json_t *)state);
+        json_t *json = json_pack("{s:s, s:I, s:O}", "boot", boot_id(), "mounts", (json_int_t)reaper_mounts(rt->reaper),
+                                 "state", (json_t *)state);
         _cleanup_error_ struct error *err = NULL;
 
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
-        err = text ? file_replace(path, text, strlen(text), 0600, 0) : error_new(ERROR_INTERNAL, "the state is no JSON");
+        err = text ? file_replace(path, text, strlen(text), 0600, 0)
+                   : error_new(ERROR_INTERNAL, "the state is no JSON");
         if (err)
                 log_warning("save the state: %s", error_message(err));
 }
@@ -54,8 +56,8 @@ void handover_receive(struct runtime *rt) {
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
                         : pod_new(&runtime_ops, rt, rt->spec);
         if (state && same_boot && !same_mounts) {
-                /* Keeper and husk-pod were killed together, and the mounts went with them. Containers cannot be restarted
-                 * beside those that run on: the pod begins anew, with a new sandbox. */
+                /* Keeper and husk-pod were killed together, and the mounts went with them. Containers cannot be
+                 * restarted beside those that run on: the pod begins anew, with a new sandbox. */
                 log_warning("keeper and supervisor were killed together; the pod gets a new sandbox");
                 instances_read(rt);
                 while (rt->instances)

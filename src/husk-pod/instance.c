@@ -49,7 +49,8 @@ void container_id_make(const char *pod_uid, const char *name, unsigned attempt, 
         for (int round = 0; round < 2; round++)
                 for (const char *p = text; *p; p++)
                         for (int i = 0; i < 4; i++) {
-                                words[i] = (words[i] ^ (unsigned char)*p ^ words[(i + 1) % 4] >> 29) * 0x9e3779b97f4a7c15ULL;
+                                words[i] = (words[i] ^ (unsigned char)*p ^ words[(i + 1) % 4] >> 29) *
+                                           0x9e3779b97f4a7c15ULL;
                                 words[i] ^= words[i] >> 32;
                         }
         snprintf(ret, 65, "%016llx%016llx%016llx%016llx", (unsigned long long)words[0], (unsigned long long)words[1],
@@ -142,14 +143,15 @@ static struct error *record_write(const struct instance *i) {
                 json_array_append_new(groups, json_integer(i->groups[g]));
         pid_t runner = i->command ? loop_command_pid(i->command) : 0;
         json_t *json = json_pack(
-                "{s:s, s:I, s:I, s:s, s:i, s:s*, s:s*, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, s:I, s:i, s:I}",
-                "name",
-                i->name, "attempt", (json_int_t)i->attempt, "sandbox", (json_int_t)i->sandbox, "role", role_names[i->role],
-                "state", (int)i->state, "cgroup", i->cgroup, "program", i->program, "stopSignal", i->stop_signal, "uid",
-                (json_int_t)i->uid, "gid", (json_int_t)i->gid, "groups", groups, "ownPidNamespace", (int)i->own_pidns,
-                "logOnError", (int)i->log_on_error, "tty", (int)i->tty, "stdinOnce", (int)i->stdin_once, "pid", (int)i->pid, "startTime", (json_int_t)i->start_time, "started",
-                (json_int_t)i->started_ns, "startedMonotonic", (json_int_t)i->started_monotonic_ns, "runner", (int)runner,
-                "runnerStartTime", (json_int_t)(runner ? process_start_time(runner) : 0));
+                "{s:s, s:I, s:I, s:s, s:i, s:s*, s:s*, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, s:I, "
+                "s:i, s:I}",
+                "name", i->name, "attempt", (json_int_t)i->attempt, "sandbox", (json_int_t)i->sandbox, "role",
+                role_names[i->role], "state", (int)i->state, "cgroup", i->cgroup, "program", i->program, "stopSignal",
+                i->stop_signal, "uid", (json_int_t)i->uid, "gid", (json_int_t)i->gid, "groups", groups,
+                "ownPidNamespace", (int)i->own_pidns, "logOnError", (int)i->log_on_error, "tty", (int)i->tty,
+                "stdinOnce", (int)i->stdin_once, "pid", (int)i->pid, "startTime", (json_int_t)i->start_time, "started",
+                (json_int_t)i->started_ns, "startedMonotonic", (json_int_t)i->started_monotonic_ns, "runner",
+                (int)runner, "runnerStartTime", (json_int_t)(runner ? process_start_time(runner) : 0));
         _cleanup_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
         if (!text)
@@ -172,14 +174,16 @@ static struct error *record_read(struct runtime *rt, const char *path, struct in
         struct instance read = { 0 };
 
         json_t *json = json_load_file(path, 0, &mistake);
-        if (!json || json_unpack(json, "{s:s, s:I, s:I, s:s, s:i, s?s, s?s, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, "
-                                       "s:I, s:i, s:I}",
-                                 "name", &name, "attempt", &attempt, "sandbox", &sandbox, "role", &role, "state", &state,
-                                 "cgroup", &cgroup, "program", &program, "stopSignal", &read.stop_signal, "uid", &uid, "gid",
-                                 &gid, "groups", &groups, "ownPidNamespace", &own_pidns, "logOnError", &log_on_error, "tty", &tty, "stdinOnce",
-                                 &stdin_once, "pid",
-                                 &read.pid, "startTime", &start_time, "started", &started, "startedMonotonic",
-                                 &started_monotonic, "runner", &read.runner, "runnerStartTime", &runner_start) < 0) {
+        if (!json ||
+            json_unpack(json,
+                        "{s:s, s:I, s:I, s:s, s:i, s?s, s?s, s:i, s:I, s:I, s:o, s:b, s:b, s:b, s:b, s:i, s:I, s:I, "
+                        "s:I, s:i, s:I}",
+                        "name", &name, "attempt", &attempt, "sandbox", &sandbox, "role", &role, "state", &state,
+                        "cgroup", &cgroup, "program", &program, "stopSignal", &read.stop_signal, "uid", &uid, "gid",
+                        &gid, "groups", &groups, "ownPidNamespace", &own_pidns, "logOnError", &log_on_error, "tty",
+                        &tty, "stdinOnce", &stdin_once, "pid", &read.pid, "startTime", &start_time, "started", &started,
+                        "startedMonotonic", &started_monotonic, "runner", &read.runner, "runnerStartTime",
+                        &runner_start) < 0) {
                 json_decref(json);
                 return error_new(ERROR_INVALID, "%s: no record of a container", path);
         }
@@ -247,7 +251,8 @@ static struct error *log_folder_make(const struct instance *i) {
         return mkdir_parents(folder, 0755);
 }
 
-/* The name under which the writing end of a container's standard input is kept: without it, reading would end at once. */
+/* The name under which the writing end of a container's standard input is kept: without it, reading would end at once.
+ */
 static char *stdin_name(const struct instance *i) {
         return xasprintf("stdin/%s/%u", i->name, i->attempt);
 }
@@ -540,9 +545,13 @@ static int signal_number(const char *name) {
         if (str_starts_with(name, "SIG"))
                 name += 3;
         if (str_starts_with(name, "RTMIN"))
-                return name[5] == '+' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMIN + (int)n : name[5] ? 0 : SIGRTMIN;
+                return name[5] == '+' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMIN + (int)n
+                       : name[5]                                            ? 0
+                                                                            : SIGRTMIN;
         if (str_starts_with(name, "RTMAX"))
-                return name[5] == '-' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMAX - (int)n : name[5] ? 0 : SIGRTMAX;
+                return name[5] == '-' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMAX - (int)n
+                       : name[5]                                            ? 0
+                                                                            : SIGRTMAX;
         for (int s = 1; s < _NSIG; s++) {
                 const char *abbreviation = sigabbrev_np(s);
                 if (abbreviation && streq(abbreviation, name))
@@ -561,7 +570,8 @@ static int stop_signal_of(const V1Container *c, const struct image *image) {
 
 static struct error *bundle_write(struct instance *i, const json_t *spec) {
         _cleanup_free_ char *path = path_join(i->bundle, "config.json"), *text = json_dumps(spec, JSON_COMPACT);
-        struct error *err = text ? mkdir_parents(i->bundle, 0700) : error_new(ERROR_INTERNAL, "config.json is not JSON");
+        struct error *err =
+                text ? mkdir_parents(i->bundle, 0700) : error_new(ERROR_INTERNAL, "config.json is not JSON");
         if (err)
                 return err;
         return file_replace(path, text, strlen(text), 0600, 0);
@@ -605,7 +615,8 @@ static struct error *run_spawn(struct preparation *p) {
         struct error *err = loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
         if (error_is(err, ERROR_NOT_FOUND)) {
                 error_free(err);
-                return error_new(ERROR_UNAVAILABLE, "%s is not installed (or not in PATH): install it, e.g. apt-get install %s",
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s is not installed (or not in PATH): install it, e.g. apt-get install %s",
                                  oci.program, oci.program);
         }
         return err;
@@ -679,8 +690,8 @@ static struct container_started started_facts(const struct instance *i) {
         };
 }
 
-/* Is this process of the container's cgroup? Its parent would not tell: the OCI runtime's helpers may still stand between
- * it and the keeper for a moment. */
+/* Is this process of the container's cgroup? Its parent would not tell: the OCI runtime's helpers may still stand
+ * between it and the keeper for a moment. */
 static bool in_cgroup_of(const struct instance *i, pid_t pid) {
         _cleanup_free_ char *path = xasprintf("/proc/%d/cgroup", pid), *text = NULL;
         _cleanup_error_ struct error *err = file_read(path, 65536, &text, NULL);
@@ -766,6 +777,7 @@ static void run_done(void *arg, struct loop_command_result *result) {
         _cleanup_error_ struct error *err = status ? NULL : pid_read(i);
         if (err)
                 log_warning("container %s: %s", i->name, error_message(err));
+        loop_timer_set(i->rt->removals, 0);
         if (status || err)
                 run_failed(i, status ? status : 1 << 8);
         else
@@ -820,8 +832,8 @@ bool instance_exited(struct runtime *rt, const struct keeper_exit *e) {
         return false;
 }
 
-/* A process that is not the keeper's child (its keeper was killed) has ended: the kernel tells how, if it is new enough,
- * through the pidfd; else nobody knows, and the machine says ContainerStatusUnknown by way of exit code 137. */
+/* A process that is not the keeper's child (its keeper was killed) has ended: the kernel tells how, if it is new
+ * enough, through the pidfd; else nobody knows, and the machine says ContainerStatusUnknown by way of exit code 137. */
 static void foreign_ended(void *arg, int events) {
         struct instance *i = arg;
         struct keeper_exit e = { .pid = i->pid, .start_time = i->start_time, .time_ns = clock_realtime_ns() };
@@ -892,6 +904,50 @@ static void delete_done(void *arg, struct loop_command_result *result) {
         runtime_sandbox_continue(rt);
 }
 
+/* What crun and runc keep of a container are a folder and cgroups, which instance_clear() removes cheaper than they do.
+ * Other runtimes have more (a virtual machine, a kernel) and do it themselves. */
+static bool runtime_is_plain(const struct oci_runtime *oci) {
+        const char *slash = strrchr(oci->program, '/');
+        const char *name = slash ? slash + 1 : oci->program;
+        return streq(name, "crun") || streq(name, "runc");
+}
+
+static void instance_delete(struct instance *i) {
+        struct oci_runtime oci = runtime_oci(i->rt, NULL);
+
+        if (runtime_is_plain(&oci)) {
+                instance_clear(i);
+                return;
+        }
+        _cleanup_strv_ char **argv = oci_runtime_delete_argv(&oci, i->id, true);
+        struct loop_command_options options = { .argv = argv, .timeout_ns = 30 * NSEC_PER_SEC, .linger_ms = 1 };
+        _cleanup_error_ struct error *err = loop_command_new(i->rt->loop, &options, delete_done, i, &i->command);
+        if (err) {
+                log_warning("container %s: %s", i->name, error_message(err));
+                instance_clear(i);
+        }
+}
+
+void instances_delete(struct runtime *rt) {
+        struct instance *next;
+
+        for (struct instance *i = rt->instances; i; i = next) {
+                next = i->next;
+                if (i->state == INSTANCE_REMOVING && !i->command)
+                        instance_delete(i);
+        }
+}
+
+void instances_delete_later(void *arg) {
+        struct runtime *rt = arg;
+
+        if (!instances_starting(rt)) {
+                instances_delete(rt);
+                runtime_sandbox_continue(rt);
+        }
+}
+
+/* Clearing away can wait until nothing is being started: mostly it is a restart, and the new run is waited for. */
 void instance_remove(void *ctx, const struct container_run *run) {
         struct runtime *rt = ctx;
         struct instance *i = instance_find(rt, run->name, run->attempt);
@@ -901,16 +957,8 @@ void instance_remove(void *ctx, const struct container_run *run) {
         struct volume_context volumes = runtime_volume_context(rt);
         streams_close(i);
         warn(i, volume_mounts_release(&volumes, i->name));
-        struct oci_runtime oci = runtime_oci(rt, NULL);
-        _cleanup_strv_ char **argv = oci_runtime_delete_argv(&oci, i->id, true);
-        struct loop_command_options options = { .argv = argv, .timeout_ns = 30 * NSEC_PER_SEC, .linger_ms = 1 };
-        _cleanup_error_ struct error *err = loop_command_new(rt->loop, &options, delete_done, i, &i->command);
-
         i->state = INSTANCE_REMOVING;
-        if (err) {
-                log_warning("container %s: %s", i->name, error_message(err));
-                instance_clear(i);
-        }
+        loop_timer_set(rt->removals, 0);
 }
 
 void instance_purge(struct instance *i) {
@@ -1043,7 +1091,8 @@ static void restore_running(struct instance *i) {
         } else if (exit_recall(i, &e)) {
                 exit_take(i, &e);
         } else {
-                /* Either the machine's saved state has this exit already, or nobody knows it (ContainerStatusUnknown). */
+                /* Either the machine's saved state has this exit already, or nobody knows it (ContainerStatusUnknown).
+                 */
                 i->state = INSTANCE_ENDED;
                 streams_drain(i);
         }

@@ -3,9 +3,10 @@
  *   husk-pod --root DIR --run DIR --uid UID              started by husk-keeper, whose socket is descriptor 3
  *   husk-pod --root DIR --run DIR --uid UID --cleanup    removes what is left of a pod that nobody supervises
  *
- * Decisions are made by the state machine (pod.h), everything that touches the kernel is behind runtime.h. Exit status 0
- * means that the pod has ended and is cleaned up (with --cleanup: that nothing is left); any other makes the keeper start
- * a husk-pod anew, which goes on from the saved state. So SIGTERM is an upgrade: the next one is the program on disk. */
+ * Decisions are made by the state machine (pod.h), everything that touches the kernel is behind runtime.h. Exit status
+ * 0 means that the pod has ended and is cleaned up (with --cleanup: that nothing is left); any other makes the keeper
+ * start a husk-pod anew, which goes on from the saved state. So SIGTERM is an upgrade: the next one is the program on
+ * disk. */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -89,7 +90,8 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
         rt->keeper_retry = loop_timer_new(rt->loop, keeper_gone, rt);
         rt->trim = loop_timer_new(rt->loop, trim, rt);
         rt->host_mounts = reaper_take(rt->reaper, "host-mounts");
-        _cleanup_free_ char *instances = path_join(rt->run_folder, "instances"), *ended = path_join(rt->run_folder, "ended");
+        _cleanup_free_ char *instances = path_join(rt->run_folder, "instances"),
+                            *ended = path_join(rt->run_folder, "ended");
         unlink(ended); /* a pod that had ended and is looked after again */
         err = mkdir_parents(instances, 0700);
         if (!err)
@@ -104,7 +106,8 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
         if (err)
                 return err;
 
-        _cleanup_free_ char *name = xasprintf("husk-pod %s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
+        _cleanup_free_ char *name =
+                xasprintf("husk-pod %s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
         log_set_name(name);
         watches_update(rt);
         handover_receive(rt);

@@ -4,6 +4,6 @@
 #include "base/base.h"
 
 /* Asks the kernel through a pidfd opened while the process lived (PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15).
- * False if the kernel cannot tell, or the process has not ended. The results are CLD_EXITED or CLD_KILLED, and the status
- * or signal. */
+ * False if the kernel cannot tell, or the process has not ended. The results are CLD_EXITED or CLD_KILLED, and the
+ * status or signal. */
 bool pidfd_exit(int pidfd, int32_t *ret_code, int32_t *ret_status);

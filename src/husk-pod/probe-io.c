@@ -109,7 +109,6 @@ static char *duration_text(int64_t ns) {
         return xasprintf("%llds", (long long)(ns / NSEC_PER_SEC));
 }
 
-/* `what`: "connect", "read", …; NULL with `text` for anything else. */
 static void fail_with(struct probe_io *p, const char *text) {
         _cleanup_free_ char *url = url_text(p);
 

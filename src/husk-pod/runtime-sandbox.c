@@ -201,6 +201,7 @@ void runtime_sandbox_stop(void *ctx, unsigned attempt) {
 
         rt->sb.attempt = attempt;
         rt->sb.stopping = true;
+        instances_delete(rt);
         runtime_sandbox_continue(rt);
 }
 

@@ -197,7 +197,8 @@ struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) 
         rt->arena = arena;
         rt->spec = spec;
         if (!rt->log_folder)
-                rt->log_folder = store_pod_log_folder(rt->store, spec->metadata->namespace_, spec->metadata->name, rt->uid);
+                rt->log_folder =
+                        store_pod_log_folder(rt->store, spec->metadata->namespace_, spec->metadata->name, rt->uid);
         return NULL;
 }
 
@@ -217,6 +218,7 @@ struct error *runtime_new(const char *root, const char *run, const char *uid, st
         rt->run_folder = store_pod_run_folder(rt->store, uid);
         rt->oci_state_root = path_join(rt->run_folder, "crun");
         rt->wake = loop_timer_new(rt->loop, woken, rt);
+        rt->removals = loop_timer_new(rt->loop, instances_delete_later, rt);
         rt->settle = loop_deferred_new(rt->loop, settle, rt);
         *ret = rt;
         return NULL;
@@ -241,6 +243,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         log_pump_free(rt->log);
         reaper_free(rt->reaper);
         loop_timer_free(rt->wake);
+        loop_timer_free(rt->removals);
         loop_timer_free(rt->trim);
         loop_timer_free(rt->keeper_retry);
         loop_deferred_free(rt->settle);

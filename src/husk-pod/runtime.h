@@ -51,13 +51,14 @@ struct runtime {
         struct reaper *reaper; /* NULL: cleaning up, without a keeper */
         struct log_pump *log;
         struct loop_timer *wake;
+        struct loop_timer *removals;     /* instances_delete_later() */
         struct loop_timer *trim;         /* gives memory back when nothing has happened for a while */
         struct loop_timer *keeper_retry; /* when the keeper is gone and could not be replaced */
-        struct loop_deferred *settle; /* after the events at hand: acknowledges exits */
-        bool finished;         /* the machine's last word was said */
+        struct loop_deferred *settle;    /* after the events at hand: acknowledges exits */
+        bool finished;                   /* the machine's last word was said */
         enum pod_end end;
-        int host_mounts;       /* the host's mount namespace; -EBADF: not known */
-        char *oci_state_root;  /* <run>/pods/<uid>/crun */
+        int host_mounts;      /* the host's mount namespace; -EBADF: not known */
+        char *oci_state_root; /* <run>/pods/<uid>/crun */
 
         struct runtime_sandbox {
                 struct sandbox *sandbox;
@@ -95,8 +96,8 @@ struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
 void runtime_settle_later(struct runtime *rt);
 /* Context for volume.h and downward.h; good until the node is forgotten or the spec changes. */
 struct volume_context runtime_volume_context(struct runtime *rt);
-/* The node object, as it was read last (`fresh`: is now); NULL if it cannot be read. Kept until things are quiet: reading
- * it anew for each container would be a good part of a pod's start. */
+/* The node object, as it was read last (`fresh`: is now); NULL if it cannot be read. Kept until things are quiet:
+ * reading it anew for each container would be a good part of a pod's start. */
 const V1Node *runtime_node(struct runtime *rt, bool fresh);
 void runtime_forget_node(struct runtime *rt);
 
@@ -130,21 +131,21 @@ struct instance {
         char *name;
         unsigned attempt, sandbox;
         enum container_role role;
-        char *id;        /* 64 hex digits */
-        char *cgroup;    /* path, as cgroup.h has them */
-        char *folder;    /* <root>/pods/<uid>/containers/<name>/<attempt> */
-        char *bundle;    /* <run>/pods/<uid>/bundles/<id> */
-        char *record;    /* <run>/pods/<uid>/instances/<id>.json */
+        char *id;     /* 64 hex digits */
+        char *cgroup; /* path, as cgroup.h has them */
+        char *folder; /* <root>/pods/<uid>/containers/<name>/<attempt> */
+        char *bundle; /* <run>/pods/<uid>/bundles/<id> */
+        char *record; /* <run>/pods/<uid>/instances/<id>.json */
         char *pid_file;
         char *log_path;
-        char *program;   /* argv[0], for messages */
+        char *program; /* argv[0], for messages */
         int stop_signal;
         int64_t uid, gid;
         int64_t *groups;
         int n_groups;
-        bool own_pidns;  /* its end takes all its processes with it */
+        bool own_pidns; /* its end takes all its processes with it */
         bool tty, stdin_once;
-        int stdin_fd;    /* writing end of its standard input; -EBADF: it has none (any more) */
+        int stdin_fd;      /* writing end of its standard input; -EBADF: it has none (any more) */
         bool log_on_error; /* terminationMessagePolicy FallbackToLogsOnError */
 
         pid_t pid;
@@ -158,7 +159,7 @@ struct instance {
         pid_t runner;                 /* pid of a predecessor's OCI runtime, while its end is awaited */
         uint64_t runner_start;
         struct log_source *streams[_LOG_STREAM_MAX];
-        struct console *console;      /* a terminal is awaited */
+        struct console *console; /* a terminal is awaited */
 };
 
 struct instance *instance_find(struct runtime *rt, const char *name, unsigned attempt); /* NULL: none */
@@ -166,6 +167,9 @@ struct instance *instance_running(struct runtime *rt, const char *name);
 void instance_start(void *ctx, const struct container_run *run);
 void instance_signal(void *ctx, const struct container_run *run, enum stop_signal signal);
 void instance_remove(void *ctx, const struct container_run *run);
+/* Clears away the runs that were removed: now, or when nothing is starting. */
+void instances_delete(struct runtime *rt);
+void instances_delete_later(void *rt);
 struct error *instance_resize(void *ctx, const struct container_run *run) _must_check_;
 /* True if the exit is one of a container; it has been reported then. */
 bool instance_exited(struct runtime *rt, const struct keeper_exit *e);

@@ -181,8 +181,8 @@ static void keeper_start(struct fixture *f, const char *extra, const char *extra
         snprintf(program, sizeof(program), "%s/husk-keeper", f->folder);
         f->keeper = fork();
         if (f->keeper == 0) {
-                char *argv[] = { program,       "--root",      f->folder,           "--run", f->folder, "--uid", "u1",
-                                 (char *)extra, (char *)extra_value, NULL };
+                char *argv[] = { program, "--root",      f->folder,           "--run", f->folder, "--uid",
+                                 "u1",    (char *)extra, (char *)extra_value, NULL };
                 setsid();
                 execv(program, argv);
                 _exit(127);
