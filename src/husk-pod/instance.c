@@ -721,7 +721,16 @@ static struct error *pid_read(struct instance *i) {
 
 static void exit_take(struct instance *i, const struct keeper_exit *e);
 
+/* What the machine does when it is told something may end the instance. */
+static bool is_running(const struct runtime *rt, const struct instance *instance) {
+        for (const struct instance *i = rt->instances; i; i = i->next)
+                if (i == instance)
+                        return i->state == INSTANCE_RUNNING;
+        return false;
+}
+
 static void run_succeeded(struct instance *i) {
+        struct runtime *rt = i->rt;
         struct keeper_exit e;
 
         i->started_ns = clock_realtime_ns();
@@ -729,11 +738,11 @@ static void run_succeeded(struct instance *i) {
         i->state = INSTANCE_RUNNING;
         record_update(i);
         struct container_started facts = started_facts(i);
-        pod_container_started(i->rt->pod, i->name, i->attempt, &facts);
+        pod_container_started(rt->pod, i->name, i->attempt, &facts);
         /* It may have ended before its pid was known here. */
-        if (i->state == INSTANCE_RUNNING && reaper_claim(i->rt->reaper, i->pid, i->start_time, &e))
+        if (is_running(rt, i) && reaper_claim(rt->reaper, i->pid, i->start_time, &e))
                 exit_take(i, &e);
-        runtime_settle_later(i->rt);
+        runtime_settle_later(rt);
 }
 
 static char *runtime_message(const struct instance *i) {
@@ -816,8 +825,8 @@ static void exit_take(struct instance *i, const struct keeper_exit *e) {
         control_container_ended(i->rt, i, end.exit_code);
         message = termination_message(log, i->log_path, i->log_on_error && end.exit_code != 0);
         end.message = message;
-        pod_container_exited(i->rt->pod, i->name, i->attempt, &end);
         runtime_settle_later(i->rt);
+        pod_container_exited(i->rt->pod, i->name, i->attempt, &end); /* may clear the instance away */
 }
 
 bool instance_exited(struct runtime *rt, const struct keeper_exit *e) {
