@@ -245,8 +245,8 @@ void reaper_drop(struct reaper *r, const char *name) {
         struct kept *k = kept_find(r, name);
         if (!k)
                 return;
+        tell(r, KEEPER_DROP, name, 0, -1); /* first: the name may be the entry's own */
         kept_remove(r, k);
-        tell(r, KEEPER_DROP, name, 0, -1);
 }
 
 int reaper_take(struct reaper *r, const char *name) {
