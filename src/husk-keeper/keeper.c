@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -235,11 +234,18 @@ static void write_pid_file(void) {
         close(fd);
 }
 
-/* One supervisor a pod. The lock goes with this process and with nothing else: no child inherits it. */
+/* One supervisor a pod. It is a record lock (fcntl), not flock: no child inherits it, those who only ask (F_GETLK, which
+ * also tells our pid) take nothing that could be in our way, and execve(2) of husk-pod's successor takes it anew. */
 static void take_lock(void) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct stat st;
+
         k.lock_fd = open_file("lock", O_RDWR | O_CREAT);
-        if (flock(k.lock_fd, LOCK_EX | LOCK_NB) < 0)
+        if (fcntl(k.lock_fd, F_SETLK, &lock) < 0)
                 fail("already supervised: ", k.uid);
+        /* The pod was deleted between our open and our lock. */
+        if (fstat(k.lock_fd, &st) < 0 || st.st_nlink == 0)
+                fail("the pod is gone: ", k.uid);
 }
 
 /* What the pod mounts stays in this namespace and ends with it, while what the host mounts later still comes in. On a
@@ -624,6 +630,11 @@ static __attribute__((noreturn)) void run(void) {
 int main(int argc, char **argv) {
         k.socket = -1;
         read_arguments(argc, argv);
+        path_make(k.folder, k.root, "/pods/", k.uid, "");
+        int folder = open(k.folder, O_PATH | O_CLOEXEC);
+        if (folder < 0 && errno == ENOENT && !k.mounts)
+                return 0; /* deleted before we came */
+        close(folder);
         path_make(k.folder, k.run, "/pods", "", "");
         make_folder(k.folder);
         path_make(k.folder, k.run, "/pods/", k.uid, "");

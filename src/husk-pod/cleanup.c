@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 
 #include "base/clock.h"
@@ -121,22 +121,28 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         return first;
 }
 
-/* Nobody must supervise the pod while it is being removed. */
+/* Nobody must supervise the pod while it is being removed: this is husk-keeper's lock. *ret_fd is negative if the pod's
+ * folder vanishes under our hands, because somebody else has just removed the pod. */
 static struct error *take_lock(struct runtime *rt, int *ret_fd) {
         _cleanup_free_ char *path = path_join(rt->run_folder, "lock");
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct stat st;
         struct error *err = mkdir_parents(rt->run_folder, 0700);
 
         if (err)
                 return err;
-        *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (*ret_fd < 0)
-                return error_errno(errno, "open %s", path);
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "open %s", path);
         _cleanup_free_ char *ended = path_join(rt->run_folder, "ended");
         int tries = file_exists(ended) ? KEEPER_END_TRIES : 1; /* it has ended, or is just about to */
-        while (tries > 0 && flock(*ret_fd, LOCK_EX | LOCK_NB) < 0 && --tries > 0)
+        while (tries > 0 && fcntl(fd, F_SETLK, &lock) < 0 && --tries > 0)
                 usleep(5000);
         if (tries == 0)
                 return error_new(ERROR_CONFLICT, "pod %s is supervised: its husk-keeper lives", rt->uid);
+        if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+                return NULL;
+        *ret_fd = TAKE_FD(fd);
         return NULL;
 }
 
@@ -153,22 +159,31 @@ static struct error *leave_mount_namespace(void) {
         return NULL;
 }
 
+/* A husk-pod whose keeper was killed may be in the middle of making something, and so may an OCI runtime: they end
+ * before anything is undone. */
+static struct error *remove_leftovers(struct runtime *rt) {
+        struct api_arena *none = NULL;
+        struct error *err = leftover_processes_kill(rt);
+
+        if (!err)
+                err = leave_mount_namespace();
+        if (err)
+                return err;
+        error_free(runtime_read_spec(rt, &none)); /* good to have, not needed */
+        error_free(kill_processes(rt));
+        instances_read(rt);
+        return cleanup_pod(rt, POD_END_DELETED);
+}
+
 struct error *cleanup_leftovers(const char *root, const char *run, const char *uid) {
         struct runtime *rt = NULL;
-        struct api_arena *none = NULL;
         _cleanup_close_ int lock = -EBADF;
         struct error *err = runtime_new(root, run, uid, &rt);
 
-        if (!err)
+        for (int tries = 0; !err && lock < 0 && tries < 100; tries++)
                 err = take_lock(rt, &lock);
         if (!err)
-                err = leave_mount_namespace();
-        if (!err) {
-                error_free(runtime_read_spec(rt, &none)); /* good to have, not needed */
-                error_free(kill_processes(rt));
-                instances_read(rt);
-                err = cleanup_pod(rt, POD_END_DELETED);
-        }
+                err = lock < 0 ? error_new(ERROR_CONFLICT, "its folder comes and goes") : remove_leftovers(rt);
         runtime_free(rt);
         return error_context(err, "clean up pod %s", uid);
 }

@@ -102,9 +102,11 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
                 err = runtime_read_spec(rt, &none);
         if (!err)
                 err = control_begin(rt);
-        *ret_gone = error_is(err, ERROR_NOT_FOUND);
-        if (err)
+        if (err) {
+                _cleanup_free_ char *object = path_join(rt->folder, "pod.json");
+                *ret_gone = error_is(err, ERROR_NOT_FOUND) && !file_exists(object);
                 return err;
+        }
 
         _cleanup_free_ char *name =
                 xasprintf("husk-pod %s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);

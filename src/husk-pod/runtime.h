@@ -237,6 +237,15 @@ void handover_save(struct runtime *rt, const json_t *state);
 /* The keeper is dead: become it. Returns only if that fails. */
 void handover_become_keeper(struct runtime *rt);
 
+/* ---- leftover.c: processes that are the pod's and on nobody's record ---- */
+
+/* The OCI runtime that a predecessor has started for the container `id`, if it still runs. A husk-pod that is killed
+ * between starting one and writing that down leaves it so. */
+pid_t leftover_runner(const struct runtime *rt, const char *id);
+/* Kills every husk-pod, husk-keeper and OCI runtime of the pod but the caller, and waits for their end. The caller holds
+ * the pod's lock, so no new ones come. */
+struct error *leftover_processes_kill(const struct runtime *rt) _must_check_;
+
 /* ---- cleanup.c ---- */
 
 /* Ends the pod: see ops.h finished(). */

@@ -90,12 +90,12 @@ static struct error *pod_wait(struct store *store, const json_t *pod, int64_t ti
                 watch_add_pod(&watch, store, uid);
                 if (pod_is_gone(store, uid))
                         return NULL;
-                /* None, though the lock is held: a supervisor that is just starting, and about to write its pid. */
                 _cleanup_close_ int keeper = supervisor_open(store, uid);
-                if (keeper < 0 && !supervisor_is_alive(store, uid)) {
+                if (keeper < 0) {
                         err = pod_cleanup_if_alone(store, uid);
                         if (err || pod_is_gone(store, uid))
                                 return err;
+                        continue; /* a supervisor has come after all: it is who must be waited for */
                 }
                 if (watch_wait(&watch, keeper) == WATCH_TIMEOUT)
                         return error_new(ERROR_TIMEOUT, "timed out waiting for the condition on pods/%s",

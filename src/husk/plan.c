@@ -4,6 +4,8 @@
 
 #include "base/str.h"
 #include "husk/field.h"
+#include "husk/submit.h"
+#include "husk/supervisor.h"
 
 /* Kinds in the order in which objects may need each other; what is not named comes between. */
 static int kind_rank(const char *kind) {
@@ -141,8 +143,9 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
         struct error *err;
 
         err = selection_read_files(selection, &plan.manifest);
-        if (!err)
-                err = add_documents(cli, &plan, selection);
+        if (err)
+                return err;
+        err = add_documents(cli, &plan, selection);
         for (size_t i = 0; !err && i < plan.n; i++) {
                 struct plan_item *item = &plan.items[i];
                 check_duplicate(&plan, item);
@@ -176,16 +179,28 @@ static struct error *recreate(struct cli *cli, const struct plan *plan, struct p
         return err ? err : submit_create(cli, item->kind, item->object);
 }
 
+/* An applied pod is looked after, whatever has become of its supervisor. One that has ended needs none. */
+static struct error *supervise_again(struct cli *cli, const struct plan_item *item) {
+        const char *phase = field_text_or(item->live, "status.phase", ""), *uid = field_text(item->live, "metadata.uid");
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        if (err || !streq(item->kind->kind, "Pod") || streq(phase, "Succeeded") || streq(phase, "Failed") ||
+            supervisor_is_alive(store, uid))
+                return err;
+        return supervisor_start(store, uid);
+}
+
 static struct error *item_carry_out(struct cli *cli, const struct plan *plan, struct plan_item *item) {
         switch (item->action) {
         case PLAN_CREATE:
                 return submit_create(cli, item->kind, item->object);
         case PLAN_UPDATE:
-                return submit_update(cli, item->kind, item->object, item->live);
+                return submit_update(cli, item->kind, item->object, item->live) ?: supervise_again(cli, item);
         case PLAN_RECREATE:
                 return recreate(cli, plan, item);
         case PLAN_NOTHING:
-                break;
+                return supervise_again(cli, item);
         }
         return NULL;
 }

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -15,11 +14,6 @@
 #define CLEANUP_TIMEOUT_MS 60000
 
 extern char **environ;
-
-static char *run_file(struct store *store, const char *uid, const char *name) {
-        _cleanup_free_ char *folder = store_pod_run_folder(store, uid);
-        return path_join(folder, name);
-}
 
 /* A session of its own without a terminal, default signals, and nothing of the caller's descriptors: the keeper lives
  * on when the shell that started it is gone, and holds nothing open for it. */
@@ -65,39 +59,18 @@ struct error *supervisor_start(struct store *store, const char *uid) {
 }
 
 bool supervisor_is_alive(struct store *store, const char *uid) {
-        _cleanup_free_ char *path = run_file(store, uid, "lock"), *ended = run_file(store, uid, "ended");
+        _cleanup_free_ char *folder = store_pod_run_folder(store, uid), *ended = path_join(folder, "ended");
 
-        if (file_exists(ended)) /* it may hold its lock for a moment longer, but looks at nothing any more */
-                return false;
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-        if (fd < 0)
-                return false;
-        /* A shared lock, so that two who look at the same time do not take each other for the keeper. */
-        return flock(fd, LOCK_SH | LOCK_NB) < 0;
+        /* After its end it may hold its lock for a moment longer, but looks at nothing any more. */
+        return !file_exists(ended) && store_pod_supervisor(store, uid) > 0;
 }
 
-static pid_t supervisor_pid(struct store *store, const char *uid) {
-        _cleanup_free_ char *path = run_file(store, uid, "pid");
-        _cleanup_free_ char *text = NULL;
-        uint64_t pid = 0;
-
-        struct error *err = file_read(path, 64, &text, NULL);
-        if (err) {
-                error_free(err);
-                return 0;
-        }
-        text[strcspn(text, "\n")] = '\0';
-        return str_to_u64(text, &pid) && pid <= INT32_MAX ? (pid_t)pid : 0;
-}
-
-/* The pid file may be older than the lock's holder, and the pid another process by now: opened first, and taken for the
- * keeper only if the lock is held and the file still says the same. */
+/* The pid may be another process by the time it is opened: it is the supervisor's if the lock is still its own then. */
 int supervisor_open(struct store *store, const char *uid) {
-        pid_t pid = supervisor_pid(store, uid);
+        pid_t pid = store_pod_supervisor(store, uid);
         _cleanup_close_ int fd = pid > 0 ? process_open(pid, 0) : -ESRCH;
 
-        if (fd < 0 || !supervisor_is_alive(store, uid) || supervisor_pid(store, uid) != pid)
+        if (fd < 0 || store_pod_supervisor(store, uid) != pid)
                 return -ESRCH;
         return TAKE_FD(fd);
 }

@@ -11,7 +11,7 @@
 /* Starts husk-keeper for a pod and returns at once: what it does shows in the pod's status. */
 struct error *supervisor_start(struct store *store, const char *uid) _must_check_;
 bool supervisor_is_alive(struct store *store, const char *uid);
-/* pidfd of the keeper, for waiting for its end; negative if there is none. */
+/* pidfd of the keeper, or of a `husk-pod --cleanup` at work, for waiting for its end; negative if there is none. */
 int supervisor_open(struct store *store, const char *uid);
 /* Undoes everything that is left of a pod without a supervisor, its folders included. Idempotent. */
 struct error *supervisor_cleanup(struct store *store, const char *uid) _must_check_;

@@ -328,6 +328,15 @@ struct error *store_pod_spec_read(struct store *store, const char *uid, json_t *
         return err;
 }
 
+pid_t store_pod_supervisor(struct store *store, const char *uid) {
+        _cleanup_free_ char *path = xasprintf("%s/pods/%s/lock", store->run, uid);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+        /* Asking takes nothing, so that nobody who asks is taken for the supervisor. */
+        return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+}
+
 /* Status files hold {"resourceVersion": …, "status": …}: a change of status changes the Pod's resourceVersion. */
 static struct error *status_file_read(struct store *store, const char *uid, json_t **ret) {
         _cleanup_free_ char *path = xasprintf("%s/pods/%s/status.json", store->run, uid);
@@ -402,6 +411,37 @@ static void bind_to_node(struct store *store, json_t *pod, const json_t *status)
         json_object_set_new(spec, "nodeName", json_string(store->node_name));
 }
 
+/* Does nobody look after the pod? While a husk-pod takes its dead keeper's place, that is so for a moment. */
+static bool is_unsupervised(struct store *store, const char *uid) {
+        for (int tries = 0; tries < 4; tries++) {
+                if (store_pod_supervisor(store, uid) > 0)
+                        return false;
+                usleep(10000);
+        }
+        return true;
+}
+
+/* Phase Unknown is Kubernetes' word for a pod whose state cannot be obtained; what was published last may be long past. */
+static void tell_unsupervised(struct store *store, const char *uid, json_t *status) {
+        const char *phase = string_of(status, "phase");
+        _cleanup_free_ char *published = xasprintf("%s/pods/%s/status.json", store->run, uid);
+        json_t *condition;
+        size_t i;
+
+        if (streq_ptr(phase, "Succeeded") || streq_ptr(phase, "Failed") || store_pod_supervisor(store, uid) > 0 ||
+            !file_exists(published) || !is_unsupervised(store, uid))
+                return;
+        json_object_set_new(status, "phase", json_string("Unknown"));
+        json_object_set_new(status, "reason", json_string("SupervisorLost"));
+        json_object_set_new(status, "message", json_string("The processes that look after the pod were killed. Apply the "
+                                                           "pod again to have them back, or delete it."));
+        json_array_foreach(json_object_get(status, "conditions"), i, condition) {
+                const char *type = string_of(condition, "type");
+                if (streq_ptr(type, "Ready") || streq_ptr(type, "ContainersReady"))
+                        json_object_set_new(condition, "status", json_string("Unknown"));
+        }
+}
+
 static struct error *pod_read(struct store *store, const char *uid, json_t **ret) {
         json_t *pod = NULL, *file = NULL;
         struct error *err = store_pod_spec_read(store, uid, &pod);
@@ -423,6 +463,7 @@ static struct error *pod_read(struct store *store, const char *uid, json_t **ret
                 str_to_u64(text, &status_version);
         if (status_version > spec_version)
                 json_object_set(metadata, "resourceVersion", json_object_get(file, "resourceVersion"));
+        tell_unsupervised(store, uid, json_object_get(file, "status"));
         json_object_set(pod, "status", json_object_get(file, "status"));
         bind_to_node(store, pod, json_object_get(file, "status"));
         json_decref(file);

@@ -42,7 +42,8 @@ static inline void store_freep(struct store **store) {
 }
 #define _cleanup_store_ _cleanup_(store_freep)
 
-/* Reads one object; for a Pod its spec and the newest status in one. ERROR_NOT_FOUND says `pods "x" not found`.
+/* Reads one object; for a Pod its spec and the newest status in one (phase Unknown, reason SupervisorLost, if the pod
+ * has begun, has not ended, and nobody looks after it any more). ERROR_NOT_FOUND says `pods "x" not found`.
  * `ns` is ignored for cluster-wide kinds. The result is owned by the caller. */
 struct error *store_get(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
                         json_t **ret) _must_check_;
@@ -75,6 +76,9 @@ char *store_pod_log_folder(struct store *store, const char *ns, const char *name
 struct error *store_pod_uid(struct store *store, const char *ns, const char *name, char **ret) _must_check_;
 /* The Pod object without status; ERROR_NOT_FOUND if the pod is gone. */
 struct error *store_pod_spec_read(struct store *store, const char *uid, json_t **ret) _must_check_;
+/* Pid of the pod's husk-keeper (or of whoever is removing the pod), which holds the lock <run>/pods/<uid>/lock from
+ * its start to its end; 0 if there is none. */
+pid_t store_pod_supervisor(struct store *store, const char *uid);
 /* The newest status; {"phase": "Pending"} if none was written yet. */
 struct error *store_pod_status_read(struct store *store, const char *uid, json_t **ret) _must_check_;
 /* Publishes a status. `durable` also keeps it in <root> (for a pod that has ended). */

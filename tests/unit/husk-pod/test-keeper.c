@@ -207,6 +207,8 @@ static void fixture_init(struct fixture *f) {
         assert_non_null(mkdtemp(f->folder));
         snprintf(path, sizeof(path), "%s/husk-keeper", f->folder);
         copy_program(keeper, path);
+        snprintf(path, sizeof(path), "%s/pods/u1", f->folder); /* of a pod that exists */
+        assert_ok(mkdir_parents(path, 0700));
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
         assert_true(n > 0);
         self[n] = '\0';

@@ -1,11 +1,14 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "api/api.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "store/store.h"
 
 struct fixture {
@@ -103,6 +106,68 @@ TEST(secrets_are_for_their_owner_only) {
         assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+/* Another process that holds the pod's lock, as husk-keeper does. */
+static pid_t supervisor_begin(struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = store_pod_run_folder(store, uid), *path = path_join(folder, "lock");
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        int ready[2];
+        char byte;
+
+        assert_int_equal(pipe(ready), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                int fd = open(path, O_RDWR | O_CREAT, 0600);
+                if (fcntl(fd, F_SETLK, &lock) < 0 || write(ready[1], "", 1) != 1)
+                        _exit(1);
+                for (;;)
+                        pause();
+        }
+        close(ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        close(ready[0]);
+        return pid;
+}
+
+static void supervisor_end(pid_t pid) {
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+TEST(a_pod_that_nobody_looks_after_is_unknown_unless_it_has_ended) {
+        static const struct {
+                const char *published, *shown;
+        } cases[] = { { "Running", "Unknown" }, { "Succeeded", "Succeeded" }, { "Failed", "Failed" } };
+        FIXTURE(f);
+        const struct api_kind *kind = api_kind_of("Pod");
+        _cleanup_free_ char *uid = NULL;
+
+        assert_ok(create(f.store, "Pod", "p"));
+        assert_ok(store_pod_uid(f.store, "default", "p", &uid));
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                json_t *status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", cases[i].published, "conditions", "type", "Ready",
+                                           "status", "True");
+                for (int supervised = 1; supervised >= 0; supervised--) {
+                        json_t *read = NULL;
+                        pid_t pid = supervised ? supervisor_begin(f.store, uid) : 0;
+
+                        assert_int_equal(store_pod_supervisor(f.store, uid), pid);
+                        assert_ok(store_pod_status_write(f.store, uid, status, false));
+                        assert_ok(store_get(f.store, kind, "default", "p", &read));
+                        json_t *seen = json_object_get(read, "status");
+                        const char *shown = supervised ? cases[i].published : cases[i].shown;
+                        bool lost = streq(shown, "Unknown");
+                        assert_string_equal(json_string_value(json_object_get(seen, "phase")), shown);
+                        assert_true(lost == streq_ptr(json_string_value(json_object_get(seen, "reason")), "SupervisorLost"));
+                        json_t *ready = json_array_get(json_object_get(seen, "conditions"), 0);
+                        assert_string_equal(json_string_value(json_object_get(ready, "status")), lost ? "Unknown" : "True");
+                        json_decref(read);
+                        if (supervised)
+                                supervisor_end(pid);
+                }
+                json_decref(status);
+        }
+}
+
 TEST(a_pod_is_its_spec_and_its_newest_status) {
         FIXTURE(f);
         const struct api_kind *kind = api_kind_of("Pod");
@@ -119,6 +184,7 @@ TEST(a_pod_is_its_spec_and_its_newest_status) {
         assert_int_equal(json_integer_value(json_object_get(json_object_get(read, "metadata"), "generation")), 1);
         assert_ok(store_pod_uid(f.store, "default", "p", &uid));
         assert_ok(store_pod_sync(f.store, uid));
+        pid_t supervisor = supervisor_begin(f.store, uid);
         assert_ok(store_pod_status_write(f.store, uid, status, true));
         json_decref(read);
         assert_ok(store_list(f.store, kind, NULL, &list));
@@ -138,6 +204,7 @@ TEST(a_pod_is_its_spec_and_its_newest_status) {
         json_decref(list);
         json_decref(pod);
         json_decref(status);
+        supervisor_end(supervisor);
 
         assert_ok(store_pod_remove(f.store, uid));
         assert_ok(store_pod_remove(f.store, uid));
