@@ -647,7 +647,6 @@ static struct error *start(struct preparation *p) {
         if (err)
                 return err;
         facts_note(p);
-        p->failure = START_RUN_ERROR;
         err = streams_prepare(i, p->run->spec, &p->streams);
         if (!err)
                 err = run_spawn(p);
@@ -847,7 +846,7 @@ static void foreign_ended(void *arg, int events) {
         struct instance *i = arg;
         struct keeper_exit e = { .pid = i->pid, .start_time = i->start_time, .time_ns = clock_realtime_ns() };
 
-        if (!pidfd_exit(i->pidfd, &e.code, &e.status)) {
+        if (!zombie_exit(i->pid, i->start_time, &e.code, &e.status) && !pidfd_exit(i->pidfd, &e.code, &e.status)) {
                 e.code = CLD_KILLED;
                 e.status = SIGKILL;
         }
@@ -1040,6 +1039,10 @@ struct error *instance_resize(void *ctx, const struct container_run *run) {
 
 /* Waits, shortly, for a predecessor's OCI runtime to end: it started the container, or is about to. */
 static void runner_await(struct instance *i) {
+        if (i->runner == 0) {
+                i->runner = leftover_runner(i->rt, i->id);
+                i->runner_start = i->runner > 0 ? process_start_time(i->runner) : 0;
+        }
         for (int tries = 0; i->runner > 0 && tries < 500 && process_is_running(i->runner, i->runner_start); tries++)
                 usleep(10000);
 }
@@ -1070,6 +1073,17 @@ static bool process_adopt(struct instance *i) {
         return true;
 }
 
+/* The keeper may have reaped it a moment ago and be about to say so. */
+static bool exit_await(struct instance *i, pid_t pid, uint64_t start_time, struct keeper_exit *ret) {
+        for (int tries = 0; tries < 10; tries++) {
+                reaper_listen(i->rt->reaper);
+                if (reaper_claim(i->rt->reaper, pid, start_time, ret))
+                        return true;
+                usleep(2000);
+        }
+        return false;
+}
+
 /* How it ended meanwhile: from the keeper, or from the pidfd that husk-pod handed to its new keeper. */
 static bool exit_recall(struct instance *i, struct keeper_exit *ret) {
         _cleanup_free_ char *name = xasprintf("pid/%s", i->id);
@@ -1078,16 +1092,15 @@ static bool exit_recall(struct instance *i, struct keeper_exit *ret) {
         if (pidfd >= 0)
                 reaper_drop(i->rt->reaper, name);
         *ret = (struct keeper_exit){ .time_ns = clock_realtime_ns() };
-        if (pidfd >= 0 && pidfd_exit(pidfd, &ret->code, &ret->status))
+        if (pidfd >= 0 && (zombie_exit(i->pid, i->start_time, &ret->code, &ret->status) ||
+                           pidfd_exit(pidfd, &ret->code, &ret->status)))
                 return true;
-        /* The keeper may have reaped it a moment ago and be about to say so. */
-        for (int tries = 0; tries < 10; tries++) {
-                reaper_listen(i->rt->reaper);
-                if (reaper_claim(i->rt->reaper, i->pid, i->start_time, ret))
-                        return true;
-                usleep(2000);
-        }
-        return false;
+        return exit_await(i, i->pid, i->start_time, ret);
+}
+
+static void found(struct instance *i) {
+        struct container_started facts = started_facts(i);
+        pod_container_found(i->rt->pod, i->name, i->attempt, &facts);
 }
 
 static void restore_running(struct instance *i) {
@@ -1095,8 +1108,7 @@ static void restore_running(struct instance *i) {
 
         streams_restore(i);
         if (process_adopt(i)) {
-                struct container_started facts = started_facts(i);
-                pod_container_found(i->rt->pod, i->name, i->attempt, &facts);
+                found(i);
         } else if (exit_recall(i, &e)) {
                 exit_take(i, &e);
         } else {
@@ -1107,27 +1119,38 @@ static void restore_running(struct instance *i) {
         }
 }
 
-/* The predecessor died while the OCI runtime was at work. If that has succeeded, the container is there or has been. */
-static void restore_starting(struct instance *i) {
-        struct keeper_exit e = { .code = CLD_EXITED };
-        struct container_started facts;
+/* The machine does not know yet that it was started at all: it hears of the start first, and of an end in any case. */
+static void restore_started(struct instance *i) {
+        struct keeper_exit e;
 
-        runner_await(i);
-        if (i->runner > 0)
-                reaper_claim(i->rt->reaper, i->runner, i->runner_start, &e);
-        _cleanup_error_ struct error *err = pid_read(i);
-        if (err || e.code != CLD_EXITED || e.status != 0) {
-                instance_purge(i); /* the machine starts it again */
-                return;
-        }
         i->state = INSTANCE_RUNNING;
         i->started_ns = clock_realtime_ns();
         i->started_monotonic_ns = clock_monotonic_ns();
-        facts = started_facts(i);
-        pod_container_found(i->rt->pod, i->name, i->attempt, &facts);
-        restore_running(i);
-        if (i->state == INSTANCE_RUNNING)
+        streams_restore(i);
+        found(i);
+        if (process_adopt(i)) {
                 record_update(i);
+                return;
+        }
+        if (!exit_recall(i, &e)) {
+                e.code = CLD_KILLED;
+                e.status = SIGKILL;
+        }
+        exit_take(i, &e);
+}
+
+/* The predecessor died while the OCI runtime was at work. If that has succeeded, the container is there or has been. */
+static void restore_starting(struct instance *i) {
+        struct keeper_exit e = { .code = CLD_EXITED };
+
+        runner_await(i);
+        if (i->runner > 0)
+                exit_await(i, i->runner, i->runner_start, &e);
+        _cleanup_error_ struct error *err = pid_read(i);
+        if (err || e.code != CLD_EXITED || e.status != 0)
+                instance_purge(i); /* the machine starts it again */
+        else
+                restore_started(i);
 }
 
 void instances_read(struct runtime *rt) {
