@@ -30,6 +30,33 @@ def program(name):
     return out
 
 
+def fnv1a(data):
+    value = 0xcbf29ce484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001b3 % (1 << 64)
+    return value
+
+
+def fold(value):
+    return (value ^ value >> 40) & 0xffffffffff
+
+
+def orphaned_infra():
+    """Infra processes that are nobody's child and in no pod's cgroup: no record leads to them any more."""
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid) as f:
+                name, rest = re.match(r"\d+ \((.*)\) (.*)", f.read(), re.S).groups()
+            with open("/proc/%s/cgroup" % pid) as f:
+                cgroups = f.read()
+        except OSError:
+            continue
+        if name == "husk-infra" and rest.split()[:2] == ["S", "1"] and "/pod" not in cgroups:
+            left.append("process %s husk-infra without a parent" % pid)
+    return left
+
+
 class Result:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
@@ -179,24 +206,64 @@ class Node:
         left += self.kernel_leftovers()
         return left
 
-    def identity(self):
-        """Names under which this node's kernel objects go, from its own records."""
-        try:
-            with open(os.path.join(self.root, "net.json")) as f:
-                return json.load(f)
-        except OSError:
-            return {}
+    def tag(self):
+        """What the names of this node's kernel objects begin with (src/store/tag.c): FNV-1a of the root's real path."""
+        return "%010x" % fold(fnv1a(os.path.realpath(self.root).encode()))
+
+    def veth(self, uid):
+        """The node's end of a pod's link (src/net/net.c)."""
+        return "hkv%010x" % fold(fnv1a(self.tag().encode() + uid.encode()))
+
+    def in_cgroups(self):
+        """Processes in the cgroups of this node's pods: {pid: program}."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cgroup" % pid) as f:
+                    if "/husk-" + self.tag() not in f.read():
+                        continue
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    program = os.path.basename(f.read().decode(errors="replace").split("\0")[0])
+            except OSError:
+                continue
+            if program:  # a zombie has none
+                found[int(pid)] = program
+        return found
 
     def kernel_leftovers(self):
-        left = []
-        net = self.identity()
-        bridge = net.get("bridge")
-        if bridge and os.path.isdir("/sys/class/net/%s/brif" % bridge):
-            left += ["port %s of %s" % (i, bridge) for i in os.listdir("/sys/class/net/%s/brif" % bridge)]
+        """Without pods a node with a root of its own has nothing in the kernel, neither bridge nor table nor cgroup."""
+        left = ["process %d %s in a cgroup" % item for item in self.in_cgroups().items()]
+        for name in ["hk" + self.tag()] + [self.veth(uid) for uid in self.uids_seen()]:
+            if os.path.exists("/sys/class/net/" + name):
+                left.append("interface " + name)
+        if "husk-" + self.tag() in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout:
+            left.append("nftables table husk-" + self.tag())
+        leases = os.path.join(self.run, "net", "pods")
+        left += ["lease " + f for f in (os.listdir(leases) if os.path.isdir(leases) else [])]
         for at, dirs, _ in os.walk("/sys/fs/cgroup"):
-            for d in dirs:
-                if d.startswith("pod") and any(uid in d for uid in self.uids_seen()):
-                    left.append("cgroup " + os.path.join(at, d))
+            left += ["cgroup " + os.path.join(at, d) for d in dirs if d == "husk-" + self.tag() or
+                     d.startswith("pod") and any(uid in d for uid in self.uids_seen())]
+        left += self.mounts_elsewhere() + orphaned_infra()
+        for path in (os.path.join(self.run, "claims.json"), os.path.join(self.root, "claims.json")):
+            if os.path.exists(path):
+                with open(path) as f:
+                    text = f.read()
+                left += ["claim of " + uid for uid in self.uids_seen() if uid in text]
+        return left
+
+    def mounts_elsewhere(self):
+        """Mounts of this node in the mount namespaces of other processes."""
+        seen, left = {os.readlink("/proc/self/ns/mnt")}, []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                namespace = os.readlink("/proc/%s/ns/mnt" % pid)
+                if namespace in seen:
+                    continue
+                seen.add(namespace)
+                with open("/proc/%s/mountinfo" % pid) as f:
+                    left += ["mount %s in the namespace of %s" % (line.split()[4], pid) for line in f if self.folder in line]
+            except OSError:
+                pass
         return left
 
     def uids_seen(self):

@@ -1,6 +1,7 @@
 """Bad input and faults: a clear message that says what to do, a non-zero exit, and nothing half made."""
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -37,14 +38,15 @@ spec:
 """)
     r = node.fails("apply", "-f", str(manifest))
     assert "%s:8:5: spec.containers[0].imagePulPolicy: unknown field; did you mean \"imagePullPolicy\"?" % manifest in r.err
-    assert "    imagePulPolicy: Never\n    ^" in r.err
+    assert "\n    8 |     imagePulPolicy: Never\n      |     ^\n" in r.err
     assert "web.yaml:10:" in r.err and "spec.containers[0].ports[0].containerPort" in r.err
     assert r.out == "" and node.get("web") is None
 
 
 def test_all_mistakes_of_a_file_are_told_at_once_and_nothing_is_changed(node):
-    r = node.fails("apply", "-f", "-", input=POD % "good" + "---" + (POD % "BAD_NAME").replace("image:", "imag:") + "---\nkind: Nonsense\n")
-    assert "BAD_NAME" in r.err or "metadata.name" in r.err
+    # What cannot be read is told of one document, what is against the rules of another.
+    r = node.fails("apply", "-f", "-", input=POD % "good" + "---" + POD % "BAD_NAME" + "---" + (POD % "worse").replace("image:", "imag:") + "---\nkind: Nonsense\n")
+    assert 'metadata.name: Invalid value: "BAD_NAME"' in r.err
     assert r.err.count("unknown field") == 2 and "Nonsense" in r.err
     assert node.get("good") is None
 
@@ -95,7 +97,10 @@ def test_without_the_runtime_it_is_named_and_installed_later_it_works(own_node, 
     own_node.husk("apply", "-f", "-", input=POD % "nocrun", env={"PATH": str(empty)})
     pod = own_node.wait("nocrun", "a message", lambda p: any("crun" in s["state"].get("waiting", {}).get("message", "")
                                                             for s in p["status"].get("containerStatuses", [])))
-    assert "install" in str(pod["status"]["containerStatuses"])
+    assert all("install crun" in s["state"]["waiting"]["message"] for s in pod["status"]["containerStatuses"]), pod["status"]
+    (empty / "crun").symlink_to(shutil.which("crun"))
+    own_node.running("nocrun")
+    own_node.remember("nocrun")
     own_node.husk("delete", "pod", "nocrun", "--grace-period=0", "--force")
     own_node.nothing_left()
 
@@ -124,16 +129,19 @@ def test_a_full_disk_is_told_and_leaves_nothing(own_node, tmp_path):
 
 
 def descendants(node):
-    return [pid for pid, (program, _) in node.processes().items() if program.startswith(("husk", "crun"))]
+    """Every program of husk's that works for the node; those that carry its name in no argument are known by their cgroup."""
+    return sorted({pid for pid, (program, _) in node.processes().items() if program.startswith(("husk", "crun"))} |
+                  {pid for pid, program in node.in_cgroups().items() if program.startswith(("husk", "crun"))})
 
 
 KILLS = int(os.environ.get("HUSK_TEST_KILLS", "200"))
+SEED = int(os.environ.get("HUSK_TEST_SEED", "0"))
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_killed_at_any_moment_nothing_is_left_after_delete(own_node, part):
     """kill -9 of husk processes at random moments of create or delete; then `husk delete` leaves nothing."""
-    node, dice = own_node, random.Random(part)
+    node, dice = own_node, random.Random(4 * SEED + part)
     node.load("--busybox")
     for i in range(KILLS // 4):
         name = "kill%d" % i
