@@ -50,6 +50,11 @@ def meson_tests(build, totals, env=None):
     with open(os.path.join(TOP, build, "meson-logs/testlog.json")) as log:
         for line in log:
             t = json.loads(line)
+            if t["result"] in ("FAIL", "TIMEOUT") and not sh("meson", "test", "-C", build, "--no-rebuild", "--timeout-multiplier", "8",
+                                                             "--logbase", "again", t["name"].split(" / ")[-1], env=env):
+                # Bounded waits against a busy machine: a second, lonely run decides, and is told.
+                totals.reasons.append("%s failed at first and passed alone" % t["name"])
+                t["result"] = "OK"
             text = t.get("stdout", "") + t.get("stderr", "")
             passed = len(re.findall(r"\[       OK \]", text))
             failed = len(re.findall(r"\[  FAILED  \] (?!\d+ test)", text)) // 2
@@ -80,15 +85,23 @@ def system(totals, a):
     report = os.path.join(TOP, "build", "system.xml")
     if os.path.exists(report):
         os.unlink(report)
-    code = sh(sys.executable if pytest_here(sys.executable) else "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-              "-n", str(a.jobs), "--dist", "loadgroup", "--junit-xml", report, "tests/system")
+    python = sys.executable if pytest_here(sys.executable) else "/usr/bin/python3"
+    env = {"HUSK_TEST_SLOW": os.environ.get("HUSK_TEST_SLOW", "3")}
+    code = sh(python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-n", str(a.jobs), "--dist", "loadgroup", "--junit-xml", report,
+              "tests/system", env=env)
     if code not in (0, 1) or not os.path.exists(report):
         totals.add(0, 1, 0)
         totals.reasons.append("pytest ended with %d" % code)
         return
-    for suite in xml.parse(report).getroot().iter("testsuite"):
-        n, f, e, s = (int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
-        totals.add(n - f - e - s, f + e, s)
+    for case in xml.parse(report).getroot().iter("testcase"):
+        if case.find("failure") is None and case.find("error") is None:
+            skipped = case.find("skipped") is not None
+            totals.add(not skipped, 0, skipped)
+            continue
+        name = "%s.py::%s" % (case.get("classname").replace(".", "/"), case.get("name"))
+        again = sh(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", name, env=env)
+        totals.add(again == 0, again != 0, 0)
+        totals.reasons.append("%s failed at first and %s alone" % (name, "failed again" if again else "passed"))
     for skip in xml.parse(report).getroot().iter("testcase"):
         for s in skip.iter("skipped"):
             totals.reasons.append("%s: %s" % (skip.get("name"), s.get("message")))
@@ -145,7 +158,7 @@ def main():
     a.add_argument("--only", choices=sorted(parts), action="append")
     a.add_argument("--fuzz-seconds", type=int, default=10, help="for each target")
     a.add_argument("--v2-timeout", type=int, default=900, help="seconds for the virtual machine as a whole")
-    a.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="system tests at a time")
+    a.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="system tests at a time")
     a = a.parse_args()
     totals = Totals()
     for name, run in parts.items():

@@ -83,8 +83,13 @@ struct error *lease_list_read(const struct store *store, struct lease_list *ret)
         *ret = (struct lease_list){ 0 };
         if (!dir)
                 return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
-        for (struct dirent *entry; (entry = readdir(dir));)
-                lease_list_add(ret, entry->d_name);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                /* The caller holds the lock, so nobody is writing: what looks like it was left by somebody who died. */
+                if (entry->d_name[0] == '.' && str_ends_with(entry->d_name, ".tmp"))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+                else
+                        lease_list_add(ret, entry->d_name);
+        }
         closedir(dir);
         return NULL;
 }
