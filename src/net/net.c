@@ -424,7 +424,11 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
         if (err)
                 return err;
         lease.attached = true;
-        err = lease_write(host->store, &lease);
+        /* Under the lock, for whoever reads the leases sweeps up what looks half written. */
+        _cleanup_close_ int lock = -EBADF;
+        err = net_lock(host->store, &lock);
+        if (!err)
+                err = lease_write(host->store, &lease);
         if (!err)
                 result_fill(&lease, ret);
         return err;
