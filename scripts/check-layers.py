@@ -16,13 +16,14 @@ MAY_USE = {
     "net": ["base", "api", "store"],
     "oci": ["base", "api", "store", "image"],
     "volume": ["base", "api", "store", "image"],
-    "husk": ["base", "loop", "api", "husk-pod"] + LIBRARIES,  # of husk-pod only its socket's protocol
+    "server": ["base", "api", "store"],
+    "husk": ["base", "loop", "api", "server", "husk-pod"] + LIBRARIES,  # of husk-pod only its socket's protocol
     "husk-pod": ["base", "loop", "api", "husk-keeper"] + LIBRARIES,  # of husk-keeper only its protocol
     "husk-keeper": ["base"],
     "husk-infra": ["husk-keeper"],  # the few lines of start-up both share
     "husk-probe": ["base", "api"],
     "husk-image": ["base", "api", "store", "image"],
-    "huskd": ["base", "loop", "api"] + LIBRARIES,
+    "huskd": ["base", "loop", "api", "server"] + LIBRARIES,
 }
 KUBERNETES = re.compile(r"\b(V1[A-Z]\w+|[Kk]ubernetes|[Kk]ubelet)\b")
 

@@ -5,7 +5,7 @@
  * object as it is, so that what others have set since is kept and what was taken out of the file goes. */
 #include "api/patch.h"
 #include "base/str.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/plan.h"
 #include "husk/selection.h"

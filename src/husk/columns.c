@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 #include "husk/duration.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/pod-summary.h"
 
 #define NONE "<none>"

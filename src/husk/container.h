@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/flag.h"
 #include "store/store.h"
 

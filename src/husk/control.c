@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/socket.h"
 #include "husk-pod/control.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 /* Connects below a folder descriptor, so that the length of the path does not matter (sun_path holds 108 bytes). */
 static struct error *control_connect(struct store *store, const char *uid, int *ret) {

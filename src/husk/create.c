@@ -1,5 +1,5 @@
 /* create.c - `husk create -f`: makes objects that must not exist yet. */
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/plan.h"
 #include "husk/verbs.h"
 

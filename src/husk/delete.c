@@ -5,55 +5,16 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
-#include "husk/supervisor.h"
+#include "server/object.h"
+#include "server/supervisor.h"
 #include "husk/submit.h"
 #include "husk/watch.h"
 #include "husk/verbs.h"
 
 /* ---- one pod ---- */
-
-/* What the pod gets to end: as asked for, else its own; nothing for a pod that is over or was never admitted. */
-static int64_t pod_grace(const json_t *pod, int64_t asked) {
-        const char *phase = field_text_or(pod, "status.phase", "");
-
-        if (streq(phase, "Succeeded") || streq(phase, "Failed"))
-                return 0;
-        if (asked >= 0)
-                return asked;
-        return field_number(pod, "spec.terminationGracePeriodSeconds", 30);
-}
-
-/* Marks it. A deletion under way can be made shorter, not longer. */
-static struct error *pod_mark(struct store *store, json_t *pod, int64_t asked) {
-        int64_t grace = pod_grace(pod, asked), before = field_number(pod, "metadata.deletionGracePeriodSeconds", -1);
-        json_t *metadata = json_object_get(pod, "metadata");
-        char when[RFC3339_MAX];
-
-        if (field_text(pod, "metadata.deletionTimestamp") && before >= 0 && before <= grace)
-                return NULL;
-        rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC + grace, when);
-        json_object_set_new(metadata, "deletionTimestamp", json_string(when));
-        json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace));
-        return store_update(store, api_kind_of("Pod"), pod);
-}
-
-static bool pod_is_gone(struct store *store, const char *uid) {
-        _cleanup_free_ char *folder = store_pod_folder(store, uid);
-        return !file_exists(folder);
-}
-
-/* Cleans up after a pod that nobody supervises; a supervisor that appears meanwhile does it instead. */
-static struct error *pod_cleanup_if_alone(struct store *store, const char *uid) {
-        if (supervisor_is_alive(store, uid))
-                return NULL;
-        struct error *err = supervisor_cleanup(store, uid);
-        if (err && (supervisor_is_alive(store, uid) || pod_is_gone(store, uid)))
-                return error_free(err);
-        return err;
-}
 
 static struct error *pod_begin(struct store *store, const json_t *pod, int64_t grace) {
         const char *uid = field_text_or(pod, "metadata.uid", "");
@@ -65,7 +26,7 @@ static struct error *pod_begin(struct store *store, const json_t *pod, int64_t g
                 if (error_is(err, ERROR_NOT_FOUND) || (!err && !streq_ptr(field_text(now, "metadata.uid"), uid)))
                         return error_free(err);
                 if (!err)
-                        err = pod_mark(store, now, grace);
+                        err = pod_mark_deleted(store, now, grace);
                 if (error_is(err, ERROR_CONFLICT)) {
                         error_free(err);
                         continue;

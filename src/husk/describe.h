@@ -2,7 +2,7 @@
 #pragma once
 
 #include "husk/cli.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/page.h"
 
 void describe_pod(struct page *page, const json_t *pod);

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "husk/container.h"
 #include "husk/selection.h"
-#include "husk/supervisor.h"
+#include "server/supervisor.h"
 #include "oci/runtime.h"
 #include "oci/spec.h"
 #include "husk/verbs.h"

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "husk/columns.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
 #include "husk/watch.h"

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
 #include "husk/submit.h"

@@ -6,7 +6,7 @@
 #include "api/yaml.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/flag.h"
 #include "husk/table.h"
 

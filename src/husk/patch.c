@@ -6,7 +6,7 @@
 #include "api/yaml.h"
 #include "base/file.h"
 #include "husk/control.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
 #include "husk/submit.h"

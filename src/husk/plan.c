@@ -3,22 +3,10 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/submit.h"
-#include "husk/supervisor.h"
-
-/* Kinds in the order in which objects may need each other; what is not named comes between. */
-static int kind_rank(const char *kind) {
-        static const struct {
-                const char *kind;
-                int rank;
-        } ranks[] = { { "Namespace", 0 }, { "Node", 0 }, { "Pod", 2 } };
-
-        for (size_t i = 0; i < ARRAY_SIZE(ranks); i++)
-                if (streq(ranks[i].kind, kind))
-                        return ranks[i].rank;
-        return 1;
-}
+#include "server/object.h"
+#include "server/supervisor.h"
 
 static struct plan_item *plan_add(struct plan *plan) {
         plan->items = xreallocarray(plan->items, plan->n + 1, sizeof(*plan->items));
@@ -41,7 +29,7 @@ static void plan_sort(struct plan *plan) {
         for (size_t i = 1; i < plan->n; i++) {
                 struct plan_item item = plan->items[i];
                 size_t at = i;
-                for (; at > 0 && kind_rank(plan->items[at - 1].kind->kind) > kind_rank(item.kind->kind); at--)
+                for (; at > 0 && object_rank(plan->items[at - 1].kind) > object_rank(item.kind); at--)
                         plan->items[at] = plan->items[at - 1];
                 plan->items[at] = item;
         }
@@ -181,7 +169,8 @@ static struct error *recreate(struct cli *cli, const struct plan *plan, struct p
 
 /* An applied pod is looked after, whatever has become of its supervisor. One that has ended needs none. */
 static struct error *supervise_again(struct cli *cli, const struct plan_item *item) {
-        const char *phase = field_text_or(item->live, "status.phase", ""), *uid = field_text(item->live, "metadata.uid");
+        const char *phase = field_text_or(item->live, "status.phase", ""),
+                   *uid = field_text(item->live, "metadata.uid");
         struct store *store;
         struct error *err = cli_store(cli, &store);
 

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "husk/duration.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 static void set_status(struct pod_summary *s, char *status) {
         free(s->status);

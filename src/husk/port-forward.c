@@ -16,7 +16,7 @@
 #include "husk/container.h"
 #include "husk/output.h"
 #include "husk/selection.h"
-#include "husk/supervisor.h"
+#include "server/supervisor.h"
 #include "husk/verbs.h"
 
 #define BUFFER_SIZE (64 * 1024)

@@ -1,6 +1,6 @@
 /* replace.c - `husk replace -f`: puts objects in the place of those that exist; with --force by deleting them first. */
 #include "husk/delete.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/plan.h"
 #include "husk/verbs.h"
 

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "husk/columns.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 #define EVENTS_SIZE_MAX (4U << 20)
 

@@ -1,26 +1,11 @@
-/* submit.h - what an API server does with an object that is sent to it, without a server.
- *
- * Checking (strict decode, defaults, validation, what husk supports) is apart from storing, so that a verb can check
- * all objects of a command first and change nothing if one of them is refused. */
+/* submit.h - how a verb brings an object to the store once it has been checked (server/check.h). */
 #pragma once
 
 #include <jansson.h>
 
 #include "api/api.h"
 #include "husk/cli.h"
-
-/* An object as it would be created: decoded, with defaults, in `ns` (ignored for cluster-wide kinds), without what only
- * the system sets. Mistakes go to `diags`; then *ret may be NULL. New reference. */
-void submit_check_new(const struct api_kind *kind, const json_t *object, const char *ns, struct diagnostics *diags,
-                      json_t **ret);
-/* An existing object as it would be replaced. `subresource` is NULL, or one of submit_subresource_is_known(). */
-void submit_check_update(const struct api_kind *kind, const json_t *object, const json_t *live, const char *subresource,
-                         struct diagnostics *diags, json_t **ret);
-/* Is this a subresource of pods that can be written: "resize", "ephemeralcontainers", "status"? */
-bool submit_subresource_is_known(const char *subresource);
-
-/* Do two objects mean the same, apart from their status and what only the system sets? */
-bool submit_is_unchanged(const struct api_kind *kind, const json_t *object, const json_t *live);
+#include "server/check.h"
 
 /* Stores a checked object; a pod is started. `object` gets uid and times. */
 struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t *object) _must_check_;
@@ -28,10 +13,6 @@ struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t
  * meanwhile is no conflict. */
 struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object,
                             const json_t *live) _must_check_;
-
-/* "The Pod "web" is invalid: spec.x: Invalid value: …" from the diagnostics; NULL if there are none. */
-struct error *submit_refusal(const struct api_kind *kind, const char *name,
-                             const struct diagnostics *diags) _must_check_;
 
 /* Reads the object anew, lets `change` alter it, checks and stores it, and begins again if somebody else was faster.
  * *ret_changed (may be NULL) says whether there was anything to change; *ret is the object as it is then. */

@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "husk/cli.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/verbs.h"
 

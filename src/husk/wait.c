@@ -5,7 +5,7 @@
 
 #include "api/jsonpath.h"
 #include "base/clock.h"
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
 #include "husk/watch.h"

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 /* IN_ATTRIB tells of a watched folder's own end in one case: unlinked while somebody has it open. */
 #define WATCH_MASK \

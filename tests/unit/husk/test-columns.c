@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "husk/columns.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 static char *row_of(const char *kind, const json_t *object, const struct columns_style *style) {
         _cleanup_table_ struct table table = TABLE_INIT;

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "husk/cli.h"
-#include "husk/field.h"
+#include "server/field.h"
 
 static char folder[64];
 

@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include "husk/field.h"
+#include "server/field.h"
 #include "husk/pod-summary.h"
 
 /* Pods are written with single quotes, so that they can be read here. */

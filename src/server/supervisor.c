@@ -1,4 +1,4 @@
-#include "husk/supervisor.h"
+#include "server/supervisor.h"
 
 #include <fcntl.h>
 #include <sched.h>

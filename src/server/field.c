@@ -1,4 +1,4 @@
-#include "husk/field.h"
+#include "server/field.h"
 
 json_t *field_at(const json_t *object, const char *path) {
         while (object && *path) {

@@ -1,0 +1,71 @@
+#include "server/object.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "server/field.h"
+#include "server/supervisor.h"
+
+int object_rank(const struct api_kind *kind) {
+        static const struct {
+                const char *kind;
+                int rank;
+        } ranks[] = { { "Namespace", 0 }, { "Node", 0 }, { "Pod", 2 } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(ranks); i++)
+                if (streq(ranks[i].kind, kind->kind))
+                        return ranks[i].rank;
+        return 1;
+}
+
+struct error *object_create(struct store *store, const struct api_kind *kind, json_t *object) {
+        struct error *err = store_create(store, kind, object);
+
+        if (err || !streq(kind->kind, "Pod"))
+                return err;
+        /* The supervisor sets to work while the files are brought to the disk. */
+        const char *uid = field_text_or(object, "metadata.uid", "");
+        err = supervisor_start(store, uid);
+        if (!err)
+                return store_pod_sync(store, uid);
+        struct error *undo = store_pod_remove(store, uid);
+        error_free(undo);
+        return err;
+}
+
+/* What the pod gets to end: as asked for, else its own; nothing for a pod that is over or was never admitted. */
+static int64_t pod_grace(const json_t *pod, int64_t asked) {
+        const char *phase = field_text_or(pod, "status.phase", "");
+
+        if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+                return 0;
+        if (asked >= 0)
+                return asked;
+        return field_number(pod, "spec.terminationGracePeriodSeconds", 30);
+}
+
+struct error *pod_mark_deleted(struct store *store, json_t *pod, int64_t asked) {
+        int64_t grace = pod_grace(pod, asked), before = field_number(pod, "metadata.deletionGracePeriodSeconds", -1);
+        json_t *metadata = json_object_get(pod, "metadata");
+        char when[RFC3339_MAX];
+
+        if (field_text(pod, "metadata.deletionTimestamp") && before >= 0 && before <= grace)
+                return NULL;
+        rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC + grace, when);
+        json_object_set_new(metadata, "deletionTimestamp", json_string(when));
+        json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace));
+        return store_update(store, api_kind_of("Pod"), pod);
+}
+
+bool pod_is_gone(struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = store_pod_folder(store, uid);
+        return !file_exists(folder);
+}
+
+struct error *pod_cleanup_if_alone(struct store *store, const char *uid) {
+        if (supervisor_is_alive(store, uid))
+                return NULL;
+        struct error *err = supervisor_cleanup(store, uid);
+        if (err && (supervisor_is_alive(store, uid) || pod_is_gone(store, uid)))
+                return error_free(err);
+        return err;
+}

@@ -1,0 +1,19 @@
+/* object.h - objects on their way into the store, and pods out of it: what the verbs of husk and huskd share. */
+#pragma once
+
+#include <jansson.h>
+
+#include "api/api.h"
+#include "store/store.h"
+
+/* Stores a checked object; a pod is started, and on the disk when this returns. `object` gets uid and times. */
+struct error *object_create(struct store *store, const struct api_kind *kind, json_t *object) _must_check_;
+/* Kinds in the order in which objects may need each other: 0 first, pods last. */
+int object_rank(const struct api_kind *kind);
+/* Marks a pod as deleted: its supervisor ends it. `grace` in seconds, negative: as its spec says. A deletion under way
+ * can be made shorter, not longer. ERROR_CONFLICT: `pod` is not the newest any more. */
+struct error *pod_mark_deleted(struct store *store, json_t *pod, int64_t grace) _must_check_;
+/* Nothing of it is left. */
+bool pod_is_gone(struct store *store, const char *uid);
+/* Cleans up after a pod that nobody supervises; where a supervisor appears meanwhile, that does it instead. */
+struct error *pod_cleanup_if_alone(struct store *store, const char *uid) _must_check_;
