@@ -186,21 +186,13 @@ static void default_probe(V1Probe *probe, struct api_arena *arena) {
                 probe->handler->grpc->service = api_arena_strdup(arena, "");
 }
 
-static void default_lifecycle(V1Lifecycle **lifecycle, struct api_arena *arena) {
-        V1Lifecycle *l = *lifecycle;
-
+static void default_lifecycle(V1Lifecycle *l, struct api_arena *arena) {
         if (!l)
                 return;
         if (l->poststart)
                 default_http(l->poststart->httpget, arena);
         if (l->prestop)
                 default_http(l->prestop->httpget, arena);
-        /* The gate ContainerStopSignals is off: the field is dropped, and what held nothing else with it. */
-        if (l->stopsignal) {
-                l->stopsignal = NULL;
-                if (!l->poststart && !l->prestop)
-                        *lifecycle = NULL;
-        }
 }
 
 static void default_field_ref(V1ObjectFieldSelector *ref, struct api_arena *arena) {
@@ -284,7 +276,7 @@ static void default_container(V1Container *c, bool host_network, struct api_aren
         default_probe(c->livenessprobe, arena);
         default_probe(c->readinessprobe, arena);
         default_probe(c->startupprobe, arena);
-        default_lifecycle(&c->lifecycle, arena);
+        default_lifecycle(c->lifecycle, arena);
         round_requirements(c->resources, arena);
 }
 

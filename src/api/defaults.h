@@ -1,9 +1,8 @@
 /* defaults.h - what Kubernetes' apiserver fills in and leaves out of an object before it is checked and stored.
  *
  * Called once on a decoded object, before validation: afterwards every field that has a default is set, and what the
- * apiserver of a Kubernetes 1.36 with its default feature gates would drop is gone (lifecycle.stopSignal,
- * schedulingGroup, …). Calling it again changes nothing. New texts and structs come from the arena that must live as
- * long as the object. */
+ * apiserver of a Kubernetes 1.36 with its default feature gates would drop is gone (schedulingGroup, …). Calling it
+ * again changes nothing. New texts and structs come from the arena that must live as long as the object. */
 #pragma once
 
 #include "api/api.h"

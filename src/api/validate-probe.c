@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/signal-name.h"
+
 static const char *const http_schemes[] = { "HTTP", "HTTPS", NULL };
 
 /* Probes and lifecycle hooks do something in or to a container; each names exactly one way. */
@@ -69,11 +71,27 @@ static void validate_hook(const struct pod_walk *walk, const V1LifecycleHandler 
                                  path);
 }
 
+/* Which signals there are depends on the system, so a pod that names one has to say which system it is for. That gate,
+ * ContainerStopSignals, is off in Kubernetes 1.36, where the field is dropped unseen; husk honours it, by the rules of
+ * the gate (KEP-4960). */
+static void validate_stop_signal(const struct pod_walk *walk, const char *signal, path_t path) {
+        static const char *const of_windows[] = { "SIGKILL", "SIGTERM", NULL };
+        const char *os = walk->spec->os ? walk->spec->os->name : NULL;
+
+        if (!signal)
+                return;
+        if (str_empty(os))
+                fault_forbidden(walk->diags, path, "may not be set for containers with empty `spec.os.name`");
+        else
+                validate_word(walk->diags, signal, streq(os, "windows") ? of_windows : signal_names, path);
+}
+
 void validate_lifecycle(const struct pod_walk *walk, const V1Lifecycle *lifecycle, path_t path) {
         if (!lifecycle)
                 return;
         validate_hook(walk, lifecycle->poststart, CHILD(path, "postStart"));
         validate_hook(walk, lifecycle->prestop, CHILD(path, "preStop"));
+        validate_stop_signal(walk, lifecycle->stopsignal, CHILD(path, "stopSignal"));
 }
 
 static void validate_probe(const struct pod_walk *walk, const V1Probe *probe, path_t path) {

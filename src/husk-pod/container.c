@@ -436,6 +436,7 @@ static void take_started(struct container *c, const struct container_started *s)
         c->gid = s->gid;
         free(TAKE_PTR(c->groups));
         c->n_groups = MAX(s->n_groups, 0);
+        c->stop_signal = s->stop_signal;
         if (c->n_groups)
                 c->groups = xmemdup(s->groups, (size_t)c->n_groups * sizeof(int64_t));
 }

@@ -95,6 +95,7 @@ struct container {
         bool has_user;
         int64_t uid, gid, *groups;
         int n_groups;
+        int stop_signal;       /* that it will be asked to stop with; 0: not known */
         bool started;          /* startup probe succeeded and postStart is done: others may follow */
         bool has_been_started; /* in this sandbox: a sidecar that restarts does not hold up those after it again */
         V1ResourceRequirements *resources; /* as applied to the run; in resources_arena */

@@ -1,5 +1,8 @@
 #include "husk-pod/hook.h"
 
+#include <signal.h>
+
+#include "base/signal-name.h"
 #include "husk-pod/container.h"
 
 bool hook_begin(struct hook *h, const V1LifecycleHandler *spec, uint64_t id, int64_t now_ns) {
@@ -28,4 +31,10 @@ void hook_answered(struct hook *h, enum run_result result) {
 void hook_step(struct hook *h, int64_t now_ns) {
         if (h->state == HOOK_RUNNING && !h->run_id && now_ns >= h->wake_up_ns)
                 h->state = HOOK_SUCCEEDED;
+}
+
+int hook_stop_signal(const V1Lifecycle *lifecycle, const char *image_signal) {
+        int signal = lifecycle ? signal_from_name(lifecycle->stopsignal) : 0;
+
+        return signal ?: signal_from_name(image_signal) ?: SIGTERM;
 }

@@ -28,3 +28,7 @@ bool hook_begin(struct hook *h, const V1LifecycleHandler *spec, uint64_t id, int
 void hook_answered(struct hook *h, enum run_result result);
 /* The clock went on: a sleep may be over. */
 void hook_step(struct hook *h, int64_t now_ns);
+
+/* The signal that asks a container to end: lifecycle.stopSignal, else the STOPSIGNAL of its image, else SIGTERM
+ * (KEP-4960). Either may be NULL; what names no signal counts for nothing. */
+int hook_stop_signal(const V1Lifecycle *lifecycle, const char *image_signal);

@@ -23,6 +23,7 @@
 #include "base/process.h"
 #include "base/socket.h"
 #include "base/str.h"
+#include "husk-pod/hook.h"
 #include "husk-pod/pidfd-exit.h"
 #include "image/image.h"
 #include "oci/env.h"
@@ -534,40 +535,6 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         return oci_spec_build(&config, ret);
 }
 
-/* "SIGUSR1", "USR1", "RTMIN+3", "10"; 0 if it is none of them. */
-static int signal_number(const char *name) {
-        uint64_t n;
-
-        if (str_empty(name))
-                return 0;
-        if (str_to_u64(name, &n))
-                return n > 0 && n < (uint64_t)_NSIG ? (int)n : 0;
-        if (str_starts_with(name, "SIG"))
-                name += 3;
-        if (str_starts_with(name, "RTMIN"))
-                return name[5] == '+' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMIN + (int)n
-                       : name[5]                                            ? 0
-                                                                            : SIGRTMIN;
-        if (str_starts_with(name, "RTMAX"))
-                return name[5] == '-' && str_to_u64(name + 6, &n) && n < 31 ? SIGRTMAX - (int)n
-                       : name[5]                                            ? 0
-                                                                            : SIGRTMAX;
-        for (int s = 1; s < _NSIG; s++) {
-                const char *abbreviation = sigabbrev_np(s);
-                if (abbreviation && streq(abbreviation, name))
-                        return s;
-        }
-        return 0;
-}
-
-/* The signal that asks it to end: lifecycle.stopSignal, else the image's STOPSIGNAL, else SIGTERM. */
-static int stop_signal_of(const V1Container *c, const struct image *image) {
-        int signal = c->lifecycle ? signal_number(c->lifecycle->stopsignal) : 0;
-        if (!signal)
-                signal = signal_number(image->stop_signal);
-        return signal ? signal : SIGTERM;
-}
-
 static struct error *bundle_write(struct instance *i, const json_t *spec) {
         _cleanup_free_ char *path = path_join(i->bundle, "config.json"), *text = json_dumps(spec, JSON_COMPACT);
         struct error *err =
@@ -581,7 +548,7 @@ static void facts_note(struct preparation *p) {
         struct instance *i = p->instance;
 
         i->program = xstrdup(p->argv[0]);
-        i->stop_signal = stop_signal_of(p->run->spec, p->image);
+        i->stop_signal = hook_stop_signal(p->run->spec->lifecycle, p->image->stop_signal);
         i->log_on_error = streq_ptr(p->run->spec->terminationmessagepolicy, "FallbackToLogsOnError");
         i->tty = p->run->spec->has_tty && p->run->spec->tty;
         i->stdin_once = p->run->spec->has_stdinonce && p->run->spec->stdinonce;
@@ -686,6 +653,7 @@ static struct container_started started_facts(const struct instance *i) {
                 .gid = i->gid,
                 .groups = i->groups,
                 .n_groups = i->n_groups,
+                .stop_signal = i->stop_signal,
         };
 }
 

@@ -103,6 +103,7 @@ struct container_started {
         int64_t uid, gid;
         const int64_t *groups;
         int n_groups;
+        int stop_signal; /* what STOP_ASK will send */
 };
 
 /* Why container_start() could not. The word is the reason that status and events show. */

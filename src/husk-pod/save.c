@@ -4,6 +4,7 @@
  * field that is missing or of another type in what is read stays as pod_new() made it. Instants called monotonic are
  * worth something only in the same boot. */
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/str.h"
@@ -68,6 +69,7 @@ static const struct kept_field container_fields[] = {
         FIELD(container, has_user, KEPT_BOOL),
         FIELD(container, uid, KEPT_INT64),
         FIELD(container, gid, KEPT_INT64),
+        FIELD(container, stop_signal, KEPT_INT, _NSIG),
         FIELD(container, started, KEPT_BOOL),
         FIELD(container, has_been_started, KEPT_BOOL),
         FIELD(container, verdict, KEPT_INT, RESTART_EVERYTHING + 1),

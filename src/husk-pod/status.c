@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/resources.h"
+#include "base/signal-name.h"
 #include "base/str.h"
 
 /* ---- small builders ---- */
@@ -189,6 +190,8 @@ static V1ContainerStatus *container_status(const struct container *c, struct api
         fill_mounts(c, s, arena);
         fill_resources(c, s, arena);
         fill_user(c, s, arena);
+        if (c->id)
+                s->stopsignal = text(arena, signal_to_name(c->stop_signal));
         return s;
 }
 

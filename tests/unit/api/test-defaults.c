@@ -41,7 +41,7 @@ TEST(defaults_are_what_kubernetes_stores) {
         V1Pod *pod =
                 fixture_pod(arena, "'containers': [{'name': 'a', 'image': 'x:1', 'ports': [{'containerPort': 80}], "
                                    "'livenessProbe': {'httpGet': {'port': 80}}, 'resources': {'limits': {'cpu': "
-                                   "'0.0011'}}, 'lifecycle': {'stopSignal': 'SIGINT'}}], "
+                                   "'0.0011'}}}], "
                                    "'schedulingGroup': {'podGroupName': 'g'}, 'volumes': [{'name': 'v'}, {'name': "
                                    "'h', 'hostPath': {'path': '/'}}]");
         json_t *json = api_encode(&pod->base);

@@ -175,6 +175,16 @@ static const struct {
         { CONTAINER("'securityContext': {'windowsOptions': {'hostProcess': true}}"), "spec.hostNetwork",
           DIAGNOSTIC_INVALID },
 
+        /* stop signals */
+        { CONTAINER("'lifecycle': {'stopSignal': 'SIGINT'}"), "spec.containers[0].lifecycle.stopSignal",
+          DIAGNOSTIC_FORBIDDEN },
+        { "'os': {'name': 'linux'}, " CONTAINER("'lifecycle': {'stopSignal': 'INT'}"),
+          "spec.containers[0].lifecycle.stopSignal", DIAGNOSTIC_NOT_SUPPORTED },
+        { "'os': {'name': 'linux'}, " CONTAINER("'lifecycle': {'stopSignal': 'SIGRTMIN+16'}"),
+          "spec.containers[0].lifecycle.stopSignal", DIAGNOSTIC_NOT_SUPPORTED },
+        { "'os': {'name': 'windows'}, " CONTAINER("'lifecycle': {'stopSignal': 'SIGINT'}"),
+          "spec.containers[0].lifecycle.stopSignal", DIAGNOSTIC_NOT_SUPPORTED },
+
         /* names and network */
         { "'hostnameOverride': 'h', 'hostNetwork': true, " C, "spec.hostnameOverride", DIAGNOSTIC_FORBIDDEN },
         { "'hostnameOverride': 'h', 'setHostnameAsFQDN': true, " C, "spec.hostnameOverride", DIAGNOSTIC_FORBIDDEN },
@@ -254,7 +264,9 @@ static const char *const accepted[] = {
                 "'restartPolicy': 'OnFailure', 'restartPolicyRules': [{'action': 'RestartAllContainers', 'exitCodes': "
                 "{'operator': 'NotIn', 'values': [0, 1]}}]"),
         CONTAINER("'resources': {'limits': {'cpu': '1', 'hugepages-2Mi': '4Mi', 'vendor.example/fpga': '2'}}"),
-        CONTAINER("'lifecycle': {'preStop': {'sleep': {'seconds': 0}}, 'stopSignal': 'SIGBOGUS'}"),
+        CONTAINER("'lifecycle': {'preStop': {'sleep': {'seconds': 0}}}"),
+        "'os': {'name': 'linux'}, " CONTAINER("'lifecycle': {'stopSignal': 'SIGRTMAX-14'}"),
+        "'os': {'name': 'windows'}, " CONTAINER("'lifecycle': {'stopSignal': 'SIGKILL'}"),
         CONTAINER("'securityContext': {'runAsNonRoot': true, 'runAsUser': 0}"),
         "'hostUsers': false, " CONTAINER("'securityContext': {'procMount': 'Unmasked'}"),
         "'hostNetwork': true, " CONTAINER("'ports': [{'containerPort': 80}]"),

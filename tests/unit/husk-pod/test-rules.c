@@ -1,6 +1,7 @@
 /* The small parts of the machine by themselves: restart rules, back-off, probes' arithmetic, hooks, the event log. */
 #include "test.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -149,6 +150,20 @@ TEST(jitter_puts_off_only_what_is_due) {
         assert_int_equal(p.next_ns, S(53));
         probe_jitter(&p, 3 * NSEC_PER_SEC, S(50));
         assert_int_equal(p.next_ns, S(53));
+}
+
+TEST(the_stop_signal_is_the_containers_then_the_images_then_sigterm) {
+        char own[] = "SIGUSR1", odd[] = "SIGBOGUS";
+        V1Lifecycle lifecycle = V1_LIFECYCLE__INIT;
+
+        assert_int_equal(hook_stop_signal(NULL, NULL), SIGTERM);
+        assert_int_equal(hook_stop_signal(&lifecycle, ""), SIGTERM);
+        assert_int_equal(hook_stop_signal(&lifecycle, "RTMIN+3"), SIGRTMIN + 3);
+        assert_int_equal(hook_stop_signal(NULL, "BOGUS"), SIGTERM);
+        lifecycle.stopsignal = own;
+        assert_int_equal(hook_stop_signal(&lifecycle, "SIGINT"), SIGUSR1);
+        lifecycle.stopsignal = odd;
+        assert_int_equal(hook_stop_signal(&lifecycle, "SIGINT"), SIGINT);
 }
 
 TEST(a_sleep_hook_ends_by_the_clock_and_an_absurd_one_does_not_overflow) {

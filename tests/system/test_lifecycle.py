@@ -1,0 +1,58 @@
+"""How a container is asked to end: the stop signal, in its order with preStop and SIGKILL."""
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  os: {name: linux}
+  terminationGracePeriodSeconds: %d
+  restartPolicy: Never
+  containers:
+  - name: a
+    image: localhost/husk/busybox:1
+    command: [sh, -c, "%s"]
+    lifecycle: {%s}
+    volumeMounts: [{name: out, mountPath: /out}]
+  volumes: [{name: out, hostPath: {path: %s}}]
+"""
+TRAPS = "trap 'echo usr1 >> /out/seen; exit 7' USR1; trap 'echo term >> /out/seen; exit 8' TERM; echo up > /out/up; while :; do sleep 0.05; done"
+
+
+def ended(node, tmp_path, name, script, lifecycle, grace=30):
+    """What a container has seen by the time it is gone."""
+    node.apply(POD % (name, grace, script, lifecycle, tmp_path))
+    node.running(name)
+    node.until(name, "cat /out/up", "up")
+    status = node.get(name)["status"]["containerStatuses"][0]
+    node.husk("delete", "pod", name, timeout=90)
+    seen = tmp_path / "seen"
+    return status, seen.read_text().split() if seen.exists() else []
+
+
+def test_stop_signal(node, tmp_path):
+    """lifecycle.stopSignal is sent in SIGTERM's place, after preStop, and the status names it."""
+    status, seen = ended(node, tmp_path, "signal", TRAPS,
+                         "stopSignal: SIGUSR1, preStop: {exec: {command: [sh, -c, 'echo hook >> /out/seen']}}")
+    assert status["stopSignal"] == "SIGUSR1"
+    assert seen == ["hook", "usr1"]
+
+
+def test_sigterm_is_the_stop_signal_of_who_names_none(node, tmp_path):
+    status, seen = ended(node, tmp_path, "plain", TRAPS, "preStop: {sleep: {seconds: 0}}")
+    assert (status["stopSignal"], seen) == ("SIGTERM", ["term"])
+
+
+def test_who_ignores_its_stop_signal_is_killed(node, tmp_path):
+    script = "trap '' USR1; trap 'echo term >> /out/seen; exit 8' TERM; echo up > /out/up; while :; do sleep 0.05; done"
+    _, seen = ended(node, tmp_path, "deaf", script, "stopSignal: SIGUSR1", grace=1)
+    assert seen == []
+
+
+def test_stop_signals_are_checked(node):
+    bad = POD.replace("  os: {name: linux}\n", "") % ("bad", 1, "true", "stopSignal: SIGUSR1", "/tmp")
+    r = node.fails("apply", "-f", "-", input=bad)
+    assert "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`" in r.err
+    r = node.fails("apply", "-f", "-", input=POD % ("bad", 1, "true", "stopSignal: SIGBOGUS", "/tmp"))
+    assert 'stopSignal: Unsupported value: "SIGBOGUS": supported values: "SIGABRT"' in r.err
+    assert node.get("bad") is None
