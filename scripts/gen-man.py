@@ -127,13 +127,18 @@ def image_verbs(lines):
     return out
 
 
+def subverbs(program, verb):
+    lines = dict(sections(help_of(program, *verb.split()))).get("More verbs", [])
+    return [line[2:].split("  ")[0] for line in filter(None, lines)]
+
+
 def help_of(program, *args):
     return subprocess.run([program, *args, "--help"], check=True, capture_output=True, text=True).stdout
 
 
 def verb_page(program, verb):
     out = [".SS " + escape(verb)]
-    for title, lines in sections(help_of(program, verb)):
+    for title, lines in sections(help_of(program, *verb.split())):
         if title == "":
             paragraphs = " ".join(line or "\n" for line in lines).split("\n")
             for text in filter(None, map(str.strip, paragraphs)):
@@ -145,6 +150,10 @@ def verb_page(program, verb):
             out += [".PP", ".RS 4", *example(lines), ".RE"]
         elif title == "Flags":
             out += table(lines)
+        elif title == "More verbs":
+            out += [".PP", escape("See below: " + ", ".join(line[2:].split("  ")[0] for line in filter(None, lines)) + ".")]
+        elif title.startswith("Accepted"):
+            out += [".PP", escape(title + ": " + " ".join(map(str.strip, lines)).strip() + ".")]
         elif title != "Global flags":
             sys.exit("gen-man.py: %s has a part %r" % (verb, title))
     return out
@@ -166,6 +175,8 @@ def main():
         out += [".SH GLOBAL FLAGS", *table(dict(overview)["Global flags"]), ".SH VERBS"]
         for verb in verbs:
             out += verb_page(program, verb)
+            for below in subverbs(program, verb):
+                out += verb_page(program, below)
     else:
         parts = dict(overview)
         out += [".SH VERBS", *image_verbs(parts["Verbs"]), ".SH FLAGS", *table(parts["Flags"]),

@@ -14,20 +14,35 @@
 
 static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
-static bool server_side, force_conflicts;
-static const char *validate = "strict", *field_manager;
+static bool force;
+static int64_t grace = -1, timeout_ns;
 
 const struct flag apply_flags[] = {
         FLAGS_FILENAME(selection),
         FLAG_DRY_RUN(dry_run_text),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
-        { "template", 0, FLAG_TEXT, &template_text, "TEXT", NULL, "Template of -o jsonpath" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
         { "selector", 'l', FLAG_TEXT, &selection.selector, "LABELS", NULL, "Only documents whose labels match" },
-        { "server-side", 0, FLAG_BOOL, &server_side, NULL, NULL, "Accepted for scripts; husk has no other side" },
-        { "force-conflicts", 0, FLAG_BOOL, &force_conflicts, NULL, NULL, "Accepted for scripts, as --server-side" },
-        { "field-manager", 0, FLAG_TEXT, &field_manager, "NAME", NULL,
-          "Accepted for scripts; owners of fields are not kept" },
-        { "validate", 0, FLAG_TEXT, &validate, "strict", "strict", "Unknown fields are always refused" },
+        { "force", 0, FLAG_BOOL, &force, NULL, NULL,
+          "Delete and create anew what cannot be changed (a pod starts over)" },
+        { "grace-period", 0, FLAG_NUMBER, &grace, "SECONDS", NULL, "With --force: time the pods get to end" },
+        { "timeout", 0, FLAG_DURATION, &timeout_ns, NULL, NULL,
+          "With --force: how long to wait for their end (0: for ever)" },
+        FLAG_VALIDATE(selection),
+        { "prune", 0, FLAG_REFUSED, NULL, NULL, NULL,
+          "husk does not guess what is no longer wanted; name it: husk delete -l LABELS" },
+        { "prune-allowlist", 0, FLAG_REFUSED, NULL, "KIND", NULL, "husk does not prune" },
+        { "subresource", 0, FLAG_REFUSED, NULL, "NAME", NULL, "use `husk patch --subresource`" },
+        FLAG_FIELD_MANAGER,
+        { "server-side", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "there is no other side" },
+        { "force-conflicts", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "owners of fields are not kept" },
+        { "overwrite", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "what is applied is what counts" },
+        { "openapi-patch", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "the schema is built in" },
+        { "all", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "concerns --prune alone" },
+        { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--force always waits" },
+        { "cascade", 0, FLAG_ACCEPTED, NULL, "HOW", NULL, "no kind here has dependents" },
         { 0 },
 };
 
@@ -40,11 +55,27 @@ static json_t *manifest_of(const struct plan_item *item) {
         return manifest;
 }
 
+/* --force: an object that must not become what it shall be is deleted and made anew. */
+static bool must_recreate(struct plan_item *item, const json_t *manifest, const json_t *merged) {
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        _cleanup_json_ json_t *changed = NULL, *fresh = json_deep_copy(manifest);
+
+        submit_check_update(item->kind, merged, item->live, NULL, &diags, &changed);
+        if (changed)
+                return false;
+        last_applied_set(fresh, manifest);
+        submit_check_new(item->kind, fresh, item->ns, &item->document->diags, &item->object);
+        item->action = PLAN_RECREATE;
+        return true;
+}
+
 static struct error *plan_update(struct plan_item *item, const json_t *manifest) {
         if (field_text(item->live, "metadata.deletionTimestamp"))
                 return error_new(ERROR_CONFLICT, "%s \"%s\" is being deleted; apply again when it is gone",
                                  item->kind->plural, item->name);
         _cleanup_json_ json_t *merged = patch_apply(api_type_of(item->kind->descriptor), manifest, item->live);
+        if (force && must_recreate(item, manifest, merged))
+                return NULL;
         submit_check_update(item->kind, merged, item->live, NULL, &item->document->diags, &item->object);
         item->action =
                 item->object && submit_is_unchanged(item->kind, item->object, item->live) ? PLAN_NOTHING : PLAN_UPDATE;
@@ -72,11 +103,16 @@ struct error *apply_run(struct cli *cli, struct arguments *arguments) {
         if (arguments->n_words)
                 return usage_error("unexpected args: %s", arguments->words[0]);
         if (!selection.filenames)
-                return usage_error("must specify one of -f and -k");
+                return usage_error("must specify the objects with -f FILE");
+        if (grace >= 0 && !force)
+                return usage_error("--grace-period must have --force specified");
         err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
                 err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = plan_make(cli, &selection, plan_one, &plan);
-        return err ? err : plan_carry_out(cli, &plan, dry_run, &output);
+        if (err)
+                return err;
+        plan.delete_options = (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns };
+        return plan_carry_out(cli, &plan, dry_run, &output);
 }

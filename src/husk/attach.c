@@ -214,7 +214,6 @@ struct error *attach_container(struct store *store, const json_t *pod, const cha
 
 static const char *container;
 static struct attach_options options;
-static int64_t running_timeout;
 
 const struct flag attach_flags[] = {
         { "container", 'c', FLAG_TEXT, &container, "NAME", NULL,
@@ -222,7 +221,7 @@ const struct flag attach_flags[] = {
         { "stdin", 'i', FLAG_BOOL, &options.use_stdin, NULL, NULL, "Pass standard input to the container" },
         { "tty", 't', FLAG_BOOL, &options.use_tty, NULL, NULL, "Standard input is a terminal" },
         { "quiet", 'q', FLAG_BOOL, &options.quiet, NULL, NULL, "Print only what the container prints" },
-        { "pod-running-timeout", 0, FLAG_DURATION, &running_timeout, NULL, NULL, "Accepted for scripts" },
+        { "pod-running-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "a pod is named, and runs or does not" },
         { 0 },
 };
 

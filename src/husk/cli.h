@@ -19,8 +19,10 @@ struct cli {
         int status;          /* exit status when no error is returned */
 };
 
+extern struct cli cli_invocation; /* the one there is; the table of global flags points into it */
+
 struct verb {
-        const char *name;
+        const char *name;        /* two words for a verb below another: "create configmap" */
         const char *group;       /* heading in `husk help` */
         const char *summary;     /* one line, no full stop */
         const char *usage;       /* what follows the verb's name */
@@ -35,6 +37,16 @@ struct verb {
 extern const struct verb verbs[];
 extern const struct flag global_flags[];
 const struct verb *verb_find(const char *name);
+/* The verb that a command line begins with, and of how many words its name is. NULL: there is none. */
+const struct verb *verb_find_words(char *const *words, size_t *ret_n);
+
+/* Verbs of kubectl that have no meaning here; ends with a NULL name. */
+struct refused_verb {
+        const char *name, *why;
+};
+extern const struct refused_verb refused_verbs[];
+
+/* Why there is no such verb: refused, mistyped, or not known at all. */
 struct error *verb_unknown(const char *name) _must_check_;
 
 void help_print_verb(FILE *f, const struct verb *verb);

@@ -50,7 +50,8 @@ struct error *completion_run(struct cli *cli, struct arguments *arguments) {
 
 static void say_flags(const struct flag *flags) {
         for (const struct flag *f = flags; f && f->name; f++)
-                printf("--%s\n", f->name);
+                if (f->type != FLAG_REFUSED && f->type != FLAG_ACCEPTED)
+                        printf("--%s\n", f->name);
 }
 
 static void say_types(void) {

@@ -14,13 +14,12 @@
 
 static const char *container;
 static bool no_preserve;
-static int64_t retries;
 
 const struct flag cp_flags[] = {
         { "container", 'c', FLAG_TEXT, &container, "NAME", NULL,
           "The container (default: see the annotation kubectl.kubernetes.io/default-container, else the first)" },
         { "no-preserve", 0, FLAG_BOOL, &no_preserve, NULL, NULL, "Do not keep permissions and times" },
-        { "retries", 0, FLAG_NUMBER, &retries, "N", NULL, "Accepted for scripts: nothing can be cut off on the way" },
+        { "retries", 0, FLAG_ACCEPTED, NULL, "N", NULL, "nothing can be cut off on the way" },
         { 0 },
 };
 

@@ -5,17 +5,21 @@
 
 static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
-static bool save_config;
-static const char *validate = "strict";
 
 const struct flag create_flags[] = {
         FLAGS_FILENAME(selection),
         FLAG_DRY_RUN(dry_run_text),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
-        { "template", 0, FLAG_TEXT, &template_text, "TEXT", NULL, "Template of -o jsonpath" },
-        { "save-config", 0, FLAG_BOOL, &save_config, NULL, NULL,
-          "Accepted for scripts: a later apply merges without it" },
-        { "validate", 0, FLAG_TEXT, &validate, "strict", "strict", "Unknown fields are always refused" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        { "selector", 'l', FLAG_TEXT, &selection.selector, "LABELS", NULL, "Only documents whose labels match" },
+        FLAG_VALIDATE(selection),
+        { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL, "there is no server to send it to" },
+        { "edit", 0, FLAG_REFUSED, NULL, NULL, NULL, "edit the file first, or the object later with `husk edit`" },
+        FLAG_FIELD_MANAGER,
+        { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
+        { "windows-line-endings", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "concerns --edit alone" },
         { 0 },
 };
 

@@ -149,8 +149,8 @@ struct error *delete_object(struct cli *cli, const struct api_kind *kind, const 
 
 static struct selection selection;
 static struct delete_options options = DELETE_OPTIONS_INIT;
-static bool force, now;
-static const char *output_text, *dry_run_text, *cascade;
+static bool force, now, interactive;
+static const char *output_text, *dry_run_text;
 
 const struct flag delete_flags[] = {
         FLAGS_FILENAME(selection),
@@ -165,8 +165,9 @@ const struct flag delete_flags[] = {
         { "now", 0, FLAG_BOOL, &now, NULL, NULL, "The same as --grace-period=1" },
         { "wait", 0, FLAG_BOOL, &options.wait, NULL, NULL, "Return when the objects are gone" },
         { "timeout", 0, FLAG_DURATION, &options.timeout_ns, NULL, NULL, "Longest time to wait (0: for ever)" },
-        { "cascade", 0, FLAG_TEXT, &cascade, "background", "background",
-          "Accepted for scripts: no kind here has dependents" },
+        { "interactive", 'i', FLAG_BOOL, &interactive, NULL, NULL, "Show what is meant and ask first" },
+        { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL, "there is no server to send it to" },
+        { "cascade", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "no kind here has dependents" },
         FLAG_DRY_RUN(dry_run_text),
         { "output", 'o', FLAG_TEXT, &output_text, "name", NULL, "Print type/name only" },
         { 0 },
@@ -189,12 +190,32 @@ static struct error *options_check(void) {
         return NULL;
 }
 
+/* -i: what is meant, and the question kubectl asks. */
+static bool user_agrees(const json_t *objects) {
+        char answer[16] = "";
+        json_t *object;
+        size_t i;
+
+        printf("You are about to delete the following %zu resource(s):\n", json_array_size(objects));
+        json_array_foreach(objects, i, object) {
+                _cleanup_free_ char *name = output_name(object);
+                puts(name);
+        }
+        printf("Do you want to continue? (y/N): ");
+        fflush(stdout);
+        if (fgets(answer, sizeof(answer), stdin) && (streq(answer, "y\n") || streq(answer, "Y\n")))
+                return true;
+        puts("deletion is cancelled");
+        return false;
+}
+
 static void print_deleted(const struct api_kind *kind, const json_t *object, enum dry_run dry_run) {
         if (output_text)
                 printf("%s/%s\n", kind->singular, object_name(object));
         else
-                printf("%s \"%s\" %sdeleted%s\n", kind->singular, object_name(object), force ? "force " : "",
-                       dry_run_suffix(dry_run));
+                printf("%s \"%s\" %sdeleted%s%s%s%s\n", kind->singular, object_name(object), force ? "force " : "",
+                       kind->namespaced ? " from " : "", kind->namespaced ? object_namespace(object) : "",
+                       kind->namespaced ? " namespace" : "", dry_run_suffix(dry_run));
         fflush(stdout);
 }
 
@@ -241,5 +262,7 @@ struct error *delete_run(struct cli *cli, struct arguments *arguments) {
         _cleanup_json_ json_t *objects = requests_load(cli, &requests, &selection);
         if (json_array_size(objects) == 0 && cli->status == 0 && !selection.ignore_not_found)
                 puts("No resources found");
+        if (interactive && json_array_size(objects) && !user_agrees(objects))
+                return NULL;
         return delete_all(cli, objects, dry_run);
 }

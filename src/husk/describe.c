@@ -13,14 +13,13 @@
 
 static struct selection selection;
 static bool show_events = true;
-static int64_t chunk_size;
 
 const struct flag describe_flags[] = {
         FLAG_SELECTOR(selection),
         FLAG_ALL_NAMESPACES(selection),
         FLAGS_FILENAME(selection),
         { "show-events", 0, FLAG_BOOL, &show_events, NULL, NULL, "Show the events of the object" },
-        { "chunk-size", 0, FLAG_NUMBER, &chunk_size, NULL, NULL, "Accepted for scripts: answers come in one piece" },
+        { "chunk-size", 0, FLAG_ACCEPTED, NULL, "N", NULL, "answers come in one piece" },
         { 0 },
 };
 

@@ -12,7 +12,7 @@
 #include "husk/verbs.h"
 
 static struct selection selection;
-static const char *subject, *output_text;
+static const char *subject, *output_text, *template_text;
 static char **types;
 static bool watch_changes, no_headers;
 
@@ -22,7 +22,11 @@ const struct flag events_flags[] = {
         { "watch", 'w', FLAG_BOOL, &watch_changes, NULL, NULL, "Go on and print new ones" },
         FLAG_ALL_NAMESPACES(selection),
         { "no-headers", 0, FLAG_BOOL, &no_headers, NULL, NULL, "Leave the titles of the columns out" },
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "json, yaml, name, jsonpath=…" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        { "chunk-size", 0, FLAG_ACCEPTED, NULL, "N", NULL, "answers come in one piece" },
         { 0 },
 };
 
@@ -157,7 +161,7 @@ struct error *events_run(struct cli *cli, struct arguments *arguments) {
 
         if (arguments->n_words)
                 return usage_error("unexpected argument: %s", arguments->words[0]);
-        err = output_parse(output_text, NULL, &output);
+        err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = filter_parse(&filter);
         if (!err && watch_changes)

@@ -22,7 +22,6 @@
 
 static const char *container;
 static bool use_stdin, use_tty, quiet;
-static int64_t running_timeout;
 
 const struct flag exec_flags[] = {
         { "container", 'c', FLAG_TEXT, &container, "NAME", NULL,
@@ -30,7 +29,7 @@ const struct flag exec_flags[] = {
         { "stdin", 'i', FLAG_BOOL, &use_stdin, NULL, NULL, "Pass standard input to the command" },
         { "tty", 't', FLAG_BOOL, &use_tty, NULL, NULL, "Give the command a terminal" },
         { "quiet", 'q', FLAG_BOOL, &quiet, NULL, NULL, "Print only what the command prints" },
-        { "pod-running-timeout", 0, FLAG_DURATION, &running_timeout, NULL, NULL, "Accepted for scripts" },
+        { "pod-running-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "a pod is named, and runs or does not" },
         { 0 },
 };
 

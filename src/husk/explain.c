@@ -8,13 +8,11 @@
 #include "husk/verbs.h"
 
 static bool recursive;
-static const char *api_version, *output;
 
 const struct flag explain_flags[] = {
         { "recursive", 0, FLAG_BOOL, &recursive, NULL, NULL, "Show the fields of the fields, too" },
-        { "api-version", 0, FLAG_TEXT, &api_version, "VERSION", NULL,
-          "Accepted for scripts: husk has one version of each kind" },
-        { "output", 'o', FLAG_TEXT, &output, "plaintext", NULL, "Accepted for scripts: there is one layout" },
+        { "api-version", 0, FLAG_ACCEPTED, NULL, "VERSION", NULL, "there is one version of each kind" },
+        { "output", 0, FLAG_ACCEPTED, NULL, "FORMAT", NULL, "there is one layout" },
         { 0 },
 };
 

@@ -25,7 +25,9 @@ static const struct flag *parser_find(const struct parser *p, const char *name, 
 }
 
 static bool flag_needs_value(const struct flag *f) {
-        return f->type != FLAG_BOOL && !f->bare;
+        if (f->type == FLAG_ACCEPTED)
+                return f->argument != NULL;
+        return f->type != FLAG_BOOL && f->type != FLAG_REFUSED && !f->bare;
 }
 
 static struct error *flag_bad_value(const struct flag *f, const char *value, const char *wanted) {
@@ -50,6 +52,12 @@ static void flag_add_words(const struct flag *f, const char *value) {
 
 static struct error *flag_set(const struct flag *f, const char *value) {
         switch (f->type) {
+        case FLAG_ACCEPTED:
+                if (f->bare && !streq(f->bare, value))
+                        return usage_error("--%s=%s is not available: %s", f->name, value, f->help);
+                break;
+        case FLAG_REFUSED:
+                return usage_error("--%s: %s", f->name, f->help);
         case FLAG_BOOL:
                 if (!bool_parse(value, f->value))
                         return flag_bad_value(f, value, "true or false");
@@ -75,7 +83,7 @@ static struct error *flag_set(const struct flag *f, const char *value) {
         return NULL;
 }
 
-/* All long names of both tables, for "did you mean". */
+/* All long names of both tables that would be of use, for "did you mean". */
 static const char *parser_nearest(const struct parser *p, const char *word) {
         const struct flag *tables[] = { p->own, p->global };
         const char *names[128];
@@ -83,7 +91,8 @@ static const char *parser_nearest(const struct parser *p, const char *word) {
 
         for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
                 for (const struct flag *f = tables[i]; f && f->name && n < ARRAY_SIZE(names) - 1; f++)
-                        names[n++] = f->name;
+                        if (f->type != FLAG_REFUSED)
+                                names[n++] = f->name;
         names[n] = NULL;
         return nearest_name(word, names);
 }
@@ -103,7 +112,7 @@ static struct error *parse_long(struct parser *p, const char *word) {
         if (value)
                 return flag_set(f, value);
         if (!flag_needs_value(f))
-                return flag_set(f, f->type == FLAG_BOOL ? "true" : f->bare);
+                return flag_set(f, f->bare ? f->bare : "true");
         if (!p->argv[p->next])
                 return usage_error("flag needs an argument: --%s", f->name);
         return flag_set(f, p->argv[p->next++]);
@@ -127,7 +136,7 @@ static struct error *parse_letters(struct parser *p, const char *word) {
                                 return usage_error("flag needs an argument: '%c' in -%s", *c, word);
                         return flag_set(f, p->argv[p->next++]);
                 }
-                err = flag_set(f, f->type == FLAG_BOOL ? "true" : f->bare);
+                err = flag_set(f, f->bare ? f->bare : "true");
                 if (err)
                         return err;
         }

@@ -16,6 +16,11 @@ enum flag_type {
         FLAG_DURATION, /* int64_t, nanoseconds, written as Go writes them: 90s, 1m30s, 0 */
         FLAG_TEXTS,    /* char **: one element each time it is given */
         FLAG_WORDS,    /* char **: as FLAG_TEXTS, commas separate elements */
+        /* kubectl's flags that decide nothing here: taken, so that scripts go on working; with `argument` they need a
+         * value, without they are booleans; with `bare` no other value is taken. `help` says why. */
+        FLAG_ACCEPTED,
+        /* kubectl's flags that would mean something husk does not do: an error, and `help` is its sentence. */
+        FLAG_REFUSED,
 };
 
 struct flag {

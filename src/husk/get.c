@@ -12,17 +12,17 @@
 #include "husk/verbs.h"
 
 static struct selection selection;
-static const char *output_text, *template_text, *sort_by, *subresource;
-static bool watch_changes, watch_only, watch_events, show_labels, show_kind, show_managed;
+static const char *output_text, *template_text, *sort_by;
+static bool watch_changes, watch_only, watch_events, show_labels, show_kind;
 static char **label_columns;
 static struct output output = OUTPUT_INIT;
-static int64_t chunk_size;
 
 const struct flag get_flags[] = {
         { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL,
           "wide, json, yaml, name, jsonpath=…, jsonpath-as-json=…, jsonpath-file=…, custom-columns=…, "
           "custom-columns-file=…" },
-        { "template", 0, FLAG_TEXT, &template_text, "TEXT", NULL, "Template of -o jsonpath" },
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
         FLAG_ALL_NAMESPACES(selection),
         FLAG_SELECTOR(selection),
         FLAG_FIELD_SELECTOR(selection),
@@ -37,10 +37,12 @@ const struct flag get_flags[] = {
         { "show-kind", 0, FLAG_BOOL, &show_kind, NULL, NULL, "Show names as type/name" },
         { "sort-by", 0, FLAG_TEXT, &sort_by, "PATH", NULL, "Sort by this field, e.g. .metadata.creationTimestamp" },
         FLAG_IGNORE_NOT_FOUND(selection),
-        { "subresource", 0, FLAG_TEXT, &subresource, "status", NULL,
-          "Accepted for scripts: status is part of every answer" },
-        { "show-managed-fields", 0, FLAG_BOOL, &show_managed, NULL, NULL, "Accepted for scripts: husk keeps none" },
-        { "chunk-size", 0, FLAG_NUMBER, &chunk_size, NULL, NULL, "Accepted for scripts: answers come in one piece" },
+        { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL,
+          "there is no server to ask; `husk get -o json` shows all of an object" },
+        FLAG_MANAGED_FIELDS,
+        { "subresource", 0, FLAG_ACCEPTED, NULL, "NAME", NULL, "every answer is the whole object" },
+        { "chunk-size", 0, FLAG_ACCEPTED, NULL, "N", NULL, "answers come in one piece" },
+        { "server-print", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "there is no other side" },
         { 0 },
 };
 

@@ -40,8 +40,8 @@ static void print_wrapped(FILE *f, const char *text, int column) {
 
 static const char *flag_argument(const struct flag *flag) {
         static const char *const by_type[] = {
-                [FLAG_BOOL] = "",         [FLAG_TEXT] = "TEXT",  [FLAG_NUMBER] = "N",
-                [FLAG_DURATION] = "TIME", [FLAG_TEXTS] = "TEXT", [FLAG_WORDS] = "LIST",
+                [FLAG_BOOL] = "",      [FLAG_TEXT] = "TEXT",  [FLAG_NUMBER] = "N", [FLAG_DURATION] = "TIME",
+                [FLAG_TEXTS] = "TEXT", [FLAG_WORDS] = "LIST", [FLAG_REFUSED] = "",
         };
         return flag->argument ? flag->argument : by_type[flag->type];
 }
@@ -68,9 +68,27 @@ static void print_flag(FILE *f, const struct flag *flag) {
         print_wrapped(f, flag->help, HELP_COLUMN);
 }
 
+static bool decides(const struct flag *flag) {
+        return flag->type != FLAG_ACCEPTED && flag->type != FLAG_REFUSED;
+}
+
+static void print_accepted(FILE *f, const struct flag *flags) {
+        _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+
+        for (const struct flag *flag = flags; flag && flag->name; flag++)
+                if (flag->type == FLAG_ACCEPTED)
+                        strbuf_addf(&names, "%s--%s", names.len ? ", " : "", flag->name);
+        if (!names.len)
+                return;
+        fprintf(f, "\nAccepted for scripts, without effect:\n  ");
+        print_wrapped(f, strbuf_str(&names), 2);
+}
+
+/* Flags that husk refuses are not shown: whoever tries one is told why. */
 void help_print_flags(FILE *f, const struct flag *flags) {
         for (const struct flag *flag = flags; flag && flag->name; flag++)
-                print_flag(f, flag);
+                if (decides(flag))
+                        print_flag(f, flag);
 }
 
 /* Every line of `text`, two columns in. */
@@ -82,16 +100,33 @@ static void print_indented(FILE *f, const char *text) {
         }
 }
 
+/* "create configmap" and the others below "create". */
+static void print_subverbs(FILE *f, const struct verb *verb) {
+        size_t len = strlen(verb->name);
+        bool any = false;
+
+        for (const struct verb *v = verbs; v->name; v++) {
+                if (strncmp(v->name, verb->name, len) != 0 || v->name[len] != ' ')
+                        continue;
+                if (!any)
+                        fprintf(f, "\nMore verbs:\n");
+                any = true;
+                fprintf(f, "  %-*s%s\n", HELP_COLUMN - 2, v->name, v->summary);
+        }
+}
+
 void help_print_verb(FILE *f, const struct verb *verb) {
         fprintf(f, "%s.\n", verb->summary);
         if (verb->description)
                 fprintf(f, "\n%s\n", verb->description);
         fprintf(f, "\nUsage:\n  husk %s %s\n\nExamples:\n", verb->name, verb->usage);
         print_indented(f, verb->example);
+        print_subverbs(f, verb);
         if (verb->flags && verb->flags[0].name) {
                 fprintf(f, "\nFlags:\n");
                 help_print_flags(f, verb->flags);
         }
+        print_accepted(f, verb->flags);
         fprintf(f, "\nGlobal flags:\n");
         help_print_flags(f, global_flags);
 }
@@ -101,7 +136,7 @@ void help_print_overview(FILE *f) {
 
         fprintf(f, "husk runs Kubernetes Pods on this machine, without a cluster.\n");
         for (const struct verb *v = verbs; v->name; v++) {
-                if (!v->summary)
+                if (!v->summary || strchr(v->name, ' '))
                         continue;
                 if (!streq_ptr(group, v->group))
                         fprintf(f, "\n%s:\n", v->group);

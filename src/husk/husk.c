@@ -316,100 +316,60 @@ const struct verb verbs[] = {
         { 0 },
 };
 
-static struct cli invocation;
+#define NO_CLUSTER \
+        "husk works on this machine alone and has no clusters to choose among; a node of its own is --root DIR"
+#define NO_LOGIN "husk works on this machine's own files; there is nothing to log in to"
 
 const struct flag global_flags[] = {
-        { "namespace", 'n', FLAG_TEXT, &invocation.ns, "NAMESPACE", NULL,
+        { "namespace", 'n', FLAG_TEXT, &cli_invocation.ns, "NAMESPACE", NULL,
           "Namespace of the objects (default \"default\")" },
-        { "root", 0, FLAG_TEXT, &invocation.root, "DIR", NULL,
+        { "root", 0, FLAG_TEXT, &cli_invocation.root, "DIR", NULL,
           "Folder of this node's objects, pods and images (default $HUSK_ROOT or /var/lib/husk)" },
-        { "run", 0, FLAG_TEXT, &invocation.run, "DIR", NULL,
+        { "run", 0, FLAG_TEXT, &cli_invocation.run, "DIR", NULL,
           "Folder of what lives until the next boot (default $HUSK_RUN or /run/husk)" },
-        { "help", 'h', FLAG_BOOL, &invocation.help, NULL, NULL, "Explain the verb and stop" },
+        { "help", 'h', FLAG_BOOL, &cli_invocation.help, NULL, NULL, "Explain the verb and stop" },
+        { "context", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_CLUSTER },
+        { "cluster", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_CLUSTER },
+        { "kubeconfig", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_CLUSTER },
+        { "server", 's', FLAG_REFUSED, NULL, NULL, NULL, NO_CLUSTER },
+        { "user", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "username", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "password", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "token", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "as", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "as-group", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "as-uid", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "certificate-authority", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "client-certificate", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "client-key", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "insecure-skip-tls-verify", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "tls-server-name", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "v", 'v', FLAG_REFUSED, NULL, NULL, NULL, "HUSK_LOG=debug makes every program of husk talk" },
+        { "request-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "no request is sent anywhere" },
+        { "cache-dir", 0, FLAG_ACCEPTED, NULL, "DIR", NULL, "nothing is cached" },
+        { "match-server-version", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "there is one version" },
+        { "warnings-as-errors", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "what husk cannot honour is an error" },
+        { "disable-compression", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "nothing is sent" },
         { 0 },
 };
 
-const struct verb *verb_find(const char *name) {
-        for (const struct verb *v = verbs; v->name; v++)
-                if (streq(v->name, name))
-                        return v;
-        return NULL;
-}
+#define CONTROLLER "husk runs Pods; what makes and replaces them by a template is a controller's work, in Kubernetes"
 
-struct error *verb_unknown(const char *name) {
-        const char *names[ARRAY_SIZE(verbs)];
-        size_t n = 0;
-
-        for (const struct verb *v = verbs; v->name; v++)
-                if (v->summary)
-                        names[n++] = v->name;
-        names[n] = NULL;
-        const char *nearest = nearest_name(name, names);
-        if (nearest)
-                return usage_error("unknown command \"%s\" for \"husk\"; did you mean \"%s\"?", name, nearest);
-        return usage_error("unknown command \"%s\" for \"husk\"; `husk help` lists them", name);
-}
-
-static struct error *help_run(struct cli *cli, char **words) {
-        const struct verb *verb;
-
-        cli->help = false; /* the help shows defaults */
-        if (!words[0] || words[0][0] == '-') {
-                help_print_overview(stdout);
-                return NULL;
-        }
-        verb = verb_find(words[0]);
-        if (!verb)
-                return verb_unknown(words[0]);
-        help_print_verb(stdout, verb);
-        return NULL;
-}
-
-static struct error *verb_run(struct cli *cli, const struct verb *verb, char **words) {
-        _cleanup_arguments_ struct arguments arguments = { .dash = -1 };
-        struct error *err;
-
-        cli->verb = verb;
-        err = flags_parse(verb->flags, global_flags, words, verb->verbatim, &arguments);
-        if (err) {
-                cli_print_error(err);
-                error_free(err);
-                fprintf(stderr, "See 'husk %s --help' for usage.\n", verb->name);
-                cli->status = 1;
-                return NULL;
-        }
-        if (cli->help) {
-                cli->help = false; /* the help shows defaults */
-                help_print_verb(stdout, verb);
-                return NULL;
-        }
-        return verb->run(cli, &arguments);
-}
-
-/* `husk [GLOBAL FLAGS] VERB …` */
-static struct error *dispatch(struct cli *cli, char **argv) {
-        _cleanup_arguments_ struct arguments arguments = { .dash = -1 };
-        const struct verb *verb;
-        struct error *err;
-
-        err = flags_parse(NULL, global_flags, argv, true, &arguments);
-        if (err)
-                return err;
-        if (arguments.n_words == 0 || streq(arguments.words[0], "help"))
-                return help_run(cli, arguments.words + (arguments.n_words > 0));
-        verb = verb_find(arguments.words[0]);
-        if (!verb)
-                return verb_unknown(arguments.words[0]);
-        return verb_run(cli, verb, arguments.words + 1);
-}
-
-int cli_main(int argc, char **argv) {
-        struct cli *cli = &invocation;
-        struct error *err = dispatch(cli, argv + (argc > 0));
-
-        if (fflush(stdout) != 0 && !err)
-                err = error_errno(errno, "write standard output");
-        cli_report(cli, err);
-        cli->store = store_free(cli->store);
-        return cli->status;
-}
+const struct refused_verb refused_verbs[] = {
+        { "expose",
+          "there are no Services on one machine; publish a port with `ports[].hostPort` or `husk port-forward`" },
+        { "scale", CONTROLLER },
+        { "autoscale", CONTROLLER },
+        { "rollout", CONTROLLER "; `husk set image` changes the image of a pod that runs" },
+        { "proxy", "there is no API server to lead to; `husk port-forward` leads into a pod" },
+        { "config", "husk has no clusters to choose among: -n names the namespace, --root or HUSK_ROOT the node" },
+        { "cluster-info", "there is no cluster; `husk describe node` tells about this machine" },
+        { "cluster", "there is no cluster; `husk describe node` tells about this machine" },
+        { "drain", "there is no other node to move pods to; `husk delete pods --all -A` ends them" },
+        { "auth", "husk has no users of its own: who may write below --root may do everything" },
+        { "certificate", "husk signs no certificates" },
+        { "kustomize", "pipe it: kustomize build DIR | husk apply -f -" },
+        { "plugin", "husk has no plugins" },
+        { "set", "expected `husk set image`; other fields are changed with `husk edit` or `husk patch`" },
+        { NULL, NULL },
+};

@@ -9,8 +9,8 @@
 #include "husk/verbs.h"
 
 static struct selection selection;
-static bool overwrite, list;
-static const char *output_text, *dry_run_text, *resource_version;
+static bool overwrite, list, local;
+static const char *output_text, *template_text, *dry_run_text, *resource_version;
 
 #define FLAGS \
         { "overwrite", 0, FLAG_BOOL, &overwrite, NULL, NULL, "Allow values that exist to be changed" }, \
@@ -24,10 +24,9 @@ static const char *output_text, *dry_run_text, *resource_version;
                   "VERSION", \
                   NULL, \
                   "Change it only if this is its resourceVersion" }, \
-        { \
-                "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, \
-                        "Print the objects as json, yaml, name, jsonpath=…" \
-        }
+                { "local", 0, FLAG_BOOL, &local, NULL, NULL, "Change what -f holds and print it; touch nothing here" }, \
+                FLAG_OUTPUT(output_text), FLAG_TEMPLATE(template_text), FLAG_MISSING_KEYS, FLAG_MANAGED_FIELDS, \
+                FLAG_FIELD_MANAGER
 
 const struct flag label_flags[] = { FLAGS, { 0 } };
 const struct flag annotate_flags[] = { FLAGS, { 0 } };
@@ -107,6 +106,15 @@ static struct error *edit_and_print(struct cli *cli, const json_t *object, const
         return output_result(output, result, action);
 }
 
+static struct error *edit_local(const json_t *object, const struct edit *edit, const struct output *output) {
+        _cleanup_json_ json_t *copy = json_deep_copy(object);
+        struct error *err = edit_object(copy, (void *)edit);
+
+        if (err)
+                return err;
+        return output_result(output, copy, edit_word(edit, !json_equal(copy, object)));
+}
+
 static void print_map(const json_t *object, const char *map, bool with_name) {
         _cleanup_free_ char *name = output_name(object);
         json_t *value;
@@ -139,17 +147,23 @@ static struct error *map_run(struct cli *cli, struct arguments *arguments, const
                 return usage_error("at least one %s update is required", cli->verb->name);
         err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
-                err = output_parse(output_text, NULL, &output);
-        if (!err)
+                err = output_parse(output_text, template_text, &output);
+        _cleanup_json_ json_t *objects = local ? json_array() : NULL;
+        if (!err && local)
+                err = selection_load_local(&selection, objects);
+        else if (!err)
                 err = selection_parse(cli, &selection, arguments->words, n_names, NULL, &requests);
         if (err)
                 return err;
         for (i = 0; i < requests.n; i++)
                 if (!requests.items[i].name && !selection.all && !selection.labels && !selection.fields && !list)
                         return usage_error("resource(s) were provided, but no name was specified");
-        _cleanup_json_ json_t *objects = requests_load(cli, &requests, &selection);
+        if (!local)
+                objects = requests_load(cli, &requests, &selection);
         json_array_foreach(objects, i, object) {
-                if (edit.n_words)
+                if (edit.n_words && local)
+                        cli_report(cli, edit_local(object, &edit, &output));
+                else if (edit.n_words)
                         cli_report(cli, edit_and_print(cli, object, &edit, &output, dry_run));
                 else
                         print_map(object, map, json_array_size(objects) > 1);

@@ -17,8 +17,8 @@
 
 static struct selection selection;
 static const char *container, *since_time;
-static bool follow, previous, timestamps, all_containers, prefix, ignore_errors;
-static int64_t tail = -1, since_ns, limit_bytes, max_requests, running_timeout;
+static bool follow, previous, timestamps, all_containers, all_pods, prefix, ignore_errors;
+static int64_t tail = -1, since_ns, limit_bytes;
 
 const struct flag logs_flags[] = {
         { "follow", 'f', FLAG_BOOL, &follow, NULL, NULL, "Go on until the container ends" },
@@ -34,9 +34,10 @@ const struct flag logs_flags[] = {
         { "limit-bytes", 0, FLAG_NUMBER, &limit_bytes, "N", NULL, "At most this many bytes of each container" },
         FLAG_SELECTOR(selection),
         { "ignore-errors", 0, FLAG_BOOL, &ignore_errors, NULL, NULL, "Go on with the others if one log cannot be had" },
-        { "max-log-requests", 0, FLAG_NUMBER, &max_requests, "N", NULL,
-          "Accepted for scripts: any number can be followed" },
-        { "pod-running-timeout", 0, FLAG_DURATION, &running_timeout, NULL, NULL, "Accepted for scripts" },
+        { "all-pods", 0, FLAG_BOOL, &all_pods, NULL, NULL, "With --prefix and all that -l selects" },
+        { "max-log-requests", 0, FLAG_ACCEPTED, NULL, "N", NULL, "any number can be followed" },
+        { "pod-running-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "a pod is named, and runs or does not" },
+        { "insecure-skip-tls-verify-backend", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "there is no backend" },
         { 0 },
 };
 

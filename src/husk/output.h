@@ -34,6 +34,21 @@ struct output {
 #define OUTPUT_INIT \
         { 0 }
 
+/* Rows for a table of flags. */
+#define FLAG_OUTPUT(var) \
+        { "output", 'o', FLAG_TEXT, &(var), "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" }
+#define FLAG_TEMPLATE(var) \
+        { "template", 0, FLAG_TEXT, &(var), "TEXT", NULL, "Template of -o jsonpath" }
+#define FLAG_MISSING_KEYS \
+        { \
+                "allow-missing-template-keys", 0, FLAG_ACCEPTED, NULL, NULL, "true", \
+                        "a field that an object lacks is printed as nothing" \
+        }
+#define FLAG_MANAGED_FIELDS \
+        { "show-managed-fields", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "owners of fields are not kept" }
+#define FLAG_FIELD_MANAGER \
+        { "field-manager", 0, FLAG_ACCEPTED, NULL, "NAME", NULL, "owners of fields are not kept" }
+
 /* Reads the text of -o (NULL: none). `template` is that of --template, for "-o jsonpath --template=…"; may be NULL. */
 struct error *output_parse(const char *text, const char *template, struct output *ret) _must_check_;
 void output_release(struct output *output);

@@ -15,7 +15,9 @@
 #define PATCH_SIZE_MAX (4U << 20)
 
 static struct selection selection;
-static const char *type = "strategic", *patch_text, *patch_file, *subresource, *output_text, *dry_run_text;
+static const char *type = "strategic", *patch_text, *patch_file, *subresource, *output_text, *template_text,
+                  *dry_run_text;
+static bool local;
 
 const struct flag patch_flags[] = {
         { "patch", 'p', FLAG_TEXT, &patch_text, "PATCH", NULL, "The patch, JSON or YAML" },
@@ -26,7 +28,12 @@ const struct flag patch_flags[] = {
           "Patch this part of a pod: resize, ephemeralcontainers, status" },
         FLAGS_FILENAME(selection),
         FLAG_DRY_RUN(dry_run_text),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        { "local", 0, FLAG_BOOL, &local, NULL, NULL, "Change what -f holds and print it; touch nothing here" },
+        FLAG_FIELD_MANAGER,
         { 0 },
 };
 
@@ -101,6 +108,16 @@ static struct error *patch_one(struct cli *cli, const json_t *live, const json_t
         return output_result(output, result, action);
 }
 
+static struct error *patch_local(const json_t *object, const json_t *patch, const struct output *output) {
+        _cleanup_json_ json_t *copy = json_deep_copy(object);
+        struct change change = { .patch = patch };
+        struct error *err = kind_parse(field_text_or(object, "kind", ""), &change.kind);
+
+        if (!err)
+                err = change_object(copy, &change);
+        return err ? err : output_result(output, copy, json_equal(copy, object) ? "patched (no change)" : "patched");
+}
+
 static struct error *patch_read(json_t **ret) {
         _cleanup_free_ char *content = NULL;
         const char *text = patch_text;
@@ -144,17 +161,22 @@ struct error *patch_run(struct cli *cli, struct arguments *arguments) {
         if (!err)
                 err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
-                err = output_parse(output_text, NULL, &output);
+                err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = patch_read(&patch);
-        if (!err)
+        if (!err && local) {
+                objects = json_array();
+                err = selection_load_local(&selection, objects);
+        } else if (!err)
                 err = selection_parse(cli, &selection, arguments->words, arguments->n_words, NULL, &requests);
         if (err)
                 return err;
         for (i = 0; i < requests.n; i++)
                 if (!requests.items[i].name)
                         return usage_error("resource(s) were provided, but no name was specified");
-        objects = requests_load(cli, &requests, &selection);
-        json_array_foreach(objects, i, object) cli_report(cli, patch_one(cli, object, patch, dry_run, &output));
+        if (!local)
+                objects = requests_load(cli, &requests, &selection);
+        json_array_foreach(objects, i, object) cli_report(cli, local ? patch_local(object, patch, &output)
+                                                                     : patch_one(cli, object, patch, dry_run, &output));
         return NULL;
 }

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "server/field.h"
 #include "husk/submit.h"
+#include "husk/unknown-field.h"
 #include "server/object.h"
 #include "server/supervisor.h"
 
@@ -79,12 +80,30 @@ static struct error *read_live(struct cli *cli, struct plan_item *item) {
         return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
 }
 
-static struct error *add_document(struct cli *cli, struct plan *plan, struct manifest_document *document) {
+/* --validate: "true" and "false" are what "strict" and "ignore" were called before. */
+static struct error *check_validate(const char *validate) {
+        static const char *const known[] = { "strict", "true", "warn", "ignore", "false", NULL };
+
+        if (!validate || strv_contains((char *const *)known, validate))
+                return NULL;
+        return usage_error(
+                "invalid --validate option \"%s\"; must be one of: strict (or true), warn, ignore (or false)",
+                validate);
+}
+
+static void leave_out_unknown(const char *validate, const struct api_kind *kind, struct manifest_document *document) {
+        if (validate && !streq(validate, "strict") && !streq(validate, "true"))
+                unknown_fields_remove(kind, document->json, streq(validate, "warn"));
+}
+
+static struct error *add_document(struct cli *cli, struct plan *plan, const struct selection *selection,
+                                  struct manifest_document *document) {
         const struct api_kind *kind = api_kind_of_json(document->json, &document->diags);
         struct plan_item *item;
 
         if (!kind)
                 return NULL;
+        leave_out_unknown(selection->validate, kind, document);
         item = plan_add(plan);
         item->document = document;
         item->kind = kind;
@@ -104,7 +123,7 @@ static struct error *add_documents(struct cli *cli, struct plan *plan, struct se
                 err = label_selector_parse(selection->selector, &selection->labels);
         for (size_t i = 0; !err && i < plan->manifest->n; i++)
                 if (document_matches(selection, plan->manifest->documents[i]))
-                        err = add_document(cli, plan, plan->manifest->documents[i]);
+                        err = add_document(cli, plan, selection, plan->manifest->documents[i]);
         return err;
 }
 
@@ -130,7 +149,9 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
         _cleanup_plan_ struct plan plan = PLAN_INIT;
         struct error *err;
 
-        err = selection_read_files(selection, &plan.manifest);
+        err = check_validate(selection->validate);
+        if (!err)
+                err = selection_read_files(selection, &plan.manifest);
         if (err)
                 return err;
         err = add_documents(cli, &plan, selection);

@@ -22,12 +22,11 @@
 #define BUFFER_SIZE (64 * 1024)
 
 static char **addresses;
-static int64_t running_timeout;
 
 const struct flag port_forward_flags[] = {
         { "address", 0, FLAG_WORDS, &addresses, "ADDRESS,…", NULL,
           "Addresses of this machine to listen on (default localhost)" },
-        { "pod-running-timeout", 0, FLAG_DURATION, &running_timeout, NULL, NULL, "Accepted for scripts" },
+        { "pod-running-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "a pod is named, and runs or does not" },
         { 0 },
 };
 

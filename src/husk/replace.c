@@ -8,7 +8,6 @@ static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
 static bool force;
 static int64_t grace = -1, timeout_ns;
-static bool wait;
 
 const struct flag replace_flags[] = {
         FLAGS_FILENAME(selection),
@@ -16,10 +15,18 @@ const struct flag replace_flags[] = {
         { "grace-period", 0, FLAG_NUMBER, &grace, "SECONDS", NULL, "With --force: time the pods get to end" },
         { "timeout", 0, FLAG_DURATION, &timeout_ns, NULL, NULL,
           "With --force: how long to wait for their end (0: for ever)" },
-        { "wait", 0, FLAG_BOOL, &wait, NULL, NULL, "Accepted for scripts: --force always waits" },
+        FLAG_VALIDATE(selection),
+        { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL, "there is no server to send it to" },
+        { "subresource", 0, FLAG_REFUSED, NULL, "NAME", NULL, "use `husk patch --subresource`" },
+        FLAG_FIELD_MANAGER,
+        { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--force always waits" },
+        { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
+        { "cascade", 0, FLAG_ACCEPTED, NULL, "HOW", NULL, "no kind here has dependents" },
         FLAG_DRY_RUN(dry_run_text),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
-        { "template", 0, FLAG_TEXT, &template_text, "TEXT", NULL, "Template of -o jsonpath" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
         { 0 },
 };
 

@@ -47,6 +47,10 @@ struct error *selection_read_files(const struct selection *selection, struct man
 
         for (size_t i = 0; selection->filenames && selection->filenames[i]; i++) {
                 const char *path = selection->filenames[i];
+                if (str_starts_with(path, "http://") || str_starts_with(path, "https://"))
+                        return usage_error(
+                                "husk does not read manifests from the network: curl -fsSL %s | husk %s -f -", path,
+                                cli_invocation.verb ? cli_invocation.verb->name : "apply");
                 if (!streq(path, "-") && !file_exists(path))
                         return usage_error("the path \"%s\" does not exist", path);
                 struct error *err = manifest_add_path(manifest, path, selection->recursive);
@@ -59,9 +63,21 @@ struct error *selection_read_files(const struct selection *selection, struct man
                 return usage_error("nothing was changed");
         }
         if (manifest->n == 0)
-                return usage_error("no objects passed to %s", "husk");
+                return usage_error("no objects passed to %s", cli_invocation.verb ? cli_invocation.verb->name : "husk");
         *ret = TAKE_PTR(manifest);
         return NULL;
+}
+
+struct error *selection_load_local(const struct selection *selection, json_t *array) {
+        _cleanup_(manifest_freep) struct manifest *manifest = NULL;
+        struct error *err;
+
+        if (!selection->filenames)
+                return usage_error("--local needs the objects of a file: -f FILE");
+        err = selection_read_files(selection, &manifest);
+        for (size_t i = 0; !err && i < manifest->n; i++)
+                json_array_append(array, manifest->documents[i]->json);
+        return err;
 }
 
 struct error *namespace_of_document(struct cli *cli, const struct api_kind *kind, const json_t *object,

@@ -18,6 +18,7 @@ struct selection {
         bool all;
         bool all_namespaces;
         bool ignore_not_found;
+        const char *validate; /* --validate: NULL is "strict" */
         /* made by selection_parse() */
         struct label_selector *labels;
         struct field_selector *fields;
@@ -32,8 +33,9 @@ struct selection {
           "FILE|DIR|-", \
           NULL, \
           "Take the objects from this file, the manifests of this folder, or standard input" }, \
-        { \
-                "recursive", 'R', FLAG_BOOL, &(s).recursive, NULL, NULL, "Look into the subfolders of -f too" \
+                { "recursive", 'R', FLAG_BOOL, &(s).recursive, NULL, NULL, "Look into the subfolders of -f too" }, { \
+                "kustomize", 'k', FLAG_REFUSED, NULL, NULL, NULL, \
+                        "husk does not build kustomizations; pipe them: kustomize build DIR | husk apply -f -" \
         }
 #define FLAG_SELECTOR(s) \
         { \
@@ -53,6 +55,13 @@ struct selection {
         { \
                 "ignore-not-found", 0, FLAG_BOOL, &(s).ignore_not_found, NULL, NULL, \
                         "An object that does not exist is no error" \
+        }
+
+#define FLAG_VALIDATE(s) \
+        { \
+                "validate", 0, FLAG_TEXT, &(s).validate, "strict|warn|ignore", "strict", \
+                        "Fields that no such object has are mistakes (default strict); or leave them out, with a " \
+                        "warning or without" \
         }
 
 struct request {
@@ -76,6 +85,8 @@ struct error *selection_parse(struct cli *cli, struct selection *selection, char
                               const struct api_kind *fallback, struct requests *ret) _must_check_;
 /* -f alone, for verbs that need the documents themselves. Mistakes of syntax are printed: an error then. */
 struct error *selection_read_files(const struct selection *selection, struct manifest **ret) _must_check_;
+/* The objects that -f holds, as they are written there, in an array: for --local. */
+struct error *selection_load_local(const struct selection *selection, json_t *array) _must_check_;
 /* The namespace of an object from a file: its own, which must be that of -n if both are given. */
 struct error *namespace_of_document(struct cli *cli, const struct api_kind *kind, const json_t *object,
                                     const char **ret) _must_check_;

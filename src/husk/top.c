@@ -26,6 +26,7 @@ const struct flag top_flags[] = {
         FLAG_FIELD_SELECTOR(selection),
         { "sort-by", 0, FLAG_TEXT, &sort_by, "cpu|memory", NULL, "The largest first" },
         { "no-headers", 0, FLAG_BOOL, &no_headers, NULL, NULL, "Leave the titles of the columns out" },
+        { "use-protocol-buffers", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "nothing is sent" },
         { "sum", 0, FLAG_BOOL, &sum, NULL, NULL, "Print the sum below" },
         { 0 },
 };

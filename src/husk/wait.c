@@ -14,7 +14,7 @@
 #define WEEK_NS (7 * 24 * 3600 * NSEC_PER_SEC)
 
 static struct selection selection;
-static const char *wanted_text, *output_text;
+static const char *wanted_text, *output_text, *template_text;
 static int64_t timeout_ns = 30 * NSEC_PER_SEC;
 
 const struct flag wait_flags[] = {
@@ -27,7 +27,11 @@ const struct flag wait_flags[] = {
         FLAG_FIELD_SELECTOR(selection),
         FLAG_ALL(selection),
         FLAG_ALL_NAMESPACES(selection),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the objects as json, yaml, name, jsonpath=…" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        { "local", 0, FLAG_REFUSED, NULL, NULL, NULL, "what a file says does not change by waiting" },
         { 0 },
 };
 
@@ -258,7 +262,7 @@ struct error *wait_run(struct cli *cli, struct arguments *arguments) {
 
         err = wanted_parse(wanted_text, &wanted);
         if (!err)
-                err = output_parse(output_text, NULL, &output);
+                err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = selection_parse(cli, &selection, arguments->words, arguments->n_words, NULL, &requests);
         if (!err)

@@ -164,3 +164,36 @@ TEST(the_nearest_name_is_near) {
         assert_null(nearest_name("frobnicate", names));
         assert_null(nearest_name("x", (const char *const[]){ NULL }));
 }
+
+TEST(an_accepted_flag_takes_its_value_and_a_refused_one_says_why) {
+        static const struct flag table[] = {
+                { "chunk-size", 0, FLAG_ACCEPTED, NULL, "N", NULL, "answers come in one piece" },
+                { "overwrite", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "what is applied counts" },
+                { "lenient", 0, FLAG_ACCEPTED, NULL, NULL, "true", "it always is" },
+                { "context", 'x', FLAG_REFUSED, NULL, NULL, NULL, "there are no clusters" },
+                { 0 },
+        };
+        static const struct {
+                const char *line, *mistake;
+        } rows[] = {
+                { "--chunk-size 5 --overwrite pods", NULL },
+                { "--overwrite=false --lenient pods", NULL },
+                { "--lenient=false pods", "--lenient=false is not available: it always is" },
+                { "--context mine pods", "--context: there are no clusters" },
+                { "--context=mine pods", "--context: there are no clusters" },
+                { "-x mine pods", "--context: there are no clusters" },
+        };
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                _cleanup_strv_ char **split = strv_split(rows[i].line, ' ');
+                _cleanup_arguments_ struct arguments a = { .dash = -1 };
+                struct error *err = flags_parse(table, NULL, split, false, &a);
+                if (rows[i].mistake) {
+                        assert_error(err, ERROR_INVALID, rows[i].mistake);
+                        continue;
+                }
+                assert_ok(err);
+                assert_int_equal(a.n_words, 1);
+                assert_string_equal(a.words[0], "pods");
+        }
+}

@@ -173,7 +173,7 @@ TEST(deleting_names_what_it_deletes_and_what_it_does_not_find) {
         prints("get cm -o name", 0, "configmap/two\n");
         prints("delete cm nosuch --ignore-not-found", 0, "");
         prints("delete cm", 1, "no name was specified");
-        prints("delete cm --all", 0, "configmap \"two\" deleted\n");
+        prints("delete cm --all", 0, "configmap \"two\" deleted from default namespace\n");
         fixture_close();
 }
 

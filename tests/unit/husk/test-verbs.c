@@ -45,7 +45,8 @@ TEST(no_two_verbs_have_one_name_and_groups_stand_together) {
 TEST(every_flag_has_a_help_text_a_place_and_a_name_of_its_own) {
         for (const struct verb *v = verbs; v->name; v++)
                 for (const struct flag *f = v->flags; f && f->name; f++) {
-                        if (!f->value || !f->help || !*f->help || f->help[strlen(f->help) - 1] == '.')
+                        bool decides = f->type != FLAG_ACCEPTED && f->type != FLAG_REFUSED;
+                        if (!f->value == decides || !f->help || !*f->help || f->help[strlen(f->help) - 1] == '.')
                                 fail_msg("%s --%s: help?", v->name, f->name);
                         if (f->type == FLAG_BOOL && f->bare)
                                 fail_msg("%s --%s: a boolean is always bare", v->name, f->name);
@@ -78,7 +79,7 @@ TEST(the_help_of_a_verb_shows_its_example_and_all_its_flags) {
                 for (const struct flag *f = v->flags; f && f->name; f++) {
                         char name[64];
                         snprintf(name, sizeof(name), "--%s", f->name);
-                        if (!strstr(help, name))
+                        if (f->type != FLAG_REFUSED && !strstr(help, name))
                                 fail_msg("%s: no %s in its help", v->name, name);
                 }
         }
@@ -87,6 +88,7 @@ TEST(the_help_of_a_verb_shows_its_example_and_all_its_flags) {
 TEST(an_unknown_verb_is_answered_with_the_nearest) {
         assert_error(verb_unknown("aply"), ERROR_INVALID, "did you mean \"apply\"?");
         assert_error(verb_unknown("frobnicate"), ERROR_INVALID, "unknown command \"frobnicate\"");
+        assert_error(verb_unknown("rollout"), ERROR_INVALID, "husk set image");
         assert_null(verb_find("aply"));
         assert_non_null(verb_find("apply"));
 }
