@@ -112,6 +112,7 @@ static struct error *supervise(struct runtime *rt, bool *ret_gone) {
                 xasprintf("husk-pod %s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
         log_set_name(name);
         watches_update(rt);
+        storage_begin(rt);
         handover_receive(rt);
         return rt->finished ? NULL : loop_run(rt->loop);
 }

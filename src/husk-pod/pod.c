@@ -1218,9 +1218,6 @@ void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds) {
         if (!pod_listens(pod) || pod->state >= POD_RELEASING || pod->cause >= POD_CAUSE_EVICTED)
                 return;
         pod_event(pod, NULL, EVENT_WARNING, "Evicted", "%s", message);
-        pod->disrupted = true;
-        set_string(&pod->disruption_reason, "TerminationByKubelet");
-        set_string(&pod->disruption_message, message);
         pod_terminate(pod, POD_CAUSE_EVICTED, "Evicted", message, MIN(seconds_to_ns(grace_seconds), pod_grace_ns(pod)));
         pod_step(pod);
 }

@@ -49,9 +49,9 @@ void pod_node_seen(struct pod *pod, const V1Node *node);
 /* Something changed that a waiting pod may wait for: a ConfigMap, a Secret, a claim, an image that was loaded. Failed
  * volume set-ups, CreateContainerConfigErrors and ErrImageNeverPull are tried again at once. */
 void pod_objects_changed(struct pod *pod);
-/* The node evicts the pod (an emptyDir or ephemeral-storage limit): Failed, reason Evicted, this message, condition
- * DisruptionTarget. Containers get `grace_seconds` (a kubelet: 1 for a local limit) or the pod's own if that is less.
- */
+/* The node evicts the pod, which is over an emptyDir or ephemeral-storage limit: Failed, reason Evicted, this message.
+ * No condition DisruptionTarget: that is for pods that have to go for others' sake. Containers get `grace_seconds` (a
+ * kubelet: 1 for a local limit) or the pod's own if that is less. */
 void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds);
 /* Somebody wrote a condition that is not the machine's own (a readiness gate). Types that are its own are refused. */
 bool pod_set_condition(struct pod *pod, const char *type, const char *status, const char *reason, const char *message);

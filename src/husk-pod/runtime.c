@@ -232,6 +232,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         actions_release(rt);
         image_pulls_release(rt);
         watches_end(rt);
+        storage_end(rt);
         control_end(rt);
         while (rt->instances) {
                 struct instance *next = rt->instances->next;

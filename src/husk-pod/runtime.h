@@ -8,6 +8,7 @@
  *   image-pull.c        husk-image as a command
  *   claims.c            admission: node, other pods' claims, the lock
  *   watch.c             pod.json, node.json, ConfigMaps and Secrets
+ *   storage.c           limits of what the pod keeps on the disk
  *   control.c           requests of other programs: attach (control.h)
  *   handover.c          going on where a killed husk-pod (or a killed keeper) stopped
  *   cleanup.c           the end: of a pod, or of whatever is left of one
@@ -74,6 +75,7 @@ struct runtime {
         struct action *actions;
         struct image_pull *pulls;
         struct watches *watches;
+        struct storage *storage; /* NULL: the pod has no limits of it */
         struct control *control;
 
         struct { /* what image_lookup() returns lives here until the next call */
@@ -222,6 +224,14 @@ void watches_update(struct runtime *rt);
 void watches_node(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);
 
+/* ---- storage.c ---- */
+
+/* Measures the pod's use of the disk from time to time, if it has limits, and evicts it when it is over one. */
+void storage_begin(struct runtime *rt);
+/* Before the old spec is freed. */
+void storage_update(struct runtime *rt);
+void storage_end(struct runtime *rt);
+
 /* ---- control.c ---- */
 
 struct error *control_begin(struct runtime *rt) _must_check_;
@@ -242,8 +252,8 @@ void handover_become_keeper(struct runtime *rt);
 /* The OCI runtime that a predecessor has started for the container `id`, if it still runs. A husk-pod that is killed
  * between starting one and writing that down leaves it so. */
 pid_t leftover_runner(const struct runtime *rt, const char *id);
-/* Kills every husk-pod, husk-keeper and OCI runtime of the pod but the caller, and waits for their end. The caller holds
- * the pod's lock, so no new ones come. */
+/* Kills every husk-pod, husk-keeper and OCI runtime of the pod but the caller, and waits for their end. The caller
+ * holds the pod's lock, so no new ones come. */
 struct error *leftover_processes_kill(const struct runtime *rt) _must_check_;
 
 /* ---- cleanup.c ---- */

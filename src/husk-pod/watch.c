@@ -108,6 +108,7 @@ static void spec_changed(struct runtime *rt) {
                 if (volume_depends_on_pod(rt->spec->spec->volumes[v]))
                         refresh(&context, rt->spec->spec->volumes[v]);
         watches_update(rt);
+        storage_update(rt);
         pod_spec_changed(rt->pod, rt->spec);
         api_arena_free(old);
 }

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "volume/type.h"
-#include "volume/walk.h"
 
 #define SOURCE(field) offsetof(V1VolumeSource, field)
 
@@ -219,26 +218,4 @@ struct error *volumes_teardown(const char *pod_folder, const char *run_folder) {
         if (!err)
                 err = remove_folder(pod_folder, "volumes");
         return error_context(err, "remove volumes");
-}
-
-/* ---- usage ---- */
-
-static int add_usage(void *context, int fd, const struct stat *st) {
-        uint64_t *bytes = context;
-
-        *bytes += (uint64_t)st->st_blocks * 512;
-        return 0;
-}
-
-struct error *volume_usage(const struct volume_context *context, const V1Volume *volume, uint64_t *ret) {
-        _cleanup_close_ int fd = volume_open(context, volume->name);
-        uint64_t bytes = 0;
-        struct error *err;
-
-        if (fd < 0)
-                return error_errno(-fd, "open volume %s", volume->name);
-        err = walk_tree(fd, add_usage, &bytes);
-        if (!err)
-                *ret = bytes;
-        return err;
 }

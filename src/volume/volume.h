@@ -56,9 +56,6 @@ struct error *volume_mounts(const struct volume_context *context, const V1Contai
 /* After the container has ended: its subPath mounts go. */
 struct error *volume_mounts_release(const struct volume_context *context, const char *container_name) _must_check_;
 
-/* Bytes used by an emptyDir on disk, for its sizeLimit; links are not followed. */
-struct error *volume_usage(const struct volume_context *context, const V1Volume *volume, uint64_t *ret) _must_check_;
-
 /* Removes everything: mounts first, then files, without following links or entering foreign file systems. Needs only
  * the folders, not the Pod: `pod_folder` is <root>/pods/<uid>, `run_folder` <run>/pods/<uid>. */
 struct error *volumes_teardown(const char *pod_folder, const char *run_folder) _must_check_;

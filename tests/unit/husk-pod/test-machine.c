@@ -1045,7 +1045,7 @@ TEST(an_active_deadline_can_be_set_later) {
         assert_string_equal(w.status->reason, "DeadlineExceeded");
 }
 
-TEST(eviction_fails_the_pod_and_marks_it_disrupted) {
+TEST(eviction_for_a_limit_of_its_own_fails_the_pod_and_is_no_disruption) {
         _cleanup_world_ struct world w;
 
         world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
@@ -1056,7 +1056,7 @@ TEST(eviction_fails_the_pod_and_marks_it_disrupted) {
         world_advance(&w, 1);
         assert_string_equal(w.status->phase, "Failed");
         assert_string_equal(w.status->reason, "Evicted");
-        assert_string_equal(world_condition_text(&w, "DisruptionTarget"), "True/TerminationByKubelet");
+        assert_null(world_condition(&w, "DisruptionTarget"));
         assert_int_equal(world_event(&w, "Evicted", NULL), 1);
 }
 
