@@ -5,10 +5,13 @@
 #include "husk-pod/admit.h"
 #include "husk-pod/runtime.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/str.h"
 
 char *claims_path(const struct store *store) {
         return path_join(store->run, "claims.json");
@@ -26,11 +29,41 @@ static json_t *claims_read(const struct store *store) {
         return claims;
 }
 
+/* Files of writers that were killed half-way. The caller holds the lock, so nobody is writing. */
+static void sweep(const struct store *store) {
+        DIR *dir = opendir(store->run);
+
+        if (!dir)
+                return;
+        for (struct dirent *entry; (entry = readdir(dir));)
+                if (str_starts_with(entry->d_name, ".claims.json.") && str_ends_with(entry->d_name, ".tmp"))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+        closedir(dir);
+}
+
 static struct error *claims_write(const struct store *store, const json_t *claims) {
         _cleanup_free_ char *path = claims_path(store), *text = json_dumps(claims, JSON_COMPACT);
         if (!text)
                 return error_new(ERROR_INTERNAL, "claims are no JSON");
+        sweep(store);
         return file_replace(path, text, strlen(text), 0600, 0);
+}
+
+/* Changes claims under the store's lock; true from `change` means that there is something to write. */
+typedef bool (*claims_change)(json_t *claims, void *arg);
+
+static void claims_update(struct store *store, claims_change change, void *arg) {
+        _cleanup_close_ int lock = -EBADF;
+        _cleanup_error_ struct error *err = store_lock(store, &lock);
+
+        if (!err) {
+                json_t *claims = claims_read(store);
+                if (change(claims, arg))
+                        err = claims_write(store, claims);
+                json_decref(claims);
+        }
+        if (err)
+                log_warning("claims: %s", error_message(err));
 }
 
 static void drop_void(const struct store *store, json_t *claims) {
@@ -45,24 +78,91 @@ static void drop_void(const struct store *store, json_t *claims) {
         }
 }
 
+/* ---- admission ---- */
+
+static bool terms_select_namespaces(V1PodAffinityTerm *const *terms, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (terms[i]->namespaceselector)
+                        return true;
+        return false;
+}
+
+/* Do the labels of namespaces matter, for this pod or for one that is here? Hardly ever: they are not read for nothing.
+ */
+static bool needs_namespaces(const V1PodSpec *spec, const json_t *claims) {
+        const V1Affinity *affinity = spec->affinity;
+        const V1PodAffinity *near = affinity ? affinity->podaffinity : NULL;
+        const V1PodAntiAffinity *far = affinity ? affinity->podantiaffinity : NULL;
+        const char *uid;
+        const json_t *claim, *term;
+        size_t i;
+
+        if (near && terms_select_namespaces(near->requiredduringschedulingignoredduringexecution,
+                                            near->n_requiredduringschedulingignoredduringexecution))
+                return true;
+        if (far && terms_select_namespaces(far->requiredduringschedulingignoredduringexecution,
+                                           far->n_requiredduringschedulingignoredduringexecution))
+                return true;
+        json_object_foreach((json_t *)claims, uid, claim) {
+                json_array_foreach(json_object_get(claim, "antiAffinity"), i, term) {
+                        if (json_object_get(term, "namespaceSelector"))
+                                return true;
+                }
+        }
+        return false;
+}
+
+static json_t *labels_of_namespaces(struct store *store) {
+        json_t *list = NULL, *labels = json_object(), *object;
+        _cleanup_error_ struct error *err = store_list(store, api_kind_of("Namespace"), NULL, &list);
+        size_t i;
+
+        if (err)
+                log_warning("namespaces: %s", error_message(err));
+        json_array_foreach(list, i, object) {
+                json_t *metadata = json_object_get(object, "metadata"), *own = json_object_get(metadata, "labels");
+                const char *name = json_string_value(json_object_get(metadata, "name"));
+
+                if (name)
+                        json_object_set_new(labels, name, own ? json_incref(own) : json_object());
+        }
+        json_decref(list);
+        return labels;
+}
+
+/* What is to stand among the claims after this answer (admit.h); NULL: nothing. New reference. */
+static json_t *claim_after(const struct runtime *rt, const struct admission_result *result, json_t *own) {
+        bool is_resize = own && !json_is_true(json_object_get(own, "nominated"));
+
+        if (result->admission == ADMIT_YES)
+                return admit_claim(rt->spec);
+        if (result->admission == ADMIT_WAIT && is_resize)
+                return json_incref(own);
+        if (result->admission == ADMIT_WAIT && result->nominated)
+                return admit_claim_nominated(rt->spec);
+        return NULL;
+}
+
 static struct error *admit_locked(struct runtime *rt, json_t *claims, struct admission_result *ret) {
         struct admit_facts facts = { .node = runtime_node(rt, true), .claims = claims };
+        struct error *err = NULL;
 
         if (!facts.node)
                 return error_new(ERROR_UNAVAILABLE, "the node's object cannot be read");
         json_t *own = json_incref(json_object_get(claims, rt->uid));
+        json_t *namespaces = needs_namespaces(rt->spec->spec, claims) ? labels_of_namespaces(rt->store) : NULL;
         facts.held = own;
+        facts.namespaces = namespaces;
         json_object_del(claims, rt->uid);
         drop_void(rt->store, claims);
         admit_pod(rt->spec, &facts, ret);
-        struct error *err = NULL;
-        if (ret->admission == ADMIT_YES) {
-                json_t *claim = admit_claim(rt->spec);
-                bool changed = !own || !json_equal(own, claim);
-                json_object_set_new(claims, rt->uid, claim);
-                if (changed)
-                        err = claims_write(rt->store, claims);
-        }
+        json_t *claim = claim_after(rt, ret, own);
+        if (claim)
+                json_object_set(claims, rt->uid, claim);
+        if ((own || claim) && !json_equal(own, claim))
+                err = claims_write(rt->store, claims);
+        json_decref(claim);
+        json_decref(namespaces);
         json_decref(own);
         return err;
 }
@@ -81,23 +181,47 @@ void claims_admit(void *ctx, struct admission_result *ret) {
                 *ret = (struct admission_result){ .admission = ADMIT_WAIT, .reason = "Unschedulable" };
                 snprintf(ret->message, sizeof(ret->message), "%s", error_message(err));
         }
-        watches_node(rt, ret->admission == ADMIT_WAIT);
+        watches_others(rt, ret->admission == ADMIT_WAIT);
+}
+
+/* ---- changes by themselves ---- */
+
+static bool renew(json_t *claims, void *arg) {
+        const struct runtime *rt = arg;
+        json_t *own = json_object_get(claims, rt->uid);
+        json_t *claim = own ? admit_claim_renewed(rt->spec, own) : NULL;
+        bool changed = own && !json_equal(own, claim);
+
+        if (changed)
+                json_object_set(claims, rt->uid, claim);
+        json_decref(claim);
+        return changed;
+}
+
+void claims_renew(void *ctx) {
+        struct runtime *rt = ctx;
+        claims_update(rt->store, renew, rt);
+}
+
+static bool mark_ending(json_t *claims, void *uid) {
+        json_t *claim = json_object_get(claims, uid);
+
+        if (!claim || json_is_true(json_object_get(claim, "ending")))
+                return false;
+        json_object_set_new(claim, "ending", json_true());
+        return true;
+}
+
+void claims_mark_ending(struct store *store, const char *uid) {
+        claims_update(store, mark_ending, (void *)uid);
+}
+
+static bool remove_claim(json_t *claims, void *uid) {
+        return json_object_del(claims, uid) == 0;
 }
 
 void claims_remove(struct store *store, const char *uid) {
-        _cleanup_close_ int lock = -EBADF;
-        _cleanup_error_ struct error *err = store_lock(store, &lock);
-
-        if (!err) {
-                json_t *claims = claims_read(store);
-                if (json_object_get(claims, uid)) {
-                        json_object_del(claims, uid);
-                        err = claims_write(store, claims);
-                }
-                json_decref(claims);
-        }
-        if (err)
-                log_warning("claims: %s", error_message(err));
+        claims_update(store, remove_claim, (void *)uid);
 }
 
 void claims_release(void *ctx) {

@@ -120,7 +120,7 @@ struct pod {
         int64_t resize_retry_ns;
         V1ResourceRequirements *resources; /* spec.resources as applied to the pod's cgroup; in resources_arena */
         struct api_arena *resources_arena;
-        V1Node *node_seen; /* in node_arena; NULL: not told yet */
+        V1Node *node_seen; /* its taints, in node_arena; NULL: not told yet */
         struct api_arena *node_arena;
         int64_t taint_since_ns; /* monotonic: since when taints have been limiting its stay; 0: they do not */
         int64_t taint_retry_ns;

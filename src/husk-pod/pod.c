@@ -1189,9 +1189,20 @@ void pod_node_changed(struct pod *pod) {
 }
 
 void pod_node_seen(struct pod *pod, const V1Node *node) {
-        api_arena_free(pod->node_arena);
-        pod->node_arena = api_arena_new();
-        pod->node_seen = api_copy(pod->node_arena, &node->base);
+        static V1Node untainted = V1_NODE__INIT;
+        bool tainted = node->spec && node->spec->n_taints;
+
+        if (!tainted && pod->node_seen == &untainted)
+                return;
+        pod->node_arena = api_arena_free(pod->node_arena);
+        pod->node_seen = &untainted;
+        if (tainted) {
+                V1Node only = V1_NODE__INIT; /* nothing else is looked at */
+
+                only.spec = node->spec;
+                pod->node_arena = api_arena_new();
+                pod->node_seen = api_copy(pod->node_arena, &only.base);
+        }
         if (pod_listens(pod))
                 pod_step(pod);
 }

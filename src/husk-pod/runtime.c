@@ -100,6 +100,8 @@ const struct pod_ops runtime_ops = {
         .wake_at = ops_wake_at,
         .admit = claims_admit,
         .release = claims_release,
+        .claim_renew = claims_renew,
+        .pod_disrupt = disrupt_pod,
         .sandbox_start = runtime_sandbox_start,
         .sandbox_stop = runtime_sandbox_stop,
         .volumes_setup = ops_volumes_setup,
@@ -231,6 +233,7 @@ struct runtime *runtime_free(struct runtime *rt) {
                 return NULL;
         actions_release(rt);
         image_pulls_release(rt);
+        disruptions_release(rt);
         watches_end(rt);
         storage_end(rt);
         control_end(rt);

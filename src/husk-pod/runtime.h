@@ -7,6 +7,7 @@
  *   action.c            one probe or hook; exec through the OCI runtime, the others in probe-io.c
  *   image-pull.c        husk-image as a command
  *   claims.c            admission: node, other pods' claims, the lock
+ *   disrupt.c           the deletion of pods on the scheduler's or the taint manager's behalf
  *   watch.c             pod.json, node.json, ConfigMaps and Secrets
  *   storage.c           limits of what the pod keeps on the disk
  *   control.c           requests of other programs: attach (control.h)
@@ -74,6 +75,7 @@ struct runtime {
         struct instance *instances;
         struct action *actions;
         struct image_pull *pulls;
+        struct removal *removals_of_others; /* disrupt.c */
         struct watches *watches;
         struct storage *storage; /* NULL: the pod has no limits of it */
         struct control *control;
@@ -212,16 +214,23 @@ void image_pulls_release(struct runtime *rt);
 
 void claims_admit(void *ctx, struct admission_result *ret);
 void claims_release(void *ctx);
+void claims_renew(void *ctx);
+void claims_mark_ending(struct store *store, const char *uid); /* of a pod that is being deleted */
 void claims_remove(struct store *store, const char *uid);
 char *claims_path(const struct store *store);
+
+/* ---- disrupt.c ---- */
+
+void disrupt_pod(void *ctx, const char *uid, const char *reason, const char *message);
+void disruptions_release(struct runtime *rt);
 
 /* ---- watch.c ---- */
 
 struct error *watches_begin(struct runtime *rt) _must_check_;
 /* The spec is another one: other objects may matter. */
 void watches_update(struct runtime *rt);
-/* Watches the node and the claims of other pods, or no longer. */
-void watches_node(struct runtime *rt, bool wanted);
+/* The pod waits for room: watches the claims of other pods and the namespaces, or no longer. */
+void watches_others(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);
 
 /* ---- storage.c ---- */

@@ -1,5 +1,5 @@
-/* watch.c - files whose change matters to the pod: its own object, those it takes configuration from, and, as long as
- * it does not fit, the node. */
+/* watch.c - files whose change matters to the pod: its own object, the node, those it takes configuration from, and, as
+ * long as it does not fit, what other pods have claimed. */
 #include "husk-pod/runtime.h"
 
 #include <sys/inotify.h>
@@ -15,11 +15,14 @@ static const char *const kinds[] = { "ConfigMap", "Secret" };
 struct watches {
         struct loop_watch *pod;
         struct loop_watch *objects[ARRAY_SIZE(kinds)];
-        struct loop_watch *node;   /* while the pod waits to be admitted */
-        struct loop_watch *claims; /* likewise */
+        struct loop_watch *node;
+        struct loop_watch *claims;     /* while the pod waits for room: */
+        struct loop_watch *namespaces; /* their labels matter to affinity */
         struct loop_deferred *changed;
         char **names[ARRAY_SIZE(kinds)]; /* changed since, by kind */
         bool node_changed, pod_changed;
+        bool node_seen;      /* the machine was told what the node is */
+        bool others_changed; /* claims or namespaces */
 };
 
 static void note_pod(void *arg, uint32_t events, const char *name) {
@@ -32,10 +35,22 @@ static void note_pod(void *arg, uint32_t events, const char *name) {
 
 static void note_node(void *arg, uint32_t events, const char *name) {
         struct runtime *rt = arg;
-        if (streq(name, "node.json") || streq(name, "claims.json") || events & IN_Q_OVERFLOW) {
+        if (streq(name, "node.json") || events & IN_Q_OVERFLOW) {
                 rt->watches->node_changed = true;
                 loop_deferred_arm(rt->watches->changed);
         }
+}
+
+static void note_claims(void *arg, uint32_t events, const char *name) {
+        struct runtime *rt = arg;
+        if (streq(name, "claims.json") || events & IN_Q_OVERFLOW) {
+                rt->watches->others_changed = true;
+                loop_deferred_arm(rt->watches->changed);
+        }
+}
+
+static void note_namespaces(void *arg, uint32_t events, const char *name) {
+        note_claims(arg, events, "claims.json");
 }
 
 static void note_object(struct runtime *rt, int kind, uint32_t events, const char *name) {
@@ -113,6 +128,20 @@ static void spec_changed(struct runtime *rt) {
         api_arena_free(old);
 }
 
+/* Taints may end the pod, everything may let it in. */
+static void node_changed(struct runtime *rt) {
+        struct watches *w = rt->watches;
+        const V1Node *node = runtime_node(rt, w->node_changed);
+        bool again = w->node_seen;
+
+        w->node_changed = false;
+        w->node_seen = true;
+        if (node)
+                pod_node_seen(rt->pod, node);
+        if (again && !rt->finished)
+                pod_node_changed(rt->pod);
+}
+
 static void changed(void *arg) {
         struct runtime *rt = arg;
         struct watches *w = rt->watches;
@@ -127,10 +156,12 @@ static void changed(void *arg) {
                 objects_changed(rt);
         if (rt->finished)
                 return;
-        if (w->node_changed) {
-                w->node_changed = false;
-                pod_node_changed(rt->pod);
-        }
+        if (w->node_changed || !w->node_seen)
+                node_changed(rt);
+        if (rt->finished || !w->others_changed)
+                return;
+        w->others_changed = false;
+        pod_node_changed(rt->pod);
 }
 
 /* ---- what to watch ---- */
@@ -184,31 +215,38 @@ void watches_update(struct runtime *rt) {
                 watch_objects(rt, kind, wanted);
 }
 
-void watches_node(struct runtime *rt, bool wanted) {
+void watches_others(struct runtime *rt, bool wanted) {
         struct watches *w = rt->watches;
 
-        if (!w || wanted == (w->node != NULL))
+        if (!w || wanted == (w->claims != NULL))
                 return;
         if (!wanted) {
-                w->node = loop_watch_free(w->node);
                 w->claims = loop_watch_free(w->claims);
+                w->namespaces = loop_watch_free(w->namespaces);
                 return;
         }
+        _cleanup_free_ char *namespaces = store_objects_folder(rt->store, api_kind_of("Namespace"), NULL);
         _cleanup_error_ struct error *err =
-                loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
+                loop_watch_new(rt->loop, rt->store->run, REPLACED, note_claims, rt, &w->claims);
         if (!err)
-                err = loop_watch_new(rt->loop, rt->store->run, REPLACED, note_node, rt, &w->claims);
+                err = loop_watch_new(rt->loop, namespaces, REPLACED, note_namespaces, rt, &w->namespaces);
         if (err)
                 log_warning("%s", error_message(err));
-        /* What changed between the look at the node and now would be missed. */
-        w->node_changed = true;
+        /* What changed between the look at the claims and now would be missed. */
+        w->others_changed = true;
         loop_deferred_arm(w->changed);
 }
 
 struct error *watches_begin(struct runtime *rt) {
         struct watches *w = rt->watches = new0(struct watches);
+        struct error *err;
+
         w->changed = loop_deferred_new(rt->loop, changed, rt);
-        return loop_watch_new(rt->loop, rt->folder, REPLACED, note_pod, rt, &w->pod);
+        err = loop_watch_new(rt->loop, rt->folder, REPLACED, note_pod, rt, &w->pod);
+        if (!err)
+                err = loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
+        loop_deferred_arm(w->changed); /* for the first look at the node */
+        return err;
 }
 
 void watches_end(struct runtime *rt) {
@@ -219,6 +257,7 @@ void watches_end(struct runtime *rt) {
         loop_watch_free(w->pod);
         loop_watch_free(w->node);
         loop_watch_free(w->claims);
+        loop_watch_free(w->namespaces);
         for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
                 loop_watch_free(w->objects[k]);
                 strv_free(w->names[k]);

@@ -421,7 +421,8 @@ static bool is_unsupervised(struct store *store, const char *uid) {
         return true;
 }
 
-/* Phase Unknown is Kubernetes' word for a pod whose state cannot be obtained; what was published last may be long past. */
+/* Phase Unknown is Kubernetes' word for a pod whose state cannot be obtained; what was published last may be long past.
+ */
 static void tell_unsupervised(struct store *store, const char *uid, json_t *status) {
         const char *phase = string_of(status, "phase");
         _cleanup_free_ char *published = xasprintf("%s/pods/%s/status.json", store->run, uid);
@@ -433,8 +434,9 @@ static void tell_unsupervised(struct store *store, const char *uid, json_t *stat
                 return;
         json_object_set_new(status, "phase", json_string("Unknown"));
         json_object_set_new(status, "reason", json_string("SupervisorLost"));
-        json_object_set_new(status, "message", json_string("The processes that look after the pod were killed. Apply the "
-                                                           "pod again to have them back, or delete it."));
+        json_object_set_new(status, "message",
+                            json_string("The processes that look after the pod were killed. Apply the "
+                                        "pod again to have them back, or delete it."));
         json_array_foreach(json_object_get(status, "conditions"), i, condition) {
                 const char *type = string_of(condition, "type");
                 if (streq_ptr(type, "Ready") || streq_ptr(type, "ContainersReady"))
@@ -762,6 +764,18 @@ static void carry_over(struct store *store, const struct api_kind *kind, json_t 
         json_object_set_new(metadata, "generation", json_integer(generation));
 }
 
+/* What store_pod_disrupt() wrote beside the spec stays with it. */
+static void keep_disruption(struct store *store, const char *uid, json_t *stored) {
+        json_t *before = NULL;
+        struct error *err = store_pod_spec_read(store, uid, &before);
+
+        json_object_del(stored, "status");
+        if (!err && json_object_get(before, "status"))
+                json_object_set(stored, "status", json_object_get(before, "status"));
+        error_free(err); /* the pod was read a moment ago */
+        json_decref(before);
+}
+
 struct error *store_update(struct store *store, const struct api_kind *kind, json_t *object) {
         json_t *metadata = metadata_of(object), *old = NULL, *stored;
         const char *name = string_of(metadata, "name"), *ns = string_of(metadata, "namespace");
@@ -791,7 +805,7 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         if (is_pod(kind)) {
                 const char *uid = string_of(json_object_get(old, "metadata"), "uid");
                 path = xasprintf("%s/pods/%s/pod.json", store->root, uid);
-                json_object_del(stored, "status");
+                keep_disruption(store, uid, stored);
         } else if (is_node(kind)) {
                 path = path_join(store->root, "node.json");
                 json_object_del(stored, "status");
@@ -800,6 +814,38 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         }
         err = json_write(path, stored, file_mode(kind), FILE_DURABLE);
         json_decref(stored);
+        json_decref(old);
+        return err;
+}
+
+struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *condition) {
+        _cleanup_free_ char *folder = store_pod_folder(store, uid), *path = path_join(folder, "pod.json");
+        _cleanup_close_ int lock = -EBADF;
+        json_t *old = NULL, *pod, *metadata;
+        char stamp[RFC3339_MAX];
+        struct error *err = store_lock(store, &lock);
+
+        if (!err)
+                err = store_pod_spec_read(store, uid, &old);
+        if (error_is(err, ERROR_NOT_FOUND))
+                return error_free(err);
+        if (err)
+                return err;
+        if (json_object_get(json_object_get(old, "metadata"), "deletionTimestamp")) {
+                json_decref(old);
+                return NULL;
+        }
+        const json_t *own_grace = json_object_get(json_object_get(old, "spec"), "terminationGracePeriodSeconds");
+        json_int_t grace = json_is_integer(own_grace) ? json_integer_value(own_grace) : 30;
+        pod = json_deep_copy(old);
+        metadata = metadata_of(pod);
+        rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC + grace, stamp);
+        json_object_set_new(metadata, "deletionTimestamp", json_string(stamp));
+        json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace));
+        json_object_set_new(pod, "status", json_pack("{s:[O]}", "conditions", (json_t *)condition));
+        carry_over(store, api_kind_of("Pod"), pod, old);
+        err = json_write(path, pod, file_mode(api_kind_of("Pod")), FILE_DURABLE);
+        json_decref(pod);
         json_decref(old);
         return err;
 }
