@@ -253,6 +253,40 @@ const struct verb verbs[] = {
                 CODE(patch),
         },
         {
+                .name = "taint",
+                .group = CHANGE,
+                .summary = "Let the node repel pods that do not tolerate it",
+                .usage = "node (NAME | --all) KEY[=VALUE]:EFFECT… KEY[:EFFECT]-… [flags]",
+                .description = "EFFECT is NoSchedule (new pods wait), NoExecute (pods that run are ended, too) or "
+                               "PreferNoSchedule (which has\n"
+                               "no effect where there is one node).",
+                .example = "# let only pods in that tolerate it\n"
+                           "husk taint node --all dedicated=database:NoSchedule\n"
+                           "# end all others at once, or after their tolerationSeconds\n"
+                           "husk taint node --all maintenance:NoExecute\n"
+                           "# no more\n"
+                           "husk taint node --all maintenance-",
+                CODE(taint),
+        },
+        {
+                .name = "cordon",
+                .group = CHANGE,
+                .summary = "Let no new pods onto the node; those that run go on",
+                .usage = "NODE [flags]",
+                .example = "# before work on the machine\n"
+                           "husk cordon \"$(hostname)\"",
+                CODE(cordon),
+        },
+        {
+                .name = "uncordon",
+                .group = CHANGE,
+                .summary = "Let new pods onto the node again",
+                .usage = "NODE [flags]",
+                .example = "# pods that have waited start at once\n"
+                           "husk uncordon \"$(hostname)\"",
+                CODE(uncordon),
+        },
+        {
                 .name = "image",
                 .group = OTHER,
                 .summary = "Pull, load, list and remove images",

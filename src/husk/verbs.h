@@ -13,6 +13,7 @@ VERB(apply);
 VERB(attach);
 VERB(complete);
 VERB(completion);
+VERB(cordon);
 VERB(cp);
 VERB(create);
 VERB(delete);
@@ -28,8 +29,10 @@ VERB(patch);
 VERB(port_forward);
 VERB(replace);
 VERB(run);
+VERB(taint);
 VERB(top);
 VERB(tree);
+VERB(uncordon);
 VERB(version);
 VERB(wait);
 
