@@ -214,6 +214,21 @@ const struct verb verbs[] = {
                 CODE(tree),
         },
         {
+                .name = "start",
+                .group = CHANGE,
+                .summary = "Give pods a supervisor that have lost theirs, as after a reboot",
+                .usage = "(POD… | --all) [flags]",
+                .description =
+                        "A pod whose processes were killed, or that was cut short by the end of the machine, goes on "
+                        "from what it was: containers as their restart policy says, restart counts as they were, init "
+                        "containers anew, in a new sandbox. What has ended stays so. huskd does this by itself.",
+                .example = "# after a reboot\n"
+                           "husk start --all\n"
+                           "# one pod\n"
+                           "husk start web",
+                CODE(start),
+        },
+        {
                 .name = "label",
                 .group = CHANGE,
                 .summary = "Set or remove labels",

@@ -374,6 +374,12 @@ struct error *events_load(struct cli *cli, const char *ns, json_t *array) {
                 if (err)
                         return err;
         }
+        /* Those about other things than pods are objects like any. */
+        _cleanup_json_ json_t *stored = NULL;
+        err = store_list(store, api_kind_of("Event"), ns, &stored);
+        if (err)
+                return err;
+        json_array_extend(array, stored);
         events_sort(array, from);
         return NULL;
 }

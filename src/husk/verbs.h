@@ -29,6 +29,7 @@ VERB(patch);
 VERB(port_forward);
 VERB(replace);
 VERB(run);
+VERB(start);
 VERB(taint);
 VERB(top);
 VERB(tree);

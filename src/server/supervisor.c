@@ -1,5 +1,6 @@
 #include "server/supervisor.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include "base/str.h"
 
 #define CLEANUP_TIMEOUT_MS 60000
+#define CMDLINE_MAX ((size_t)64 << 10)
 
 extern char **environ;
 
@@ -42,20 +44,25 @@ static int spawn_detached(const char *path, char **argv) {
         return rc;
 }
 
-struct error *supervisor_start(struct store *store, const char *uid) {
+/* Starts a program of the pod's; `option` may be NULL. */
+static struct error *start(struct store *store, const char *program, const char *uid, const char *option) {
         _cleanup_free_ char *path = NULL;
-        struct error *err;
-        int rc;
+        struct error *err = process_find_sister(program, &path);
+        char *argv[] = { (char *)program, (char *)"--root", store->root, (char *)"--run", store->run, (char *)"--uid",
+                         (char *)uid,     (char *)option,   NULL };
 
-        err = process_find_sister("husk-keeper", &path);
         if (err)
                 return err;
-        char *argv[] = { (char *)"husk-keeper", (char *)"--root", store->root, (char *)"--run", store->run,
-                         (char *)"--uid",       (char *)uid,      NULL };
-        rc = spawn_detached(path, argv);
-        if (rc)
-                return error_errno(rc, "start %s", path);
-        return NULL;
+        int rc = spawn_detached(path, argv);
+        return rc ? error_errno(rc, "start %s", path) : NULL;
+}
+
+struct error *supervisor_start(struct store *store, const char *uid) {
+        return start(store, "husk-keeper", uid, NULL);
+}
+
+struct error *supervisor_cleanup_start(struct store *store, const char *uid) {
+        return start(store, "husk-pod", uid, "--cleanup");
 }
 
 bool supervisor_is_alive(struct store *store, const char *uid) {
@@ -63,6 +70,93 @@ bool supervisor_is_alive(struct store *store, const char *uid) {
 
         /* After its end it may hold its lock for a moment longer, but looks at nothing any more. */
         return !file_exists(ended) && store_pod_supervisor(store, uid) > 0;
+}
+
+/* A pod whose last status is in <root> has ended; it may have been killed, or the power gone, while it was cleared
+ * away. */
+static bool has_ended(struct store *store, const char *folder, const char *uid) {
+        _cleanup_free_ char *kept = path_join(folder, "status.json"), *containers = path_join(folder, "containers");
+        _cleanup_free_ char *run_folder = store_pod_run_folder(store, uid), *mark = path_join(run_folder, "ended");
+
+        return file_exists(mark) || (file_exists(kept) && !file_exists(containers));
+}
+
+static bool is_being_deleted(struct store *store, const char *uid) {
+        json_t *pod = NULL;
+        _cleanup_error_ struct error *err = store_pod_spec_read(store, uid, &pod);
+        bool deleted = !err && json_object_get(json_object_get(pod, "metadata"), "deletionTimestamp");
+
+        json_decref(pod);
+        return deleted;
+}
+
+bool supervisor_is_wanted(struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = store_pod_folder(store, uid), *object = path_join(folder, "pod.json");
+
+        if (!file_exists(object))
+                return false;
+        return !has_ended(store, folder, uid) || is_being_deleted(store, uid);
+}
+
+bool supervisor_left_debris(struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = store_pod_folder(store, uid), *object = path_join(folder, "pod.json");
+        _cleanup_free_ char *run_folder = store_pod_run_folder(store, uid);
+
+        return !file_exists(object) && (file_exists(folder) || file_exists(run_folder));
+}
+
+/* The uid on the command line of a husk-keeper or husk-pod of this node; NULL if it is none. */
+static char *uid_of_process(const struct store *store, const char *pid) {
+        _cleanup_free_ char *path = xasprintf("/proc/%s/cmdline", pid), *line = NULL;
+        const char *before = "", *run = NULL, *uid = NULL;
+        size_t len = 0;
+        _cleanup_error_ struct error *err = file_read(path, CMDLINE_MAX, &line, &len);
+
+        if (err || !len)
+                return NULL;
+        const char *slash = strrchr(line, '/'), *name = slash ? slash + 1 : line;
+        if (!streq(name, "husk-keeper") && !streq(name, "husk-pod"))
+                return NULL;
+        for (const char *p = line; p < line + len; before = p, p += strlen(p) + 1) {
+                if (streq(before, "--run"))
+                        run = p;
+                if (streq(before, "--uid"))
+                        uid = p;
+        }
+        return uid && streq_ptr(run, store->run) ? xstrdup(uid) : NULL;
+}
+
+char **supervisor_uids_at_work(struct store *store) {
+        DIR *dir = opendir("/proc");
+        struct dirent *entry;
+        char **uids = NULL;
+
+        while (dir && (entry = readdir(dir))) {
+                char *uid = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? uid_of_process(store, entry->d_name)
+                                                                               : NULL;
+                if (uid)
+                        uids = strv_add_take(uids, uid);
+        }
+        if (dir)
+                closedir(dir);
+        return uids;
+}
+
+struct error *supervisors_start_missing(struct store *store, size_t *ret_started) {
+        _cleanup_strv_ char **uids = NULL, **at_work = supervisor_uids_at_work(store);
+        struct error *first = store_pod_uids(store, &uids);
+
+        *ret_started = 0;
+        for (char **uid = uids; uid && *uid; uid++) {
+                if (store_pod_supervisor(store, *uid) > 0 || strv_contains(at_work, *uid) ||
+                    !supervisor_is_wanted(store, *uid))
+                        continue;
+                struct error *err = supervisor_start(store, *uid);
+                *ret_started += !err;
+                first = first ?: TAKE_PTR(err);
+                error_free(err);
+        }
+        return first;
 }
 
 /* The pid may be another process by the time it is opened: it is the supervisor's if the lock is still its own then. */
