@@ -4,7 +4,11 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
+
+#define INOTIFY_INSTANCES 8192
+#define INOTIFY_INSTANCES_TEXT "8192"
 
 struct error *fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
         _cleanup_free_ char *data = NULL;
@@ -129,6 +133,30 @@ struct error *file_poke_at(int dirfd, const char *path, const char *text) {
 
 struct error *file_poke(const char *path, const char *text) {
         return file_poke_at(AT_FDCWD, path, text);
+}
+
+static bool inotify_limit_raise(void) {
+        static const char limit[] = "/proc/sys/fs/inotify/max_user_instances";
+        _cleanup_free_ char *text = NULL;
+        struct error *err = file_read(limit, 64, &text, NULL);
+        bool is_low = !err && atoi(text) < INOTIFY_INSTANCES;
+
+        if (is_low)
+                err = file_poke(limit, INOTIFY_INSTANCES_TEXT);
+        is_low &= !err;
+        error_free(err);
+        return is_low;
+}
+
+int inotify_open(void) {
+        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+        if (fd < 0 && errno == EMFILE) {
+                int reason = errno;
+                fd = inotify_limit_raise() ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+                errno = fd < 0 ? reason : 0;
+        }
+        return fd < 0 ? -errno : fd;
 }
 
 bool file_exists(const char *path) {

@@ -46,14 +46,21 @@ static struct error *kill_processes(const struct runtime *rt) {
         }
 }
 
+struct error *cleanup_kernel_objects(struct runtime *rt) {
+        struct error *first = NULL;
+
+        collect(&first, net_detach(rt->store, rt->uid));
+        collect(&first, sandbox_destroy(rt->store, rt->uid));
+        collect(&first, kill_processes(rt));
+        collect(&first, cgroup_pod_remove(rt->store, rt->uid));
+        return first;
+}
+
 /* Processes, network, sandbox, cgroups, mounts. */
 static void undo_kernel_objects(struct runtime *rt, struct error **first) {
         while (rt->instances)
                 instance_purge(rt->instances);
-        collect(first, net_detach(rt->store, rt->uid));
-        collect(first, sandbox_destroy(rt->store, rt->uid));
-        collect(first, kill_processes(rt));
-        collect(first, cgroup_pod_remove(rt->store, rt->uid));
+        collect(first, cleanup_kernel_objects(rt));
         collect(first, volumes_teardown(rt->folder, rt->run_folder));
 }
 
@@ -81,7 +88,7 @@ static void remove_below(const char *folder, const char *const *names, struct er
 static void remove_all_but_status(struct runtime *rt, struct error **first) {
         static const char *const in_run[] = { "state.json", "bundles", "instances",    "crun",
                                               "etc",        "exits",   CONTROL_SOCKET, NULL };
-        static const char *const in_root[] = { "containers", "volumes", NULL };
+        static const char *const in_root[] = { "containers", "volumes", "state.json", NULL };
 
         remove_below(rt->run_folder, in_run, first);
         remove_below(rt->folder, in_root, first);

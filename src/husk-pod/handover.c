@@ -39,15 +39,53 @@ void handover_save(struct runtime *rt, const json_t *state) {
                 log_warning("save the state: %s", error_message(err));
 }
 
-static json_t *load(const struct runtime *rt, const char *name) {
-        _cleanup_free_ char *path = path_join(rt->run_folder, name), *text = NULL;
+void handover_save_lasting(struct runtime *rt) {
+        json_t *state = pod_save_lasting(rt->pod);
+        _cleanup_free_ char *path = path_join(rt->folder, "state.json"), *old = NULL;
+        _cleanup_free_ char *text = json_dumps(state, JSON_COMPACT);
+        _cleanup_error_ struct error *err = file_read(path, STATE_SIZE_MAX, &old, NULL);
+
+        json_decref(state);
+        if (!text || (!err && streq(text, old)))
+                return; /* a disk is not written to for nothing */
+        error_free(TAKE_PTR(err));
+        err = file_replace(path, text, strlen(text), 0600, FILE_DURABLE);
+        if (err)
+                log_warning("keep the state for the next boot: %s", error_message(err));
+}
+
+static json_t *load(const char *folder, const char *name) {
+        _cleanup_free_ char *path = path_join(folder, name), *text = NULL;
         size_t len;
         _cleanup_error_ struct error *err = file_read(path, STATE_SIZE_MAX, &text, &len);
         return err ? NULL : json_loadb(text, len, 0, NULL);
 }
 
+/* What a predecessor of this boot left, else what is left of another boot. The latter has no "boot". */
+static json_t *load_state(const struct runtime *rt) {
+        json_t *saved = load(rt->run_folder, "state.json");
+
+        return saved ?: json_pack("{s:o*}", "state", load(rt->folder, "state.json"));
+}
+
+/* After the machine's end nothing of the pod runs, and what is recorded in its folders is about nothing; volumes stay.
+ * Where <run> was lost in any other way, what still runs is ended. */
+static void start_over(struct runtime *rt) {
+        log_info("the machine, or %s, is a new one: the pod gets a new sandbox", rt->store->run);
+        instances_read(rt);
+        while (rt->instances)
+                instance_purge(rt->instances);
+        _cleanup_error_ struct error *err = cleanup_kernel_objects(rt);
+        if (err)
+                log_warning("%s", error_message(err));
+        _cleanup_free_ char *containers = path_join(rt->folder, "containers");
+        _cleanup_error_ struct error *left = remove_tree(containers);
+        if (left)
+                log_warning("%s", error_message(left));
+}
+
 void handover_receive(struct runtime *rt) {
-        json_t *saved = load(rt, "state.json"), *events = load(rt, "events.json");
+        json_t *saved = load_state(rt), *events = load(rt->run_folder, "events.json");
         json_t *state = json_object_get(saved, "state");
         const char *boot = json_string_value(json_object_get(saved, "boot"));
         bool same_boot = boot && streq(boot, boot_id());
@@ -55,14 +93,16 @@ void handover_receive(struct runtime *rt) {
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
                         : pod_new(&runtime_ops, rt, rt->spec);
-        if (state && same_boot && !same_mounts) {
+        if (state && !same_boot) {
+                start_over(rt);
+        } else if (state && !same_mounts) {
                 /* Keeper and husk-pod were killed together, and the mounts went with them. Containers cannot be
                  * restarted beside those that run on: the pod begins anew, with a new sandbox. */
                 log_warning("keeper and supervisor were killed together; the pod gets a new sandbox");
                 instances_read(rt);
                 while (rt->instances)
                         instance_purge(rt->instances);
-        } else if (state && same_boot) {
+        } else if (state) {
                 struct sandbox_facts facts;
                 if (runtime_sandbox_adopt(rt)) {
                         runtime_sandbox_facts(rt, &facts);

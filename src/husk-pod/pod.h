@@ -83,6 +83,9 @@ void pod_run_done(struct pod *pod, uint64_t id, enum run_result result, const ch
 
 /* The same JSON that ops.save() is given. New reference. */
 json_t *pod_save(const struct pod *pod);
+/* Of that what is still worth something in another boot: counts, how containers ended, conditions; no instants of this
+ * boot's clock, no probes. It changes only when the pod does, so it may be kept on a disk. */
+json_t *pod_save_lasting(const struct pod *pod);
 /* `state` is what was saved last (NULL: nothing was, then this is pod_new()), `events` the last published list or NULL.
  * With same_boot false (the machine was started anew meanwhile) monotonic deadlines are dropped; restart counts, last
  * states and conditions stay. State that makes no sense is ignored piece by piece. */

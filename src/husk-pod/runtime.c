@@ -9,6 +9,8 @@
 #include "net/net.h"
 
 #define TRIM_AFTER_NS (300 * NSEC_PER_MSEC)
+/* A disk need not see what a start or an end goes through. */
+#define LASTING_AFTER_NS NSEC_PER_SEC
 
 /* ---- the table's small operations ---- */
 
@@ -68,7 +70,17 @@ static void ops_save(void *ctx, const json_t *state) {
         struct runtime *rt = ctx;
         handover_save(rt, state);
         runtime_settle_later(rt);
+        if (!rt->lasting_due)
+                loop_timer_set(rt->lasting, LASTING_AFTER_NS);
+        rt->lasting_due = true;
         loop_timer_set(rt->trim, TRIM_AFTER_NS); /* something happened: be small again after that */
+}
+
+static void keep_lasting(void *arg) {
+        struct runtime *rt = arg;
+        rt->lasting_due = false;
+        if (!rt->finished)
+                handover_save_lasting(rt);
 }
 
 static void ops_trace(void *ctx, const char *line) {
@@ -220,6 +232,7 @@ struct error *runtime_new(const char *root, const char *run, const char *uid, st
         rt->run_folder = store_pod_run_folder(rt->store, uid);
         rt->oci_state_root = path_join(rt->run_folder, "crun");
         rt->wake = loop_timer_new(rt->loop, woken, rt);
+        rt->lasting = loop_timer_new(rt->loop, keep_lasting, rt);
         rt->removals = loop_timer_new(rt->loop, instances_delete_later, rt);
         rt->settle = loop_deferred_new(rt->loop, settle, rt);
         *ret = rt;
@@ -249,6 +262,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         loop_timer_free(rt->wake);
         loop_timer_free(rt->removals);
         loop_timer_free(rt->trim);
+        loop_timer_free(rt->lasting);
         loop_timer_free(rt->keeper_retry);
         loop_deferred_free(rt->settle);
         loop_free(rt->loop);

@@ -18,6 +18,7 @@
  *
  *   state.json            the machine's state (pod_save()), with the boot it belongs to
  *   events.json           array of V1Event
+ *   (in <root>) state.json  of the machine's state what outlasts the boot, written a moment after it changed
  *   instances/<id>.json   a container's run: written before anything is made, removed after everything is gone
  *   instances/<id>.pid    pid of its first process, by the OCI runtime
  *   bundles/<id>/         config.json, the OCI runtime's log, processes of probes
@@ -55,6 +56,8 @@ struct runtime {
         struct loop_timer *wake;
         struct loop_timer *removals;     /* instances_delete_later() */
         struct loop_timer *trim;         /* gives memory back when nothing has happened for a while */
+        struct loop_timer *lasting;      /* until the state is kept for the next boot */
+        bool lasting_due;                /* it is running */
         struct loop_timer *keeper_retry; /* when the keeper is gone and could not be replaced */
         struct loop_deferred *settle;    /* after the events at hand: acknowledges exits */
         bool finished;                   /* the machine's last word was said */
@@ -253,6 +256,8 @@ void control_end(struct runtime *rt);
 /* Makes rt->pod: a new one, or what a predecessor left. */
 void handover_receive(struct runtime *rt);
 void handover_save(struct runtime *rt, const json_t *state);
+/* Writes into <root> what the next boot needs, if that is another than what is there. */
+void handover_save_lasting(struct runtime *rt);
 /* The keeper is dead: become it. Returns only if that fails. */
 void handover_become_keeper(struct runtime *rt);
 
@@ -269,5 +274,7 @@ struct error *leftover_processes_kill(const struct runtime *rt) _must_check_;
 
 /* Ends the pod: see ops.h finished(). */
 struct error *cleanup_pod(struct runtime *rt, enum pod_end end) _must_check_;
+/* Processes, network, sandbox and cgroups of the pod; goes on after an error and returns the first. */
+struct error *cleanup_kernel_objects(struct runtime *rt) _must_check_;
 /* `husk-pod --cleanup`: kills and removes whatever there is of a pod that nobody supervises. */
 struct error *cleanup_leftovers(const char *root, const char *run, const char *uid) _must_check_;

@@ -193,11 +193,12 @@ static json_t *field_json(const struct kept_field *f, const void *object) {
         return NULL;
 }
 
-static json_t *fields_json(const struct kept_field *fields, const void *object) {
+/* `lasting`: only what is still worth something in another boot. */
+static json_t *fields_json(const struct kept_field *fields, const void *object, bool lasting) {
         json_t *json = json_object();
 
         for (const struct kept_field *f = fields; f->name; f++) {
-                json_t *value = field_json(f, object);
+                json_t *value = lasting && f->kind == KEPT_MONOTONIC ? NULL : field_json(f, object);
 
                 if (value)
                         json_object_set_new(json, f->name, value);
@@ -205,47 +206,49 @@ static json_t *fields_json(const struct kept_field *fields, const void *object) 
         return json;
 }
 
-static json_t *container_json(const struct container *c) {
-        json_t *json = fields_json(container_fields, c), *groups = json_array();
+static json_t *container_json(const struct container *c, bool lasting) {
+        json_t *json = fields_json(container_fields, c, lasting), *groups = json_array();
 
         for (int i = 0; i < c->n_groups; i++)
                 json_array_append_new(groups, json_integer(c->groups[i]));
         json_object_set_new(json, "name", json_string(c->spec->name));
         json_object_set_new(json, "groups", groups);
-        json_object_set_new(json, "term", fields_json(termination_fields, &c->term));
-        json_object_set_new(json, "last", fields_json(termination_fields, &c->last));
-        json_object_set_new(json, "backoff", fields_json(backoff_fields, &c->backoff));
-        json_object_set_new(json, "startup", fields_json(probe_fields, &c->startup));
-        json_object_set_new(json, "liveness", fields_json(probe_fields, &c->liveness));
-        json_object_set_new(json, "readiness", fields_json(probe_fields, &c->readiness));
+        json_object_set_new(json, "term", fields_json(termination_fields, &c->term, lasting));
+        json_object_set_new(json, "last", fields_json(termination_fields, &c->last, lasting));
         if (c->resources)
                 json_object_set_new(json, "resources", api_encode(&c->resources->base));
+        if (lasting)
+                return json;
+        json_object_set_new(json, "backoff", fields_json(backoff_fields, &c->backoff, lasting));
+        json_object_set_new(json, "startup", fields_json(probe_fields, &c->startup, lasting));
+        json_object_set_new(json, "liveness", fields_json(probe_fields, &c->liveness, lasting));
+        json_object_set_new(json, "readiness", fields_json(probe_fields, &c->readiness, lasting));
         return json;
 }
 
 static json_t *pull_json(const struct pull *p) {
-        json_t *json = fields_json(pull_fields, p);
+        json_t *json = fields_json(pull_fields, p, false);
 
         json_object_set_new(json, "image", string_json(p->image));
-        json_object_set_new(json, "backoff", fields_json(backoff_fields, &p->backoff));
+        json_object_set_new(json, "backoff", fields_json(backoff_fields, &p->backoff, false));
         return json;
 }
 
 static json_t *condition_json(const struct condition *c) {
-        json_t *json = fields_json(condition_fields, c);
+        json_t *json = fields_json(condition_fields, c, true);
 
         json_object_set_new(json, "type", string_json(c->type));
         json_object_set_new(json, "status", string_json(c->status));
         return json;
 }
 
-json_t *pod_save(const struct pod *pod) {
-        json_t *json = fields_json(pod_fields, pod);
+static json_t *pod_json(const struct pod *pod, bool lasting) {
+        json_t *json = fields_json(pod_fields, pod, lasting);
         json_t *containers = json_array(), *pulls = json_array(), *conditions = json_array();
 
         for (size_t i = 0; i < pod->n_containers; i++)
-                json_array_append_new(containers, container_json(pod->containers[i]));
-        for (size_t i = 0; i < pod->n_pulls; i++)
+                json_array_append_new(containers, container_json(pod->containers[i], lasting));
+        for (size_t i = 0; i < pod->n_pulls && !lasting; i++)
                 json_array_append_new(pulls, pull_json(pod->pulls[i]));
         for (size_t i = 0; i < pod->n_conditions; i++)
                 json_array_append_new(conditions, condition_json(&pod->conditions[i]));
@@ -257,6 +260,14 @@ json_t *pod_save(const struct pod *pod) {
         json_object_set_new(json, "pulls", pulls);
         json_object_set_new(json, "conditions", conditions);
         return json;
+}
+
+json_t *pod_save(const struct pod *pod) {
+        return pod_json(pod, false);
+}
+
+json_t *pod_save_lasting(const struct pod *pod) {
+        return pod_json(pod, true);
 }
 
 /* ---- reading ---- */

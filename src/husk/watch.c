@@ -13,10 +13,10 @@
         (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_MODIFY | IN_ATTRIB)
 
 struct error *watch_open(int64_t timeout_ns, struct watch *ret) {
-        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        int fd = inotify_open();
 
         if (fd < 0)
-                return error_errno(errno, "watch for changes (fs.inotify.max_user_instances)");
+                return error_errno(-fd, "watch for changes (fs.inotify.max_user_instances)");
         ret->fd = fd;
         ret->until = timeout_ns < 0 ? INT64_MAX : clock_monotonic_ns() + timeout_ns;
         return NULL;

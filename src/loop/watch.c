@@ -1,6 +1,7 @@
 #include <limits.h>
 #include <sys/inotify.h>
 
+#include "base/file.h"
 #include "loop/loop-private.h"
 
 struct loop_watch {
@@ -47,18 +48,18 @@ static void inotify_readable(void *arg, int events) {
         }
 }
 
-static struct error *inotify_open(struct loop *loop) {
+static struct error *inotify_begin(struct loop *loop) {
         if (loop->inotify_fd >= 0)
                 return NULL;
-        loop->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        loop->inotify_fd = inotify_open();
         if (loop->inotify_fd < 0)
-                return error_errno(errno, "inotify_init");
+                return error_errno(-loop->inotify_fd, "watch for changes (fs.inotify.max_user_instances)");
         return loop_io_new(loop, loop->inotify_fd, LOOP_READABLE, inotify_readable, loop, &loop->inotify_io);
 }
 
 struct error *loop_watch_new(struct loop *loop, const char *path, uint32_t mask, loop_watch_callback callback,
                              void *arg, struct loop_watch **ret) {
-        struct error *err = inotify_open(loop);
+        struct error *err = inotify_begin(loop);
         if (err)
                 return err;
         int descriptor = inotify_add_watch(loop->inotify_fd, path, mask | IN_MASK_ADD);

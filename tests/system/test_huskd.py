@@ -1,0 +1,369 @@
+"""huskd: static manifests, healing, what it costs, what it tells the service manager, and what comes back after a reboot."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import textwrap
+import time
+
+import pytest
+
+from conftest import HUSK, SLOW
+
+HUSKD = os.path.join(os.path.dirname(HUSK), "huskd")
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: a, image: localhost/husk/busybox:1, command: [sh, -c, "echo %s; exec sleep 100000"]}
+"""
+
+
+def until(what, pred, timeout=30):
+    end = time.time() + timeout * SLOW
+    while True:
+        value = pred()
+        if value:
+            return value
+        assert time.time() < end, what
+        time.sleep(0.05)
+
+
+class Daemon:
+    def __init__(self, node, env=None):
+        self.node, self.folder = node, os.path.join(node.root, "manifests")
+        self.log = os.path.join(node.folder, "huskd.log")
+        os.makedirs(self.folder, exist_ok=True)
+        self.name = "-" + node.husk("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").out
+        self.start(env)
+
+    def start(self, env=None):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([HUSKD], env=dict(self.node.env, **(env or {})), stdin=subprocess.DEVNULL, stderr=log)
+        ready = len(self.text())
+        until("huskd is ready", lambda: "ready:" in self.text()[ready:] and self.process.poll() is None)
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30 * SLOW)
+        return self.process.returncode
+
+    def text(self):
+        with open(self.log) as f:
+            return f.read()
+
+    def put(self, file, text):
+        path, fresh = os.path.join(self.folder, file), os.path.join(self.folder, "." + file)
+        with open(fresh, "w") as f:
+            f.write(textwrap.dedent(text))
+        os.rename(fresh, path)
+
+    def remove(self, file):
+        os.unlink(os.path.join(self.folder, file))
+
+    def running(self, name, word, timeout=30):
+        self.node.wait(name + self.name, "a running container that says " + word, lambda p: "deletionTimestamp" not in p["metadata"] and
+                       "running" in (p["status"].get("containerStatuses") or [{"state": {}}])[0]["state"] and
+                       self.node.husk("logs", name + self.name, check=False).out == word + "\n", timeout)
+        return self.node.get(name + self.name)
+
+    def gone(self, name):
+        until(name + " is gone", lambda: self.node.get(name + self.name) is None)
+
+    def events(self):
+        return [e for e in json.loads(self.node.husk("get", "events", "-o", "json").out)["items"] if e["involvedObject"]["kind"] == "Node"]
+
+
+@pytest.fixture
+def huskd(own_node):
+    own_node.load("--busybox")
+    daemon = Daemon(own_node)
+    yield daemon
+    for file in os.listdir(daemon.folder):
+        os.unlink(os.path.join(daemon.folder, file))
+    if daemon.process.poll() is None:
+        until("no static pod is left", lambda: "config.source" not in own_node.husk("get", "pods", "-A", "-o", "json").out)
+    assert daemon.end() in (0, -signal.SIGKILL)
+    own_node.delete_all()
+    own_node.nothing_left()
+
+
+def test_a_static_pod_follows_its_file(huskd):
+    huskd.put(".web.yaml.swp", POD % ("swapped", "x"))
+    huskd.put("web.yaml", POD % ("web", "one"))
+    pod = huskd.running("web", "one")
+    notes, hash = pod["metadata"]["annotations"], pod["metadata"]["annotations"]["kubernetes.io/config.hash"]
+    assert notes["kubernetes.io/config.source"] == "file" and notes["kubernetes.io/config.mirror"] == hash and len(hash) == 32
+    assert pod["spec"]["nodeName"] == huskd.name[1:] and pod["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    assert {"operator": "Exists", "effect": "NoExecute"} in pod["spec"]["tolerations"]
+
+    # another layout of the same is no change; another document is
+    huskd.put("web.yaml", json.dumps({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}, "spec": {
+        "containers": [{"image": "localhost/husk/busybox:1", "name": "a", "command": ["sh", "-c", "echo one; exec sleep 100000"]}],
+        "terminationGracePeriodSeconds": 1}}))
+    huskd.put("other.yaml", POD % ("other", "here"))
+    huskd.running("other", "here")
+    assert huskd.node.get("web" + huskd.name)["metadata"]["uid"] == pod["metadata"]["uid"]
+    huskd.put("web.yaml", POD % ("web", "two"))
+    after = huskd.running("web", "two")
+    assert after["metadata"]["uid"] != pod["metadata"]["uid"] and after["metadata"]["annotations"]["kubernetes.io/config.hash"] != hash
+
+    # who deletes it has it back, as long as its file stands there
+    huskd.node.husk("delete", "pod", "web" + huskd.name)
+    assert huskd.running("web", "two")["metadata"]["uid"] != after["metadata"]["uid"]
+    huskd.remove("web.yaml")
+    huskd.gone("web")
+    assert [p for p in huskd.node.husk("get", "pods", "-o", "name").out.split()] == ["pod/other" + huskd.name]
+
+
+def test_a_file_is_carried_out_as_a_whole_or_not_at_all(huskd):
+    good = """
+        apiVersion: v1
+        kind: Namespace
+        metadata: {name: tools}
+        ---
+        apiVersion: v1
+        kind: ConfigMap
+        metadata: {name: greeting, namespace: tools}
+        data: {word: hello}
+        ---
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: greeter, namespace: tools}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers:
+          - name: a
+            image: localhost/husk/busybox:1
+            command: [sh, -c, 'echo "$WORD"; exec sleep 100000']
+            env: [{name: WORD, valueFrom: {configMapKeyRef: {name: greeting, key: word}}}]
+        """
+    huskd.put("tools.yaml", textwrap.dedent(good).replace("command:", "comand:"))
+    line, column = until("the mistake is told", lambda: re.search(
+        r"tools.yaml:(\d+):(\d+): spec.containers\[0\].comand: unknown field", huskd.text())).groups()
+    assert textwrap.dedent(good).split("\n")[int(line) - 1][int(column) - 1:].startswith("command")
+    event, = until("an event", huskd.events)
+    place = "tools.yaml:%s:%s" % (line, column)
+    assert event["reason"] == "FailedValidation" and event["type"] == "Warning" and place in event["message"]
+    assert place in huskd.node.husk("events").out
+    assert huskd.node.get("tools", kind="namespace") is None
+
+    huskd.put("tools.yaml", good)
+    until("the pod greets", lambda: huskd.node.husk("logs", "-n", "tools", "greeter" + huskd.name, check=False).out == "hello\n")
+    assert huskd.events() == []
+    uid = huskd.node.get("greeter" + huskd.name, ns="tools")["metadata"]["uid"]
+
+    # a mistake leaves what its last good version made
+    huskd.put("tools.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: greeter\n")
+    until("the mistake is told", lambda: huskd.events())
+    huskd.put("unrelated.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: unrelated}\n")
+    until("another file is carried out", lambda: huskd.node.get("unrelated", kind="configmap"))
+    assert huskd.node.get("greeter" + huskd.name, ns="tools")["metadata"]["uid"] == uid
+
+    # an object is changed in place
+    huskd.put("tools.yaml", textwrap.dedent(good).replace("word: hello", "word: bye"))
+    until("the ConfigMap", lambda: huskd.node.get("greeting", kind="configmap", ns="tools")["data"]["word"] == "bye")
+    assert huskd.node.get("greeter" + huskd.name, ns="tools")["metadata"]["uid"] == uid
+    for file in ("tools.yaml", "unrelated.yaml"):
+        huskd.remove(file)
+    until("all of it is gone", lambda: huskd.node.get("tools", kind="namespace") is None and
+          huskd.node.get("unrelated", kind="configmap") is None)
+
+
+def test_what_changed_while_huskd_was_down_is_found(huskd):
+    huskd.put("a.yaml", POD % ("a", "stays"))
+    huskd.put("b.yaml", POD % ("b", "changes"))
+    huskd.put("c.yaml", POD % ("c", "goes"))
+    stays = huskd.running("a", "stays")
+    for name, word in ("b", "changes"), ("c", "goes"):
+        huskd.running(name, word)
+    assert huskd.end() == 0
+    huskd.put("b.yaml", POD % ("b", "changed"))
+    huskd.remove("c.yaml")
+    huskd.put("d.yaml", POD % ("d", "comes"))
+    assert huskd.node.sh("c" + huskd.name, "echo runs") == "runs"  # pods need no huskd
+    huskd.start()
+    huskd.running("b", "changed")
+    huskd.running("d", "comes")
+    huskd.gone("c")
+    assert huskd.node.get("a" + huskd.name)["metadata"]["uid"] == stays["metadata"]["uid"]
+
+
+def test_a_name_that_is_taken_is_not_taken_over(huskd):
+    huskd.node.apply(POD % ("mine" + huskd.name, "mine"))
+    uid = huskd.node.running("mine" + huskd.name)["metadata"]["uid"]
+    huskd.put("mine.yaml", POD % ("mine", "other"))
+    until("the conflict is told", lambda: "came from elsewhere" in huskd.text())
+    assert huskd.node.get("mine" + huskd.name)["metadata"]["uid"] == uid
+    huskd.node.husk("delete", "pod", "mine" + huskd.name)
+    huskd.running("mine", "other")
+
+
+def test_a_pod_whose_keeper_and_supervisor_were_killed_gets_new_ones(huskd):
+    huskd.node.apply(POD % ("orphan", "here"))
+    uid = huskd.node.running("orphan")["metadata"]["uid"]
+    for pid in huskd.node.of_program("husk-pod", uid) + huskd.node.of_program("husk-keeper", uid):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in huskd.node.of_program("husk-pod", uid) + huskd.node.of_program("husk-keeper", uid):
+        os.kill(pid, signal.SIGKILL)
+    pod = huskd.node.wait("orphan", "a restarted container", lambda p: p["status"]["phase"] == "Running" and
+                          p["status"]["containerStatuses"][0]["restartCount"] == 1 and "running" in p["status"]["containerStatuses"][0]["state"])
+    assert pod["metadata"]["uid"] == uid
+    # a keeper alone is its husk-pod's business: nothing restarts
+    os.kill(huskd.node.of_program("husk-keeper", uid)[0], signal.SIGKILL)
+    until("the other keeper", lambda: huskd.node.of_program("husk-keeper", uid))
+    time.sleep(1.5)
+    assert huskd.node.get("orphan")["status"]["containerStatuses"][0]["restartCount"] == 1
+    assert len(huskd.node.of_program("husk-pod", uid)) == len(huskd.node.of_program("husk-keeper", uid)) == 1
+
+
+def test_without_anything_to_do_huskd_sleeps_and_is_small(huskd):
+    huskd.put("web.yaml", POD % ("web", "one"))
+    huskd.running("web", "one")
+    huskd.remove("web.yaml")
+    huskd.gone("web")
+    time.sleep(2)
+
+    def state():
+        with open("/proc/%d/status" % huskd.process.pid) as f:
+            switches = [line for line in f if "ctxt_switches" in line]
+        with open("/proc/%d/io" % huskd.process.pid) as f:
+            return switches, f.read()
+    before = state()
+    time.sleep(3)
+    assert state() == before
+    with open("/proc/%d/smaps_rollup" % huskd.process.pid) as f:
+        pss = [int(line.split()[1]) for line in f if line.startswith("Pss:")][0]
+    assert pss <= 8 * 1024
+    second = subprocess.run([HUSKD], env=huskd.node.env, capture_output=True, text=True)
+    assert second.returncode == 1 and "huskd already runs" in second.stderr
+
+
+def test_the_service_manager_is_told(huskd):
+    huskd.end()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(os.path.join(huskd.node.folder, "notify"))
+        s.settimeout(20 * SLOW)
+        huskd.start({"NOTIFY_SOCKET": s.getsockname(), "WATCHDOG_USEC": "400000"})
+
+        def receive(want):
+            while True:
+                lines = s.recv(4096).decode().split("\n")
+                if lines[0] == want:
+                    return lines
+        assert receive("READY=1") == ["READY=1", "STATUS=0 pods, 0 manifests"]
+        receive("WATCHDOG=1")
+        huskd.put("bad.yaml", "kind: Pod\n")
+        receive("STATUS=0 pods, 1 manifest, 1 of them with mistakes")
+        huskd.process.send_signal(signal.SIGHUP)
+        assert receive("RELOADING=1")[1].startswith("MONOTONIC_USEC=")
+        receive("READY=1")
+        huskd.process.send_signal(signal.SIGTERM)
+        receive("STOPPING=1")
+        assert huskd.process.wait(20 * SLOW) == 0
+    huskd.remove("bad.yaml")
+    huskd.start()
+
+
+# ---- reboot ----
+
+def reboot(node):
+    """Everything of the node ends at once, and its <run>, a tmpfs, is empty."""
+    pids = set(node.in_cgroups()) | {p for p, (program, _) in node.processes().items() if program.startswith("husk")}
+    for how in signal.SIGSTOP, signal.SIGKILL:
+        for pid in pids:
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                pass
+    until("all ended", lambda: not node.in_cgroups() and not [p for p, _ in node.processes().values() if p.startswith("husk")])
+    subprocess.run(["ip", "link", "delete", "hk" + node.tag()], capture_output=True)
+    subprocess.run(["nft", "delete", "table", "inet", "husk-" + node.tag()], capture_output=True)
+    for at, dirs, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        for d in dirs:
+            if "/husk-" + node.tag() in at + "/" + d:
+                os.rmdir(os.path.join(at, d))
+    shutil.rmtree(node.run)
+
+
+REBOOT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  restartPolicy: %s
+  terminationGracePeriodSeconds: 0
+  initContainers:
+  - {name: init, image: localhost/husk/busybox:1, command: [sh, -c, "echo init >> /data/log"], volumeMounts: [{name: data, mountPath: /data}]}
+  containers:
+  - {name: runs, image: localhost/husk/busybox:1, command: [sh, -c, "echo runs >> /data/log; exec sleep 100000"],
+     volumeMounts: [{name: data, mountPath: /data}]}
+  - {name: ends, image: localhost/husk/busybox:1, command: [sh, -c, "echo ends >> /data/log; sleep %s"],
+     volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, emptyDir: {}}]
+"""
+
+
+def container(pod, name):
+    found = [s for s in pod["status"].get("containerStatuses", []) if s["name"] == name]
+    return found[0] if found else {"state": {}, "restartCount": -1}
+
+
+@pytest.mark.parametrize("by", ["huskd", "husk start --all"])
+def test_after_a_reboot_pods_go_on_as_their_policy_says(own_node, by):
+    node = own_node
+    node.load("--busybox")
+    node.apply(REBOOT % ("always", "Always", "100000"))
+    node.apply(REBOOT % ("failing", "OnFailure", "0"))
+    node.apply(REBOOT % ("never", "Never", "100000"))
+    node.apply(REBOOT.replace("exec sleep 100000", "true") % ("done", "Never", "0"))
+    before = {name: node.running(name) for name in ("always", "never")}
+    before["failing"] = node.wait("failing", "one of two ended", lambda p: len(p["status"].get("containerStatuses", [])) == 2 and
+                                  "terminated" in container(p, "ends")["state"] and "running" in container(p, "runs")["state"])
+    before["done"] = node.phase("done", "Succeeded")
+    node.exec("always", "sh", "-c", "kill -9 -1", c="ends", check=False)
+    os.kill(node.oldest_in("always", "pid", c="ends"), signal.SIGKILL)
+    node.wait("always", "a restart", lambda p: container(p, "ends")["restartCount"] == 1 and "running" in container(p, "ends")["state"])
+    for name in ("always", "failing", "never"):
+        path = os.path.join(node.root, "pods", before[name]["metadata"]["uid"], "state.json")
+        until("the state of %s is kept" % name, lambda: os.path.exists(path))
+    time.sleep(1.5)
+    inode = os.stat(path).st_ino
+    time.sleep(1.5)
+    assert os.stat(path).st_ino == inode  # not written again and again
+    reboot(node)
+
+    daemon = None
+    if by == "huskd":
+        daemon = Daemon(node)
+    else:
+        assert node.husk("start", "--all").out == "3 pods started\n"
+    try:
+        pod = node.wait("always", "both containers again", lambda p: all(
+            container(p, n)["restartCount"] == count and "running" in container(p, n)["state"] for n, count in (("runs", 1), ("ends", 2))))
+        assert pod["metadata"]["uid"] == before["always"]["metadata"]["uid"] and pod["status"]["podIP"]
+        said = node.sh("always", "cat /data/log", c="runs").split()  # the volume has stayed, and init ran again before the others
+        assert sorted(said[:4]) == ["ends", "ends", "init", "runs"] and said[4] == "init" and sorted(said[5:]) == ["ends", "runs"]
+        pod = node.wait("failing", "its running container again", lambda p: container(p, "runs")["restartCount"] == 1 and
+                        "running" in container(p, "runs")["state"])
+        assert container(pod, "ends")["restartCount"] == 0 and container(pod, "ends")["state"]["terminated"]["exitCode"] == 0
+        pod = node.phase("never", "Failed")
+        assert [container(pod, n)["restartCount"] for n in ("runs", "ends")] == [0, 0]
+        pod = node.get("done")
+        assert pod["status"]["phase"] == "Succeeded"
+        assert container(pod, "runs")["state"]["terminated"]["finishedAt"] == container(before["done"], "runs")["state"]["terminated"]["finishedAt"]
+        assert not node.of_program("husk-keeper", pod["metadata"]["uid"])
+        assert node.husk("start", "always").out == "pod/always has a supervisor\n"
+        assert node.husk("start", "done").out == "pod/done has ended\n"
+    finally:
+        if daemon:
+            daemon.end()
+    node.delete_all()
+    node.nothing_left()
