@@ -1,0 +1,152 @@
+#include "store/node-config.h"
+
+#include "api/yaml.h"
+#include "base/file.h"
+#include "base/str.h"
+
+#define CONFIG_SIZE_MAX (1U << 20)
+#define IDS_PER_POD 65536U
+#define IDS_FIRST_DEFAULT IDS_PER_POD /* as a kubelet's */
+#define IDS_PODS_DEFAULT 4096U
+/* The first range is the node's own, and the last id of all means "none". */
+#define IDS_RANGES_MAX (UINT32_MAX / IDS_PER_POD - 1)
+
+/* ---- values ---- */
+
+static struct error *read_strings(const json_t *value, const char *field, char ***ret) {
+        _cleanup_strv_ char **list = NULL;
+        json_t *item;
+        size_t i;
+
+        if (!json_is_array(value))
+                return error_new(ERROR_INVALID, "%s: must be a list of strings", field);
+        json_array_foreach(value, i, item) {
+                if (!json_is_string(item) || !*json_string_value(item))
+                        return error_new(ERROR_INVALID, "%s[%zu]: must be a string that is not empty", field, i);
+                list = strv_add(list, json_string_value(item));
+        }
+        strv_free(*ret);
+        *ret = TAKE_PTR(list);
+        return NULL;
+}
+
+static struct error *read_number(const json_t *value, const char *field, json_int_t min, json_int_t max,
+                                 uint32_t *ret) {
+        if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
+                return error_new(ERROR_INVALID, "%s: must be a number from %lld to %lld", field, (long long)min,
+                                 (long long)max);
+        *ret = (uint32_t)json_integer_value(value);
+        return NULL;
+}
+
+/* ---- fields ---- */
+
+static struct error *sysctls_read(const json_t *value, struct node_config *config) {
+        return read_strings(value, "allowedUnsafeSysctls", &config->allowed_unsafe_sysctls);
+}
+
+static struct error *user_namespaces_read(const json_t *value, struct node_config *config) {
+        const char *key;
+        json_t *item;
+        struct error *err;
+
+        if (!json_is_object(value))
+                return error_new(ERROR_INVALID, "userNamespaces: must have fields");
+        json_object_foreach((json_t *)value, key, item) {
+                if (streq(key, "firstID"))
+                        err = read_number(item, "userNamespaces.firstID", IDS_PER_POD,
+                                          (json_int_t)IDS_RANGES_MAX * IDS_PER_POD, &config->userns_first);
+                else if (streq(key, "pods"))
+                        err = read_number(item, "userNamespaces.pods", 1, IDS_RANGES_MAX, &config->userns_pods);
+                else
+                        err = error_new(ERROR_INVALID, "userNamespaces.%s: unknown field", key);
+                if (err)
+                        return err;
+        }
+        if (config->userns_first % IDS_PER_POD)
+                return error_new(ERROR_INVALID, "userNamespaces.firstID: must be a multiple of %u", IDS_PER_POD);
+        return NULL;
+}
+
+static struct error *cdi_read(const json_t *value, struct node_config *config) {
+        struct error *err = read_strings(value, "cdiSpecDirs", &config->cdi_spec_dirs);
+
+        for (char **dir = config->cdi_spec_dirs; !err && dir && *dir; dir++)
+                if (**dir != '/')
+                        err = error_new(ERROR_INVALID, "cdiSpecDirs: %s is no absolute path", *dir);
+        return err;
+}
+
+static struct error *ignored(const json_t *value, struct node_config *config) {
+        return NULL;
+}
+
+static const struct {
+        const char *name;
+        struct error *(*read)(const json_t *value, struct node_config *config);
+} fields[] = {
+        { "apiVersion", ignored },
+        { "kind", ignored },
+        { "allowedUnsafeSysctls", sysctls_read },
+        { "userNamespaces", user_namespaces_read },
+        { "cdiSpecDirs", cdi_read },
+};
+
+static struct error *read_field(const char *key, const json_t *value, struct node_config *config) {
+        for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+                if (streq(fields[i].name, key))
+                        return fields[i].read(value, config);
+        return error_new(ERROR_INVALID, "%s: unknown field", key);
+}
+
+/* ---- the file ---- */
+
+static void defaults_set(struct node_config *config) {
+        *config = (struct node_config){ .userns_first = IDS_FIRST_DEFAULT, .userns_pods = IDS_PODS_DEFAULT };
+        config->cdi_spec_dirs = strv_add(strv_add(NULL, "/etc/cdi"), "/var/run/cdi");
+}
+
+void node_config_release(struct node_config *config) {
+        strv_free(config->allowed_unsafe_sysctls);
+        strv_free(config->cdi_spec_dirs);
+        *config = (struct node_config){ 0 };
+}
+
+struct error *node_config_parse(const char *name, const char *text, size_t len, struct node_config *ret) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct yaml_mark mark = { 0 };
+        json_t *json = NULL, *value;
+        const char *key;
+        struct error *err = yaml_parse(text, len, &json, &mark);
+
+        if (err)
+                return error_context(err, "%s:%zu:%zu", name, mark.line, mark.column);
+        defaults_set(&config);
+        if (json && !json_is_object(json))
+                err = error_new(ERROR_INVALID, "must have fields");
+        if (!err)
+                json_object_foreach(json, key, value) {
+                        err = read_field(key, value, &config);
+                        if (err)
+                                break;
+                }
+        json_decref(json);
+        if (err)
+                return error_context(err, "%s", name);
+        *ret = config;
+        config = (struct node_config){ 0 };
+        return NULL;
+}
+
+struct error *node_config_read(const struct store *store, struct node_config *ret) {
+        _cleanup_free_ char *path = path_join(store->root, "config.yaml"), *text = NULL;
+        size_t len;
+        struct error *err = file_read(path, CONFIG_SIZE_MAX, &text, &len);
+
+        if (err && error_errnum(err) == ENOENT) {
+                error_free(err);
+                defaults_set(ret);
+                return NULL;
+        }
+        return err ? err : node_config_parse(path, text, len, ret);
+}

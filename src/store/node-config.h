@@ -1,0 +1,26 @@
+/* node-config.h - what whoever runs the machine decides about a node: <root>/config.yaml.
+ *
+ *   allowedUnsafeSysctls: ["kernel.msg*"]        as a kubelet's configuration has it
+ *   userNamespaces: {firstID: 65536, pods: 4096} ids of pods with hostUsers: false, 65536 each
+ *   cdiSpecDirs: [/etc/cdi, /var/run/cdi]        folders with CDI specifications of devices
+ *
+ * Every field may be left out; apiVersion and kind are not looked at. An unknown field or a value out of range is an
+ * error that names it: protection that was asked for must not be lost by a slip of the pen. */
+#pragma once
+
+#include "base/error.h"
+#include "store/store.h"
+
+struct node_config {
+        char **allowed_unsafe_sysctls; /* names or "prefix*"; may be NULL */
+        uint32_t userns_first;         /* a multiple of 65536 */
+        uint32_t userns_pods;
+        char **cdi_spec_dirs;
+};
+
+/* The defaults if there is no such file. */
+struct error *node_config_read(const struct store *store, struct node_config *ret) _must_check_;
+/* The same from the file's text; `name` is for messages. */
+struct error *node_config_parse(const char *name, const char *text, size_t len, struct node_config *ret) _must_check_;
+void node_config_release(struct node_config *config);
+#define _cleanup_node_config_ _cleanup_(node_config_release)

@@ -1,0 +1,60 @@
+#include "store/node-config.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "test.h"
+
+static struct error *parse(const char *text, struct node_config *ret) {
+        return node_config_parse("config.yaml", text, strlen(text), ret);
+}
+
+static void refused(const char *text, const char *words) {
+        struct node_config config = { 0 };
+        _cleanup_error_ struct error *err = parse(text, &config);
+
+        assert_non_null(err);
+        if (!strstr(error_message(err), words))
+                fail_msg("%s: %s", text, error_message(err));
+        assert_null(config.cdi_spec_dirs);
+}
+
+TEST(what_is_left_out_has_the_defaults) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+
+        assert_ok(parse("# nothing\n", &config));
+        assert_null(config.allowed_unsafe_sysctls);
+        assert_int_equal(config.userns_first, 65536);
+        assert_true(config.userns_pods > 1000);
+        assert_string_equal(config.cdi_spec_dirs[0], "/etc/cdi");
+        assert_string_equal(config.cdi_spec_dirs[1], "/var/run/cdi");
+        assert_null(config.cdi_spec_dirs[2]);
+}
+
+TEST(every_field_is_read) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+
+        assert_ok(parse("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+                        "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
+                        "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n",
+                        &config));
+        assert_string_equal(config.allowed_unsafe_sysctls[0], "kernel.msgmax");
+        assert_string_equal(config.allowed_unsafe_sysctls[1], "net.core.*");
+        assert_int_equal(config.userns_first, 131072);
+        assert_int_equal(config.userns_pods, 7);
+        assert_string_equal(config.cdi_spec_dirs[1], "/b");
+        assert_null(config.cdi_spec_dirs[2]);
+}
+
+TEST(mistakes_are_named) {
+        refused("allowedUnsafeSysctl: [x]", "config.yaml: allowedUnsafeSysctl: unknown field");
+        refused("allowedUnsafeSysctls: x", "allowedUnsafeSysctls: must be a list");
+        refused("allowedUnsafeSysctls: ['']", "allowedUnsafeSysctls[0]");
+        refused("userNamespaces: {firstID: 1000}", "userNamespaces.firstID: must be a number from 65536");
+        refused("userNamespaces: {firstID: 65537}", "userNamespaces.firstID: must be a multiple of 65536");
+        refused("userNamespaces: {firstID: 4294967295}", "userNamespaces.firstID");
+        refused("userNamespaces: {pods: 0}", "userNamespaces.pods");
+        refused("userNamespaces: {size: 1}", "userNamespaces.size: unknown field");
+        refused("cdiSpecDirs: [etc/cdi]", "cdiSpecDirs: etc/cdi is no absolute path");
+        refused("- a", "must have fields");
+        refused("a: [", "config.yaml:");
+}
