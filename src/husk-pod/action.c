@@ -177,6 +177,10 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
         struct loop_command_options options = {
                 .argv = argv, .gather_output = true, .merge = true, .output_max = OUTPUT_MAX, .linger_ms = 20
         };
+        if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
+                options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);
+                options.pipe_gid = id_map_outside(&a->rt->ids, (uint32_t)i->gid);
+        }
         err = loop_command_new(a->rt->loop, &options, exec_done, a, &a->command);
         if (!err && run->timeout_ns > 0)
                 loop_timer_set(a->timer, run->timeout_ns);

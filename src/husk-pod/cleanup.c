@@ -17,6 +17,7 @@
 #include "husk-pod/control.h"
 #include "net/net.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/userns.h"
 
 #define CGROUP2_MAGIC 0x63677270
 #define KEEPER_END_TRIES 1000
@@ -62,6 +63,8 @@ static void undo_kernel_objects(struct runtime *rt, struct error **first) {
                 instance_purge(rt->instances);
         collect(first, cleanup_kernel_objects(rt));
         collect(first, volumes_teardown(rt->folder, rt->run_folder));
+        if (!*first) /* while something of it may run, nobody else gets its ids */
+                collect(first, userns_release(rt->store, rt->uid));
 }
 
 /* The folder's name begins with namespace and name, which may be unknown by now. */

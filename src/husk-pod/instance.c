@@ -395,8 +395,8 @@ struct preparation {
         struct mount_list mounts;
         char **argv;
         char *rootfs;
-        char *shm, *hosts, *resolv, *hostname_file;
-        char *namespaces[4];
+        char *hosts, *resolv, *hostname_file, *termination_log;
+        char *namespaces[5];
         struct standard_streams streams;
 };
 
@@ -410,9 +410,22 @@ static void preparation_release(struct preparation *p) {
         free(p->hosts);
         free(p->resolv);
         free(p->hostname_file);
+        free(p->termination_log);
         for (size_t n = 0; n < ARRAY_SIZE(p->namespaces); n++)
                 free(p->namespaces[n]);
         standard_streams_release(&p->streams);
+}
+
+/* A program that opens /dev/stdout anew needs the pipe to be its own. The OCI runtime sees to that, but not across a
+ * user namespace. */
+static void streams_give(const struct preparation *p) {
+        const struct id_map *ids = &p->instance->rt->ids;
+
+        for (int n = 0; id_map_is_set(ids) && n < 3; n++)
+                if (p->streams.fds[n] >= 0 &&
+                    fchown(p->streams.fds[n], id_map_outside(ids, p->user.uid), id_map_outside(ids, p->user.gid)) < 0)
+                        log_warning("container %s: give it its standard streams: %s", p->instance->name,
+                                    strerror(errno));
 }
 
 static int open_volume(void *userdata, const char *name) {
@@ -467,7 +480,9 @@ static struct error *prepare_parts(struct preparation *p, struct volume_context 
         p->failure = START_CREATE_ERROR;
         err = env_command(c, p->image, p->env.kubernetes, &p->argv);
         if (!err)
-                err = rootfs_mount(p->image, i->folder, &p->rootfs);
+                err = rootfs_mount(p->image, i->folder, &i->rt->ids, &p->rootfs);
+        if (!err && id_map_is_set(&i->rt->ids))
+                err = rootfs_bind_into_bundle(p->rootfs, i->bundle);
         if (err)
                 return err;
         _cleanup_close_ int root = open(p->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -489,22 +504,41 @@ static char *pid_namespace(struct preparation *p) {
         return sandbox_namespace_path(p->instance->rt->sb.sandbox, SANDBOX_PID);
 }
 
+/* The files husk itself binds into the container, as its user namespace sees them. */
+static struct error *prepare_files(struct preparation *p, const struct volume_context *volumes) {
+        const struct runtime *rt = p->instance->rt;
+        _cleanup_free_ char *etc = hosts_folder(rt->store, rt->uid), *hosts = path_join(etc, "hosts"),
+                            *resolv = path_join(etc, "resolv.conf"), *hostname = path_join(etc, "hostname"),
+                            *log = termination_log_path(p->instance);
+        const struct {
+                const char *name, *path;
+                char **ret;
+        } files[] = {
+                { "hosts", hosts, &p->hosts },
+                { "resolv.conf", resolv, &p->resolv },
+                { "hostname", hostname, &p->hostname_file },
+                { "termination-log", log, &p->termination_log },
+        };
+        struct error *err = NULL;
+
+        for (size_t n = 0; n < ARRAY_SIZE(files) && !err; n++)
+                err = volume_bind_file(volumes, p->instance->name, files[n].name, files[n].path, files[n].ret);
+        return err;
+}
+
 static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         struct instance *i = p->instance;
         struct runtime *rt = i->rt;
         const V1PodSpec *pod = rt->spec->spec;
-        _cleanup_free_ char *log = termination_log_path(i), *etc = hosts_folder(rt->store, rt->uid),
-                            *seccomp = path_join(rt->store->root, "seccomp");
+        _cleanup_free_ char *seccomp = path_join(rt->store->root, "seccomp");
         struct sysinfo machine = { 0 };
 
         sysinfo(&machine);
-        p->hosts = path_join(etc, "hosts");
-        p->resolv = path_join(etc, "resolv.conf");
-        p->hostname_file = path_join(etc, "hostname");
         p->namespaces[0] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_NET);
         p->namespaces[1] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_IPC);
         p->namespaces[2] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_UTS);
         p->namespaces[3] = pid_namespace(p);
+        p->namespaces[4] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_USER);
         bool host_pid = pod->has_hostpid && pod->hostpid;
         struct oci_spec_config config = {
                 .pod = rt->spec,
@@ -513,19 +547,20 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
                 .argv = p->argv,
                 .env = p->env.all,
                 .user = &p->user,
-                .rootfs = p->rootfs,
+                .rootfs = p->namespaces[4] ? "rootfs" : p->rootfs, /* rootfs_bind_into_bundle() */
                 .volumes = &p->mounts,
                 .netns = p->namespaces[0],
                 .ipcns = p->namespaces[1],
                 .utsns = p->namespaces[2],
                 .pidns = p->namespaces[3],
+                .userns = p->namespaces[4],
                 .host_pid = host_pid,
                 .cgroups_path = i->cgroup,
                 .shm = rt->sb.sandbox->shm,
                 .hosts = p->hosts,
                 .hostname_file = p->hostname_file,
                 .resolv_conf = p->resolv,
-                .termination_log = log,
+                .termination_log = p->termination_log,
                 .seccomp_folder = seccomp,
                 .oom_score_adj = oci_oom_score_adj(rt->spec, p->run->spec, pod_qos_string(pod_qos(rt->spec)),
                                                    (uint64_t)machine.totalram * machine.mem_unit, NULL),
@@ -591,12 +626,14 @@ static struct error *run_spawn(struct preparation *p) {
 
 static struct error *start(struct preparation *p) {
         struct instance *i = p->instance;
+        struct error *err = runtime_ids_open(i->rt);
         struct volume_context volumes = runtime_volume_context(i->rt);
         struct hosts_config hosts = { .pod = i->rt->spec, .pod_ips = i->rt->sb.pod_ips };
         json_t *spec = NULL;
-        struct error *err;
 
         p->failure = START_CREATE_ERROR;
+        if (err)
+                return err;
         if (!i->rt->sb.sandbox)
                 return error_new(ERROR_UNAVAILABLE, "the sandbox is gone");
         err = record_write(i);
@@ -607,6 +644,8 @@ static struct error *start(struct preparation *p) {
         p->failure = START_CREATE_ERROR;
         err = hosts_write_hosts(i->rt->store, &hosts);
         if (!err)
+                err = prepare_files(p, &volumes);
+        if (!err)
                 err = prepare_spec(p, &spec);
         if (!err)
                 err = bundle_write(i, spec);
@@ -615,8 +654,10 @@ static struct error *start(struct preparation *p) {
                 return err;
         facts_note(p);
         err = streams_prepare(i, p->run->spec, &p->streams);
-        if (!err)
+        if (!err) {
+                streams_give(p);
                 err = run_spawn(p);
+        }
         if (!err)
                 record_update(i);
         return err;
@@ -862,6 +903,7 @@ static void instance_clear(struct instance *i) {
         if (i->cgroup)
                 warn(i, cgroup_remove(i->cgroup));
         covered_cgroup_remove(i);
+        warn(i, unmount_below(i->bundle));
         warn(i, rootfs_remove(i->folder));
         warn(i, remove_tree(i->folder));
         warn(i, remove_tree(i->bundle));

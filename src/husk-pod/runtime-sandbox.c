@@ -154,8 +154,13 @@ static struct error *make_cgroups(struct runtime *rt) {
 
 /* While the network is attached the infra process configures itself. */
 static struct error *make_sandbox(struct runtime *rt) {
-        struct sandbox_config config = { .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt };
-        struct error *err = make_cgroups(rt);
+        struct sandbox_config config = {
+                .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt, .ids = &rt->ids
+        };
+        struct error *err = runtime_ids_open(rt);
+
+        if (!err)
+                err = make_cgroups(rt);
 
         if (err)
                 return err;

@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "net/net.h"
+#include "sandbox/userns.h"
+#include "store/node-config.h"
 
 #define TRIM_AFTER_NS (300 * NSEC_PER_MSEC)
 /* A disk need not see what a start or an end goes through. */
@@ -97,8 +99,10 @@ static void ops_finished(void *ctx, enum pod_end end) {
 
 static void ops_volumes_setup(void *ctx) {
         struct runtime *rt = ctx;
+        _cleanup_error_ struct error *err = runtime_ids_open(rt);
         struct volume_context context = runtime_volume_context(rt);
-        _cleanup_error_ struct error *err = volumes_setup(&context);
+        if (!err)
+                err = volumes_setup(&context);
         if (err)
                 pod_volumes_failed(rt->pod, error_message(err));
         else
@@ -151,6 +155,21 @@ struct oci_runtime runtime_oci(const struct runtime *rt, const char *log) {
                                      .log = log };
 }
 
+struct error *runtime_ids_open(struct runtime *rt) {
+        const V1PodSpec *spec = rt->spec->spec;
+        _cleanup_node_config_ struct node_config config = { 0 };
+        uint32_t first;
+
+        if (id_map_is_set(&rt->ids) || !spec->has_hostusers || spec->hostusers)
+                return NULL;
+        struct error *err = node_config_read(rt->store, &config);
+        if (!err)
+                err = userns_reserve(rt->store, rt->uid, config.userns_first, config.userns_pods, &first);
+        if (!err)
+                err = id_map_open(first, USERNS_IDS, &rt->ids);
+        return err;
+}
+
 const V1Node *runtime_node(struct runtime *rt, bool fresh) {
         json_t *json = NULL;
         V1Node *node = NULL;
@@ -191,7 +210,8 @@ struct volume_context runtime_volume_context(struct runtime *rt) {
                                                       .pod_ips = rt->sb.pod_ips,
                                                       .host_ips = rt->sb.host_ips,
                                                       .node = node },
-                                        .host_mntns_fd = rt->host_mounts };
+                                        .host_mntns_fd = rt->host_mounts,
+                                        .ids = &rt->ids };
 }
 
 struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) {
@@ -221,6 +241,7 @@ struct error *runtime_new(const char *root, const char *run, const char *uid, st
         struct error *err = store_open(root, run, &rt->store);
 
         rt->host_mounts = -EBADF;
+        rt->ids = ID_MAP_NONE;
         if (!err)
                 err = loop_new(&rt->loop);
         if (err) {
@@ -270,6 +291,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         runtime_forget_node(rt);
         store_free(rt->store);
         fd_close(rt->host_mounts);
+        id_map_release(&rt->ids);
         free(rt->looked_up.id);
         free(rt->looked_up.name);
         free(rt->uid);

@@ -30,6 +30,7 @@
 #include "husk-pod/pod.h"
 #include "husk-pod/reaper.h"
 #include "loop/loop.h"
+#include "base/idmap.h"
 #include "oci/runtime.h"
 #include "sandbox/sandbox.h"
 #include "store/store.h"
@@ -62,6 +63,7 @@ struct runtime {
         struct loop_deferred *settle;    /* after the events at hand: acknowledges exits */
         bool finished;                   /* the machine's last word was said */
         enum pod_end end;
+        struct id_map ids;    /* runtime_ids_open() */
         int host_mounts;      /* the host's mount namespace; -EBADF: not known */
         char *oci_state_root; /* <run>/pods/<uid>/crun */
 
@@ -99,6 +101,8 @@ struct runtime *runtime_free(struct runtime *rt);
 struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) _must_check_;
 /* The OCI runtime for this pod. */
 struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
+/* For a pod with hostUsers: false: reserves its range of user ids (again, after a restart of ours) and sets rt->ids. */
+struct error *runtime_ids_open(struct runtime *rt) _must_check_;
 /* Calls settle soon: something was claimed or saved. */
 void runtime_settle_later(struct runtime *rt);
 /* Context for volume.h and downward.h; good until the node is forgotten or the spec changes. */

@@ -154,6 +154,23 @@ struct error *container_open(struct store *store, const json_t *pod, const char 
         return NULL;
 }
 
+/* Lines are "inside outside count". */
+bool running_map_id(const struct running *running, const char *file, uint64_t inside, uint64_t *ret) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/%s", running->pid, file);
+        unsigned long long first, outside, count;
+        bool found = false;
+        FILE *f = fopen(path, "re");
+
+        while (f && !found && fscanf(f, "%llu %llu %llu", &first, &outside, &count) == 3)
+                if (inside >= first && inside - first < count) {
+                        *ret = outside + (inside - first);
+                        found = true;
+                }
+        if (f)
+                fclose(f);
+        return found;
+}
+
 void running_release(struct running *r) {
         free(r->id);
         free(r->state_folder);

@@ -34,5 +34,7 @@ struct running {
 /* An error says why not: "container not found", "cannot exec into a container in a completed pod; …". */
 struct error *container_open(struct store *store, const json_t *pod, const char *name,
                              struct running *ret) _must_check_;
+/* An id of the container as this machine has it, by /proc/PID/<file> ("uid_map" or "gid_map"); false: not mapped. */
+bool running_map_id(const struct running *running, const char *file, uint64_t inside, uint64_t *ret);
 void running_release(struct running *running);
 #define _cleanup_running_ _cleanup_(running_release)

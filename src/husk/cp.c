@@ -56,23 +56,6 @@ static struct error *place_parse(const char *text, struct place *ret) {
 
 /* ---- who the container's user is, seen from here ---- */
 
-/* Maps an id through /proc/PID/uid_map or gid_map: lines "inside outside count". */
-static bool id_map(pid_t pid, const char *file, uint64_t inside, uint64_t *ret) {
-        _cleanup_free_ char *path = xasprintf("/proc/%d/%s", pid, file);
-        unsigned long long first, outside, count;
-        bool found = false;
-        FILE *f = fopen(path, "re");
-
-        while (f && !found && fscanf(f, "%llu %llu %llu", &first, &outside, &count) == 3)
-                if (inside >= first && inside - first < count) {
-                        *ret = outside + (inside - first);
-                        found = true;
-                }
-        if (f)
-                fclose(f);
-        return found;
-}
-
 static struct error *set_identity(const struct running *running, struct copy_side *side) {
         const json_t *user = field_at(running->config, "process.user");
         const json_t *groups = field_at(user, "additionalGids");
@@ -80,13 +63,13 @@ static struct error *set_identity(const struct running *running, struct copy_sid
         json_t *value;
         size_t i;
 
-        if (!id_map(running->pid, "uid_map", field_number(user, "uid", 0), &uid) ||
-            !id_map(running->pid, "gid_map", field_number(user, "gid", 0), &gid))
+        if (!running_map_id(running, "uid_map", field_number(user, "uid", 0), &uid) ||
+            !running_map_id(running, "gid_map", field_number(user, "gid", 0), &gid))
                 return error_new(ERROR_INTERNAL, "container %s: its user is not mapped", running->id);
         side->uid = uid;
         side->gid = gid;
         side->groups = xcalloc(json_array_size(groups) + 1, sizeof(*side->groups));
-        json_array_foreach(groups, i, value) if (id_map(running->pid, "gid_map", json_integer_value(value), &group))
+        json_array_foreach(groups, i, value) if (running_map_id(running, "gid_map", json_integer_value(value), &group))
                 side->groups[side->n_groups++] = group;
         return NULL;
 }

@@ -4,9 +4,11 @@
  * container's own config.json, and executes `crun exec` with the caller's terminal and descriptors. Nothing stands
  * between the caller and the command: no copy, no proxy, and its exit status is the runtime's. */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "base/file.h"
 #include "base/str.h"
@@ -111,6 +113,21 @@ static void add_terminal_type(json_t *process) {
         json_array_append_new(json_object_get(process, "env"), json_string(entry));
 }
 
+/* A program that opens /dev/stdout anew needs a pipe to be its own user's. The OCI runtime gives it away, but not to a
+ * user of another user namespace. Files and terminals of the caller are nobody else's. */
+static void give_pipes(const struct running *running) {
+        uint64_t root = 0, uid, gid;
+        struct statfs fs;
+
+        if (!running_map_id(running, "uid_map", 0, &root) || root == 0 ||
+            !running_map_id(running, "uid_map", field_number(running->config, "process.user.uid", 0), &uid) ||
+            !running_map_id(running, "gid_map", field_number(running->config, "process.user.gid", 0), &gid))
+                return;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC && fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
+                        continue; /* what is not given cannot be opened anew, no more */
+}
+
 static struct error *run_command(struct store *store, const char *uid, const struct running *running, char **command) {
         _cleanup_free_ char *run = store_pod_run_folder(store, uid);
         _cleanup_free_ char *state_root = path_join(run, "crun");
@@ -130,6 +147,7 @@ static struct error *run_command(struct store *store, const char *uid, const str
                 if (null >= 0)
                         dup2(null, STDIN_FILENO);
         }
+        give_pipes(running);
         const struct oci_runtime runtime = { .program = "crun", .state_root = state_root };
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&runtime, running->id, path, NULL, NULL, false);
         execvp(argv[0], argv);

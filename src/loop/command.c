@@ -214,6 +214,12 @@ static struct error *command_spawn(struct loop_command *c, const struct loop_com
         return rc ? error_errno(rc, "run %s", o->argv[0]) : NULL;
 }
 
+static struct error *give_pipe(int fd, const struct loop_command_options *o) {
+        if (fd >= 0 && (o->pipe_uid || o->pipe_gid) && fchown(fd, o->pipe_uid, o->pipe_gid) < 0)
+                return error_errno(errno, "give a pipe to user %u", o->pipe_uid);
+        return NULL;
+}
+
 static struct error *command_start(struct loop_command *c, const struct loop_command_options *o) {
         _cleanup_close_ int out = -EBADF, err_fd = -EBADF;
         _cleanup_free_ int *high = xcalloc(o->n_keep + 1, sizeof(int));
@@ -221,6 +227,10 @@ static struct error *command_start(struct loop_command *c, const struct loop_com
 
         if (!err)
                 err = gather_open(c, &c->errors, o->gather_errors && o->errors <= 0 && !o->merge, &err_fd);
+        if (!err)
+                err = give_pipe(out, o);
+        if (!err)
+                err = give_pipe(err_fd, o);
         if (!err)
                 err = keep_prepare(o, high);
         if (!err)

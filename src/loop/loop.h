@@ -65,7 +65,9 @@ struct loop_command_options {
         bool gather_output; /* without `output`: gather into result.output, else /dev/null */
         bool gather_errors; /* without `errors`: gather into result.errors, else /dev/null */
         bool merge;         /* descriptor 2 is the same as 1 */
-        const int *keep;    /* further descriptors: keep[i] becomes descriptor 3 + i */
+        uid_t pipe_uid;     /* whose the pipes of what is gathered are: a program may open /dev/stdout anew */
+        gid_t pipe_gid;
+        const int *keep; /* further descriptors: keep[i] becomes descriptor 3 + i */
         size_t n_keep;
         size_t output_max;  /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
         int64_t timeout_ns; /* SIGKILL after this; 0: none */

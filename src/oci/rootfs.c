@@ -16,14 +16,15 @@ static bool is_overlay(const char *path) {
 }
 
 /* The root folder of the container shows mode and owner of `upper`: they are to be the image's. */
-static struct error *make_upper(const char *upper, const char *top_layer) {
+static struct error *make_upper(const char *upper, const char *top_layer, const struct id_map *ids) {
         struct stat st;
 
         if (stat(top_layer, &st) < 0)
                 return error_errno(errno, "layer %s", top_layer);
         if (mkdir(upper, 0755) < 0 && errno != EEXIST)
                 return error_errno(errno, "make %s", upper);
-        if (chown(upper, st.st_uid, st.st_gid) < 0 || chmod(upper, st.st_mode & 07777) < 0)
+        if (chown(upper, id_map_outside(ids, st.st_uid), id_map_outside(ids, st.st_gid)) < 0 ||
+            chmod(upper, st.st_mode & 07777) < 0)
                 return error_errno(errno, "give %s the image's owner", upper);
         return NULL;
 }
@@ -57,7 +58,7 @@ static struct error *check_folders(const char *rootfs) {
         return NULL;
 }
 
-static struct error *rootfs_make(const struct image *image, const char *folder, char **ret) {
+static struct error *rootfs_make(const struct image *image, const char *folder, const struct id_map *ids, char **ret) {
         _cleanup_free_ char *upper = path_join(folder, "upper"), *work = path_join(folder, "work");
         _cleanup_free_ char *rootfs = path_join(folder, "rootfs");
         struct error *err;
@@ -75,19 +76,19 @@ static struct error *rootfs_make(const struct image *image, const char *folder, 
         if (!err)
                 err = make_folder(rootfs);
         if (!err)
-                err = make_upper(upper, image->layers[0]);
+                err = make_upper(upper, image->layers[0], ids);
         if (!err)
-                err = mount_overlay(image->layers, upper, work, rootfs);
+                err = id_map_overlay(ids, image->layers, upper, work, rootfs);
         if (!err)
                 *ret = TAKE_PTR(rootfs);
         return err;
 }
 
-struct error *rootfs_mount(const struct image *image, const char *folder, char **ret) {
+struct error *rootfs_mount(const struct image *image, const char *folder, const struct id_map *ids, char **ret) {
         _cleanup_free_ char *rootfs = NULL;
         struct error *err;
 
-        err = rootfs_make(image, folder, &rootfs);
+        err = rootfs_make(image, folder, ids, &rootfs);
         if (!err)
                 err = check_folders(rootfs);
         if (err)
@@ -97,8 +98,32 @@ struct error *rootfs_mount(const struct image *image, const char *folder, char *
         return NULL;
 }
 
+struct error *rootfs_bind_into_bundle(const char *rootfs, const char *bundle) {
+        _cleanup_free_ char *place = path_join(bundle, "rootfs");
+        _cleanup_close_ int fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC), mount_fd = -EBADF, target = -EBADF;
+        struct error *err;
+
+        if (fd < 0)
+                return error_errno(errno, "open %s", rootfs);
+        err = mkdir_parents(bundle, 0700);
+        if (!err)
+                err = unmount_below(place);
+        if (!err)
+                err = make_folder(place);
+        if (err)
+                return err;
+        /* The way from the bundle to the root is open, the way to the bundle is not. */
+        if (chmod(bundle, 0711) < 0)
+                return error_errno(errno, "open %s for others", bundle);
+        target = open(place, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (target < 0)
+                return error_errno(errno, "open %s", place);
+        err = mount_clone(fd, false, &mount_fd);
+        return err ? err : mount_attach(mount_fd, target);
+}
+
 struct error *rootfs_remove(const char *folder) {
-        static const char *const parts[] = { "rootfs.layers", "rootfs", "work", "upper" };
+        static const char *const parts[] = { "rootfs.mapped", "rootfs.layers", "rootfs", "work", "upper" };
         struct error *err;
 
         err = unmount_below(folder);

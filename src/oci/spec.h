@@ -27,7 +27,9 @@ struct oci_spec_config {
 
         /* Namespaces to join, as paths ("/proc/123/ns/net"). NULL: for net, ipc and uts that of the host (hostNetwork,
          * hostIPC; uts: hostNetwork); for pid a new one of the container's own. */
-        const char *netns, *ipcns, *utsns, *pidns, *userns;
+        const char *netns, *ipcns, *utsns, *pidns;
+        /* The pod's user namespace, by path only: told the mappings, too, crun 1.8 gives /dev/null of the host away. */
+        const char *userns;
         bool host_pid; /* spec.hostPID: no pid namespace of its own; pidns is NULL then */
 
         const char *cgroups_path; /* as crun's cgroupfs manager takes it, below the pod's cgroup */

@@ -16,7 +16,6 @@
 /* A user of its own, from the range that Debian and others leave unused: a container that shares the pid namespace runs
  * as this one only if it was told to, and finds a process it cannot trace all the same (husk-infra is not dumpable). */
 #define INFRA_UID 65529
-#define CGROUPS_MAX 32 /* v1 hierarchies */
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -43,25 +42,22 @@ static int write_file(const char *path, const char *text) {
         return saved;
 }
 
-/* Opened while the files can be reached and with the rights to write to them. */
-static size_t open_cgroups(const struct infra_plan *plan, int fds[CGROUPS_MAX]) {
-        size_t n = 0;
-
-        for (char **file = plan->cgroup_files; file && *file && n < CGROUPS_MAX; file++) {
-                fds[n] = open(*file, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-                if (fds[n++] < 0)
-                        fail(plan, errno, "enter cgroup: open ", *file);
-        }
-        return n;
-}
-
 /* Done last, when nobody waits for this process any more: the kernel takes 10 to 20 ms for the first of them, because
  * it waits for an RCU grace period before it moves a process between cgroups. No word can be said about a failure here;
  * the infra process ends, which is noticed. */
-static void enter_cgroups(const int fds[CGROUPS_MAX], size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (write(fds[i], "0", 1) < 0)
+static void enter_cgroups(const struct infra_plan *plan) {
+        for (size_t i = 0; i < plan->n_cgroup_fds; i++)
+                if (write(plan->cgroup_fds[i], "0", 1) < 0)
                         _exit(1);
+}
+
+/* In a new user namespace nothing of this process's ids exists until its creator has mapped them; nor may it look into
+ * folders that are closed to others. */
+static void await_ids(const struct infra_plan *plan) {
+        char mapped;
+
+        if (plan->user_namespace && recv(plan->socket, &mapped, 1, 0) != 1)
+                _exit(1);
 }
 
 static void loopback_up(const struct infra_plan *plan) {
@@ -75,6 +71,8 @@ static void loopback_up(const struct infra_plan *plan) {
 }
 
 static void write_sysctls(const struct infra_plan *plan) {
+        if (plan->user_namespace) /* the creator does it */
+                return;
         for (size_t i = 0; i < plan->n_sysctls; i++) {
                 int rc = write_file(plan->sysctls[i].path, plan->sysctls[i].text);
                 if (rc)
@@ -83,15 +81,15 @@ static void write_sysctls(const struct infra_plan *plan) {
 }
 
 /* The root becomes an empty tmpfs that nobody can write to; the mounts of the creator's namespace go with the old one.
- */
+ * It is first mounted on /proc, which is there and open to everybody on every machine. */
 static void empty_root(const struct infra_plan *plan) {
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 fail(plan, errno, "make mounts private", "");
-        if (mount("husk-infra", plan->root, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+        if (mount("husk-infra", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                   "size=4k,nr_inodes=2,mode=0555") < 0)
-                fail(plan, errno, "mount an empty tmpfs on ", plan->root);
-        if (chdir(plan->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-                fail(plan, errno, "pivot_root to ", plan->root);
+                fail(plan, errno, "mount an empty tmpfs", "");
+        if (chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+                fail(plan, errno, "pivot_root to the empty tmpfs", "");
         if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
                 fail(plan, errno, "leave the old root", "");
 }
@@ -115,12 +113,11 @@ static void drop_privileges(const struct infra_plan *plan) {
 
 _noreturn_ void infra_main(const struct infra_plan *plan) {
         char *const argv[] = { (char *)"husk-infra", NULL }, *const envp[] = { NULL };
-        int cgroups[CGROUPS_MAX];
         char go;
 
         close(plan->creator_socket); /* else the end of the creator would not be the end of the pair */
         setsid();
-        size_t n_cgroups = open_cgroups(plan, cgroups);
+        await_ids(plan);
         if (plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
                 fail(plan, errno, "set hostname ", plan->hostname);
         if (plan->loopback)
@@ -135,12 +132,12 @@ _noreturn_ void infra_main(const struct infra_plan *plan) {
         ssize_t n = recv(plan->socket, &go, 1, 0);
         if (n != 1)
                 _exit(1);
-        if (n_cgroups) {
+        if (plan->n_cgroup_fds) {
                 close(plan->socket); /* the sandbox is ready */
-                enter_cgroups(cgroups, n_cgroups);
+                enter_cgroups(plan);
         }
         syscall(SYS_execveat, plan->program, "", argv, envp, AT_EMPTY_PATH);
-        if (n_cgroups)
+        if (plan->n_cgroup_fds)
                 _exit(1);
         fail(plan, errno, "execute husk-infra", "");
 }

@@ -32,11 +32,11 @@ static const struct {
 } kinds[] = {
         { SANDBOX_NET, CLONE_NEWNET, "net" }, { SANDBOX_UTS, CLONE_NEWUTS, "uts" },
         { SANDBOX_IPC, CLONE_NEWIPC, "ipc" }, { SANDBOX_PID, CLONE_NEWPID, "pid" },
-        { SANDBOX_MNT, CLONE_NEWNS, "mnt" },
+        { SANDBOX_MNT, CLONE_NEWNS, "mnt" },  { SANDBOX_USER, CLONE_NEWUSER, "user" },
 };
 
-static unsigned namespaces_of(const V1PodSpec *spec) {
-        unsigned set = SANDBOX_MNT;
+static unsigned namespaces_of(const V1PodSpec *spec, const struct id_map *ids) {
+        unsigned set = SANDBOX_MNT | (id_map_is_set(ids) ? SANDBOX_USER : 0);
 
         if (!spec->hostnetwork)
                 set |= SANDBOX_NET | SANDBOX_UTS;
@@ -150,7 +150,9 @@ static bool is_mounted(const char *folder) {
         return stat(folder, &own) == 0 && stat(above, &parent) == 0 && own.st_dev != parent.st_dev;
 }
 
-struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, char **ret) {
+struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, const struct id_map *ids, char **ret) {
+        char options[96];
+
         if (pod->spec->hostipc) {
                 *ret = xstrdup("/dev/shm");
                 return NULL;
@@ -159,7 +161,9 @@ struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, cha
         struct error *err = mkdir_parents(folder, 0700);
         if (err)
                 return err;
-        if (!is_mounted(folder) && mount("shm", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS) < 0)
+        uint32_t root = id_map_outside(ids, 0);
+        snprintf(options, sizeof(options), SHM_OPTIONS ",uid=%u,gid=%u", root, root);
+        if (!is_mounted(folder) && mount("shm", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
                 return error_errno(errno, "mount /dev/shm of the pod on %s", folder);
         *ret = TAKE_PTR(folder);
         return NULL;
@@ -186,7 +190,9 @@ static void plan_release(struct infra_plan *plan) {
                 free(plan->sysctls[i].text);
         }
         free(plan->sysctls);
-        strv_free(plan->cgroup_files);
+        for (size_t i = 0; i < plan->n_cgroup_fds; i++)
+                fd_close(plan->cgroup_fds[i]);
+        free(plan->cgroup_fds);
 }
 
 static struct error *plan_program(struct infra_plan *plan, const char *program) {
@@ -221,14 +227,25 @@ static struct error *plan_sysctls(struct infra_plan *plan, const V1PodSpec *spec
         return NULL;
 }
 
+static struct error *plan_cgroup_files(struct infra_plan *plan, const char *cgroup_path) {
+        _cleanup_strv_ char **files = cgroup_procs_files(cgroup_path);
+
+        plan->cgroup_fds = xcalloc(strv_len(files) + 1, sizeof(*plan->cgroup_fds));
+        for (char **file = files; file && *file; file++) {
+                int fd = open(*file, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+                if (fd < 0)
+                        return error_errno(errno, "enter cgroup: open %s", *file);
+                plan->cgroup_fds[plan->n_cgroup_fds++] = fd;
+        }
+        return NULL;
+}
+
 /* On v2 the child is born in its cgroup (*ret_fd); on v1 it moves itself, which waits for the kernel, not for us. */
 static struct error *plan_cgroup(struct infra_plan *plan, const char *cgroup_path, int *ret_fd) {
         if (!cgroup_path)
                 return NULL;
-        if (cgroup_version() != CGROUP_V2) {
-                plan->cgroup_files = cgroup_procs_files(cgroup_path);
-                return NULL;
-        }
+        if (cgroup_version() != CGROUP_V2)
+                return plan_cgroup_files(plan, cgroup_path);
         *ret_fd = cgroup_open_leaf(cgroup_path, "infra");
         return *ret_fd < 0 ? error_errno(-*ret_fd, "open cgroup %s/infra", cgroup_path) : NULL;
 }
@@ -298,6 +315,67 @@ static struct error *infra_answer(struct sandbox *s) {
         return NULL;
 }
 
+/* Whose a sysctl of a pod's user namespace is depends on the kernel: the node's root, or, for those of IPC in newer
+ * ones, root of that namespace and nobody else. */
+static bool write_sysctl(const struct infra_write *sysctl) {
+        int fd = open(sysctl->path, O_WRONLY | O_CLOEXEC);
+        bool written = fd >= 0 && write(fd, sysctl->text, strlen(sysctl->text)) >= 0;
+
+        fd_close(fd);
+        return written;
+}
+
+static bool write_sysctl_as(const struct infra_write *sysctl, uid_t root) {
+        if (write_sysctl(sysctl))
+                return true;
+        if (errno != EACCES || syscall(SYS_setresuid, -1, root, -1) < 0)
+                return false;
+        bool written = write_sysctl(sysctl);
+        syscall(SYS_setresuid, -1, 0, -1);
+        return written;
+}
+
+/* A child of ours that enters the pod's namespaces writes them. */
+static struct error *write_sysctls_into(const struct sandbox *s, const struct infra_plan *plan,
+                                        const struct id_map *ids) {
+        int status;
+        pid_t pid = fork();
+
+        if (pid < 0)
+                return error_errno(errno, "fork");
+        if (pid == 0) {
+                if (setns(s->pidfd, CLONE_NEWNET | CLONE_NEWIPC) < 0)
+                        _exit(1);
+                for (size_t i = 0; i < plan->n_sysctls; i++)
+                        if (!write_sysctl_as(&plan->sysctls[i], ids->first))
+                                _exit((int)i + 2);
+                _exit(0);
+        }
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "wait for a child");
+        size_t failed = WIFEXITED(status) ? (size_t)WEXITSTATUS(status) : 1;
+        if (failed == 0)
+                return NULL;
+        if (failed - 2 < plan->n_sysctls)
+                return error_new(ERROR_INVALID, "write sysctl %s: the kernel refuses the value \"%s\"",
+                                 plan->sysctls[failed - 2].path + strlen("/proc/sys/"), plan->sysctls[failed - 2].text);
+        return error_new(ERROR_INTERNAL, "enter the namespaces of the pod to set its sysctls");
+}
+
+/* The new user namespace is given its ids before anything is done in it. */
+static struct error *infra_map_ids(const struct sandbox_config *config, const struct infra_plan *plan,
+                                   struct sandbox *s) {
+        if (!plan->user_namespace)
+                return NULL;
+        struct error *err = id_map_write(s->pid, config->ids);
+        if (!err && plan->n_sysctls)
+                err = write_sysctls_into(s, plan, config->ids);
+        if (!err && send(s->ready_fd, "m", 1, MSG_NOSIGNAL) < 0)
+                err = error_errno(errno, "start husk-infra");
+        return err;
+}
+
 /* Writes the new process down and lets it go on. Until then it ends by itself if this process dies. */
 static struct error *infra_record(const struct sandbox_config *config, struct sandbox *s) {
         char path[64];
@@ -330,7 +408,7 @@ static struct error *sandbox_prepare(const struct sandbox_config *config, struct
         if (err)
                 return err;
         s->hostname = TAKE_PTR(hostname.kernel);
-        err = sandbox_shm_mount(config->store, config->pod, &s->shm);
+        err = sandbox_shm_mount(config->store, config->pod, config->ids, &s->shm);
         if (!err)
                 err = plan_program(plan, config->infra_program);
         if (!err)
@@ -340,7 +418,7 @@ static struct error *sandbox_prepare(const struct sandbox_config *config, struct
         return err;
 }
 
-static struct error *sandbox_start_in(const struct sandbox_config *config, const char *folder, struct sandbox *s) {
+static struct error *sandbox_start_in(const struct sandbox_config *config, struct sandbox *s) {
         _cleanup_(plan_release) struct infra_plan plan = { .socket = -EBADF,
                                                            .creator_socket = -EBADF,
                                                            .program = -EBADF };
@@ -348,7 +426,7 @@ static struct error *sandbox_start_in(const struct sandbox_config *config, const
         int pair[2];
         struct error *err;
 
-        s->namespaces = namespaces_of(config->pod->spec);
+        s->namespaces = namespaces_of(config->pod->spec, config->ids);
         err = sandbox_prepare(config, s, &plan, &cgroup_fd);
         if (err)
                 return err;
@@ -357,13 +435,15 @@ static struct error *sandbox_start_in(const struct sandbox_config *config, const
         s->ready_fd = pair[0];
         plan.socket = pair[1];
         plan.creator_socket = pair[0];
-        plan.root = folder;
         plan.hostname = s->namespaces & SANDBOX_UTS ? s->hostname : NULL;
         plan.loopback = s->namespaces & SANDBOX_NET;
+        plan.user_namespace = s->namespaces & SANDBOX_USER;
 
         err = record_write(s, RECORD_INTENT);
         if (!err)
                 err = infra_clone(config, &plan, cgroup_fd, s);
+        if (!err)
+                err = infra_map_ids(config, &plan, s);
         return err ? err : infra_record(config, s);
 }
 
@@ -402,7 +482,7 @@ struct error *sandbox_start(const struct sandbox_config *config, struct sandbox 
         struct error *err = mkdir_parents(folder, 0700);
 
         if (!err)
-                err = sandbox_start_in(config, folder, s);
+                err = sandbox_start_in(config, s);
         if (err) {
                 s->ready_fd = fd_close(s->ready_fd); /* a child that waits for its go ends */
                 return sandbox_undo(config, err);

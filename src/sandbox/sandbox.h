@@ -10,8 +10,9 @@
  *   network     unless hostNetwork                                      the node's
  *   uts         unless hostNetwork                                      the node's: hostNetwork pods have its hostname
  *   ipc         unless hostIPC                                          the node's
- *   pid         if shareProcessNamespace (husk-infra is PID 1)          hostPID: the node's; else one for each
- * container mount       always, with nothing in it                              -
+ *   pid         if shareProcessNamespace (husk-infra is PID 1)          hostPID: the node's; else one per container
+ *   user        if hostUsers is false; it owns the others               the node's
+ *   mount       always, with nothing in it                              -
  *
  * Which process it is stands in <run>/pods/<uid>/sandbox.json from before it is made until it is gone, so that whoever
  * comes after a crash finds it (sandbox_open) or undoes it (sandbox_destroy).
@@ -22,6 +23,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/idmap.h"
 #include "core-v1.pb-c.h"
 #include "store/store.h"
 
@@ -33,6 +35,7 @@ struct sandbox_config {
                 *cgroup_path; /* of the pod (cgroup_pod_path); NULL: the infra process stays in the caller's cgroups */
         const char *cluster_domain; /* NULL: "cluster.local" */
         const char *infra_program;  /* NULL: husk-infra beside the running program */
+        const struct id_map *ids;   /* for hostUsers: false; else NULL or not set */
         bool own_child; /* the infra process becomes the caller's child, without CLONE_PARENT (tests, CRI) */
 };
 
@@ -43,6 +46,7 @@ enum sandbox_namespace {
         SANDBOX_IPC = 1 << 2,
         SANDBOX_PID = 1 << 3, /* one pid namespace for all containers */
         SANDBOX_MNT = 1 << 4,
+        SANDBOX_USER = 1 << 5,
 };
 
 struct sandbox {
@@ -88,8 +92,10 @@ static inline void sandbox_freep(struct sandbox **sandbox) {
 #define _cleanup_sandbox_ _cleanup_(sandbox_freep)
 
 /* Mounts the pod's /dev/shm (a tmpfs of 64 MiB; nothing for hostIPC, where it is the node's /dev/shm) if it is not
- * there yet; sandbox_start() does it. Returns its folder, owned by the caller. A new attempt gets a new, empty one. */
-struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, char **ret) _must_check_;
+ * there yet; sandbox_start() does it. It belongs to root of `ids`. Returns its folder, owned by the caller. A new
+ * attempt gets a new, empty one. */
+struct error *sandbox_shm_mount(const struct store *store, const V1Pod *pod, const struct id_map *ids,
+                                char **ret) _must_check_;
 
 /* The sysctls of spec.securityContext.sysctls. */
 struct sysctl {

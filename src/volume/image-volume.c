@@ -21,5 +21,5 @@ struct error *image_volume_setup(const struct volume_context *context, const V1V
         if (mount_is_root(fd))
                 return NULL;
         err = image_open(context->store, volume->volumesource->image->reference, &image);
-        return err ? err : mount_overlay(image->layers, NULL, NULL, path);
+        return err ? err : id_map_overlay(context->ids, image->layers, NULL, NULL, path);
 }

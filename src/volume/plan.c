@@ -158,13 +158,13 @@ static struct error *make_place(const char *path, int for_fd) {
         return NULL;
 }
 
-/* Attaches a detached mount to <folder>/<n>, which is what the OCI runtime is told to bind. */
-static struct error *attach(struct plan *plan, size_t n, int mount_fd, char **ret) {
-        _cleanup_free_ char *place = xasprintf("%s/%zu", plan->folder, n);
+/* Attaches a detached mount to <folder>/<name>, which is what the OCI runtime is told to bind. */
+static struct error *attach_at(const char *folder, const char *name, int mount_fd, char **ret) {
+        _cleanup_free_ char *place = path_join(folder, name);
         _cleanup_close_ int fd = -EBADF;
         struct error *err;
 
-        err = mkdir_parents(plan->folder, 0700);
+        err = mkdir_parents(folder, 0700);
         if (!err)
                 err = make_place(place, mount_fd);
         if (err)
@@ -178,6 +178,19 @@ static struct error *attach(struct plan *plan, size_t n, int mount_fd, char **re
         return err;
 }
 
+/* What is bound for mount `n`, with the ids of the pod's user namespace: volumes keep on disk the ids they would have
+ * without one. */
+static struct error *attach(struct plan *plan, const struct request *request, size_t n, int mount_fd, char **ret) {
+        _cleanup_free_ char *name = xasprintf("%zu", n);
+        const struct id_map *ids = plan->context->ids;
+        struct error *err = NULL;
+
+        if (id_map_is_set(ids) && !request->type->mapped)
+                err = error_context(id_map_mount(ids, mount_fd, true), "volume \"%s\" in a pod with hostUsers: false",
+                                    request->mount->name);
+        return err ? err : attach_at(plan->folder, name, mount_fd, ret);
+}
+
 static struct error *bind_subpath(struct plan *plan, const struct request *request, size_t n, char **ret) {
         _cleanup_close_ int fd = open_subpath(request->path, request->subpath), mount_fd = -EBADF;
         struct error *err;
@@ -186,7 +199,7 @@ static struct error *bind_subpath(struct plan *plan, const struct request *reque
                 return error_errno(-fd, "failed to prepare subPath for volumeMount \"%s\" of container \"%s\"",
                                    request->mount->name, plan->container->name);
         err = mount_clone(fd, true, &mount_fd);
-        return err ? err : attach(plan, n, mount_fd, ret);
+        return err ? err : attach(plan, request, n, mount_fd, ret);
 }
 
 /* ---- propagation ---- */
@@ -219,7 +232,7 @@ static struct error *share_own(struct plan *plan, const struct request *request,
                 return error_errno(-fd, "failed to prepare subPath for volumeMount \"%s\" of container \"%s\"",
                                    request->mount->name, plan->container->name);
         err = mount_clone(fd, true, &shared_fd);
-        return err ? err : attach(plan, n, shared_fd, ret);
+        return err ? err : attach(plan, request, n, shared_fd, ret);
 }
 
 static struct error *clone_host(struct plan *plan, const struct request *request, size_t n, char **ret) {
@@ -227,7 +240,7 @@ static struct error *clone_host(struct plan *plan, const struct request *request
         struct error *err;
 
         err = propagation_clone_from_host(plan->context->host_mntns_fd, request->path, request->subpath, &mount_fd);
-        return err ? err : attach(plan, n, mount_fd, ret);
+        return err ? err : attach(plan, request, n, mount_fd, ret);
 }
 
 /* ---- one mount ---- */
@@ -249,7 +262,8 @@ static struct error *find_source(struct plan *plan, const struct request *reques
                 if (err)
                         return err;
         }
-        if (*request->subpath)
+        /* A user namespace needs a clone of everything, to map its ids. */
+        if (*request->subpath || id_map_is_set(plan->context->ids))
                 return bind_subpath(plan, request, n, ret);
         *ret = xstrdup(request->path);
         return NULL;
@@ -324,6 +338,27 @@ struct error *volume_mounts(const struct volume_context *context, const V1Contai
         mount_list_sort(&mounts);
         *ret = mounts;
         return NULL;
+}
+
+struct error *volume_bind_file(const struct volume_context *context, const char *container_name, const char *name,
+                               const char *path, char **ret) {
+        _cleanup_free_ char *all = volume_subpath_folder(context), *folder = path_join(all, container_name);
+        _cleanup_close_ int fd = -EBADF, mount_fd = -EBADF;
+        struct error *err;
+
+        if (!id_map_is_set(context->ids)) {
+                *ret = xstrdup(path);
+                return NULL;
+        }
+        fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        err = mount_clone(fd, false, &mount_fd);
+        if (!err)
+                err = id_map_mount(context->ids, mount_fd, false);
+        if (error_is(err, ERROR_NOT_SUPPORTED)) /* readable all the same; only its owner looks foreign */
+                err = error_free(err);
+        return err ? err : attach_at(folder, name, mount_fd, ret);
 }
 
 struct error *volume_mounts_release(const struct volume_context *context, const char *container_name) {

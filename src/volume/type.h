@@ -8,6 +8,7 @@ struct volume_type {
         const char *name;    /* field of VolumeSource: "emptyDir" */
         size_t offset;       /* of its pointer in V1VolumeSource */
         bool read_only;      /* for every container, whatever its mounts say */
+        bool mapped;         /* setup has shown its files as the pod's user namespace does already */
         const char *options; /* more options of every mount of it, separated by commas; NULL: none */
         /* Where it is on the host; owned by the caller. */
         struct error *(*path)(const struct volume_context *context, const V1Volume *volume, char **ret);

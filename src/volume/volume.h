@@ -18,6 +18,7 @@
 #pragma once
 
 #include "api/downward.h"
+#include "base/idmap.h"
 #include "base/mount.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ struct volume_context {
         struct downward downward; /* the pod (metadata with uid; spec.volumes), its addresses, its node */
         /* The host's mount namespace (/proc/…/ns/mnt), for mountPropagation Bidirectional; -EBADF: such mounts fail. */
         int host_mntns_fd;
+        const struct id_map *ids; /* of the pod's user namespace; NULL or not set: it has none */
 };
 
 /* Sets up all volumes that a container of the pod mounts. The first failure: `MountVolume.SetUp failed for volume "v" :
@@ -53,7 +55,12 @@ int volume_open(const struct volume_context *context, const char *volume_name);
 typedef struct error *(*volume_expand)(const char *text, char *const *variables, char **ret);
 struct error *volume_mounts(const struct volume_context *context, const V1Container *container, char *const *variables,
                             volume_expand expand, struct mount_list *ret) _must_check_;
-/* After the container has ended: its subPath mounts go. */
+/* A file of the host that is to be bound into the container, as the pod's user namespace sees it: the path to bind,
+ * which is `path` itself where there is none. `name` (no digit first) tells it from others of the container. After
+ * volume_mounts(). */
+struct error *volume_bind_file(const struct volume_context *context, const char *container_name, const char *name,
+                               const char *path, char **ret) _must_check_;
+/* After the container has ended: its subPath mounts and what else was bound for it go. */
 struct error *volume_mounts_release(const struct volume_context *context, const char *container_name) _must_check_;
 
 /* Removes everything: mounts first, then files, without following links or entering foreign file systems. Needs only

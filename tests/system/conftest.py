@@ -240,6 +240,8 @@ class Node:
             left.append("nftables table husk-" + self.tag())
         leases = os.path.join(self.run, "net", "pods")
         left += ["lease " + f for f in (os.listdir(leases) if os.path.isdir(leases) else [])]
+        users = os.path.join(self.run, "userns")
+        left += ["user ids " + f for f in (os.listdir(users) if os.path.isdir(users) else []) if f != "lock"]
         for at, dirs, _ in os.walk("/sys/fs/cgroup"):
             left += ["cgroup " + os.path.join(at, d) for d in dirs if d == "husk-" + self.tag() or
                      d.startswith("pod") and any(uid in d for uid in self.uids_seen())]

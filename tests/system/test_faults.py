@@ -147,7 +147,8 @@ def test_killed_at_any_moment_nothing_is_left_after_delete(own_node, part):
         name = "kill%d" % i
         during_delete = dice.random() < 0.4
         p = subprocess.Popen([HUSK, "apply", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=node.env, text=True)
-        p.stdin.write(POD % name)
+        # every other pod with users of its own, which has more to undo
+        p.stdin.write((POD % name).replace("spec:", "spec:\n  hostUsers: false") if i % 2 else POD % name)
         p.stdin.close()
         d = None
         if during_delete:

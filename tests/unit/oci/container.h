@@ -94,7 +94,7 @@ static inline struct error *container_prepare(struct container *c, struct fixtur
         c->bundle = xasprintf("%s/bundle-%s", f->store->run, container->name);
         c->runtime = (struct oci_runtime){ .program = "crun", .state_root = c->state_root };
         assert_ok(mkdir_parents(c->bundle, 0700));
-        assert_ok(rootfs_mount(&c->image, c->folder, &c->rootfs));
+        assert_ok(rootfs_mount(&c->image, c->folder, NULL, &c->rootfs));
         fd = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
         err = volumes_setup(&volumes);
         if (!err)

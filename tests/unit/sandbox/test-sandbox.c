@@ -314,7 +314,7 @@ TEST(shm_is_one_for_the_sandbox_and_empty_in_the_next) {
         assert_int_equal(stat(s->shm, &st), 0);
         assert_int_equal(st.st_mode & 07777, 01777);
         assert_ok(file_replace(file, "x", 1, 0600, 0));
-        assert_ok(sandbox_shm_mount(&node.store, pod, &again));
+        assert_ok(sandbox_shm_mount(&node.store, pod, NULL, &again));
         assert_string_equal(again, s->shm);
         assert_true(file_exists(file));
         assert_ok(sandbox_destroy(&node.store, UID_A));
