@@ -1,12 +1,12 @@
 #include "husk-pod/pod-private.h"
 
 #include "base/str.h"
+#include "husk-pod/resize.h"
 
 /* Given to a container even if hooks or other containers used up its grace period (kubelet:
  * minimumGracePeriodInSeconds; the documented "one-off grace period extension of 2 seconds"). */
 #define MINIMUM_GRACE_NS (2 * NSEC_PER_SEC)
 #define CREATE_RETRY_NS (10 * NSEC_PER_SEC)
-#define RESIZE_RETRY_NS (10 * NSEC_PER_SEC)
 /* How long the status says why a run did not come up before it says CrashLoopBackOff: a kubelet looks again after that
  * time, finds the back-off and says so from then on. */
 #define HELD_SHOWN_NS (10 * NSEC_PER_SEC)
@@ -70,8 +70,9 @@ static void replace_string(char **p, const char *s) {
 
 /* ---- the object ---- */
 
-void container_set_spec(struct container *c, const V1Container *spec) {
+void container_set_spec(struct container *c, const V1Container *spec, const V1Container *granted) {
         c->spec = spec;
+        c->granted = granted;
         c->startup.spec = spec->startupprobe;
         c->liveness.spec = spec->livenessprobe;
         c->readiness.spec = spec->readinessprobe;
@@ -86,7 +87,7 @@ void container_set_ephemeral_spec(struct container *c, const V1EphemeralContaine
         memcpy(&c->common, spec->ephemeralcontainercommon, sizeof(c->common));
         c->common.base.descriptor = &v1_container__descriptor;
         c->target = str_empty(spec->targetcontainername) ? NULL : spec->targetcontainername;
-        container_set_spec(c, &c->common);
+        container_set_spec(c, &c->common, &c->common);
 }
 
 struct container *container_new(struct pod *pod, enum container_role role, const V1Container *spec) {
@@ -100,7 +101,7 @@ struct container *container_new(struct pod *pod, enum container_role role, const
         c->post_start.kind = RUN_POST_START;
         c->pre_stop.kind = RUN_PRE_STOP;
         if (spec)
-                container_set_spec(c, spec);
+                container_set_spec(c, spec, spec);
         return c;
 }
 
@@ -129,7 +130,7 @@ void container_describe_run(const struct container *c, struct container_run *ret
         *ret = (struct container_run){
                 .name = c->spec->name,
                 .role = c->role,
-                .spec = c->spec,
+                .spec = c->granted,
                 .target = c->target,
                 .image_id = c->image_id,
                 .attempt = c->attempt,
@@ -364,6 +365,7 @@ static void begin_start(struct container *c) {
                 backoff_advance(&c->backoff, c->ended_monotonic_ns, c->pod->now_ns);
         c->backoff_due = false;
         c->has_user = false;
+        resize_remember(c);
         container_move(c, CONTAINER_STARTING);
         pod_effect(c->pod, EFFECT_CONTAINER_START, c);
 }
@@ -388,12 +390,6 @@ static void step_retry(struct container *c) {
                 pod_wake(c->pod, c->retry_ns);
 }
 
-static void remember_resources(struct container *c) {
-        api_arena_free(c->resources_arena);
-        c->resources_arena = api_arena_new();
-        c->resources = c->spec->resources ? api_copy(c->resources_arena, &c->spec->resources->base) : NULL;
-}
-
 /* A run has come into being, alive or dead at once. */
 static void begin_run(struct container *c) {
         if (c->term.set) {
@@ -409,7 +405,6 @@ static void begin_run(struct container *c) {
         c->restart_all_seen = false;
         c->backoff_told = false;
         c->backoff.updated_ns = c->pod->now_ns; /* the ten minutes that end a series are minutes of running */
-        c->resize_failed = false;
         replace_string(&c->hook_message, NULL);
         replace_string(&c->id, NULL);
         replace_string(&c->failure_message, NULL);
@@ -422,7 +417,6 @@ static void begin_run(struct container *c) {
         probe_reset(&c->readiness);
         c->post_start.state = HOOK_IDLE;
         c->pre_stop.state = HOOK_IDLE;
-        remember_resources(c);
 }
 
 static void take_started(struct container *c, const struct container_started *s) {
@@ -512,70 +506,6 @@ static void step_post_start(struct container *c) {
 
 /* ---- running ---- */
 
-static bool quantity_differs(V1QuantityEntry *const *a, size_t n_a, V1QuantityEntry *const *b, size_t n_b,
-                             const char *key) {
-        const V1Quantity *x = api_quantity_get(a, n_a, key), *y = api_quantity_get(b, n_b, key);
-
-        return !api_equal_messages(x, y);
-}
-
-static bool resource_differs(const V1ResourceRequirements *a, const V1ResourceRequirements *b, const char *key) {
-        static const V1ResourceRequirements none = V1_RESOURCE_REQUIREMENTS__INIT;
-
-        a = a ?: &none;
-        b = b ?: &none;
-        return quantity_differs(a->limits, a->n_limits, b->limits, b->n_limits, key) ||
-               quantity_differs(a->requests, a->n_requests, b->requests, b->n_requests, key);
-}
-
-bool container_wants_resize(const struct container *c) {
-        return container_is_alive(c) && c->role != ROLE_INIT && c->role != ROLE_EPHEMERAL &&
-               (resource_differs(c->resources, c->spec->resources, "cpu") ||
-                resource_differs(c->resources, c->spec->resources, "memory"));
-}
-
-static bool resize_needs_restart(const struct container *c) {
-        for (size_t i = 0; i < c->spec->n_resizepolicy; i++) {
-                const V1ContainerResizePolicy *policy = c->spec->resizepolicy[i];
-
-                if (streq_ptr(policy->restartpolicy, "RestartContainer") && policy->resourcename &&
-                    resource_differs(c->resources, c->spec->resources, policy->resourcename))
-                        return true;
-        }
-        return false;
-}
-
-/* In-place resize (KEP-1287): only cpu and memory can change, and only where the node has room (pod.c asks first). */
-static void step_resize(struct container *c) {
-        struct pod *pod = c->pod;
-        _cleanup_error_ struct error *err = NULL;
-        struct container_run run;
-
-        if (pod->resize_pending_message || !container_wants_resize(c))
-                return;
-        if (resize_needs_restart(c)) {
-                container_stop(c, STOP_CHANGED, pod_grace_ns(pod));
-                return;
-        }
-        if (c->resize_failed && pod->now_ns < c->resize_retry_ns) {
-                pod_wake(pod, c->resize_retry_ns);
-                return;
-        }
-        container_describe_run(c, &run);
-        err = pod->ops->container_resize(pod->ctx, &run);
-        c->resize_failed = err != NULL;
-        if (err) {
-                c->resize_retry_ns = pod->now_ns + RESIZE_RETRY_NS;
-                pod_wake(pod, c->resize_retry_ns);
-                pod_event(pod, c, EVENT_WARNING, "ResizeError", "%s", error_message(err));
-        } else {
-                remember_resources(c);
-                pod_retry_resize(pod); /* what was refused for the sake of this one may be done now */
-                pod->moved = true;
-        }
-        pod_touch(pod);
-}
-
 static void step_running(struct container *c) {
         struct pod *pod = c->pod;
 
@@ -600,8 +530,8 @@ static void step_running(struct container *c) {
         }
         step_probe(c, &c->liveness);
         step_probe(c, &c->readiness);
-        if (pod->state == POD_RUNNING)
-                step_resize(c);
+        if (pod->state == POD_RUNNING && resize_needs_restart(c))
+                container_stop(c, STOP_CHANGED, pod_grace_ns(pod));
 }
 
 /* ---- stopping ---- */

@@ -66,10 +66,11 @@ struct termination {
 struct container {
         struct pod *pod;
         enum container_role role;
-        size_t index;            /* place in pod->containers: init containers, then main ones, then ephemeral ones */
-        const V1Container *spec; /* in the current Pod object; for an ephemeral container &common */
-        V1Container common;      /* an ephemeral container's fields in the shape all containers have */
-        const char *target;      /* ephemeral: targetContainerName */
+        size_t index;               /* place in pod->containers: init containers, then main ones, then ephemeral ones */
+        const V1Container *spec;    /* in the current Pod object; for an ephemeral container &common */
+        const V1Container *granted; /* the same with the resources that are allocated to it (resize.h) */
+        V1Container common;         /* an ephemeral container's fields in the shape all containers have */
+        const char *target;         /* ephemeral: targetContainerName */
 
         enum container_state state;
         unsigned attempt;  /* of the run that is being started, goes on, or ended last */
@@ -100,8 +101,6 @@ struct container {
         bool has_been_started; /* in this sandbox: a sidecar that restarts does not hold up those after it again */
         V1ResourceRequirements *resources; /* as applied to the run; in resources_arena */
         struct api_arena *resources_arena;
-        bool resize_failed;
-        int64_t resize_retry_ns;
         /* What kept the last run from coming up (RunContainerError, PostStartHookError); shown until the next one is
          * up, or its back-off. */
         char *held_reason, *held_message;
@@ -142,7 +141,7 @@ static inline int64_t seconds_to_ns(int64_t seconds) {
 struct container *container_new(struct pod *pod, enum container_role role, const V1Container *spec);
 struct container *container_free(struct container *c); /* accepts NULL, returns NULL */
 /* The Pod object was replaced: point to the same container in the new one. */
-void container_set_spec(struct container *c, const V1Container *spec);
+void container_set_spec(struct container *c, const V1Container *spec, const V1Container *granted);
 void container_set_ephemeral_spec(struct container *c, const V1EphemeralContainer *spec);
 
 void container_step(struct container *c);
@@ -167,7 +166,6 @@ bool container_is_busy(const struct container *c);        /* alive, or being sta
 bool container_is_ready(const struct container *c);       /* as status.…ready */
 bool container_is_finished(const struct container *c);    /* has ended for good */
 bool container_is_initialized(const struct container *c); /* an init container that holds up nothing any more */
-bool container_wants_resize(const struct container *c);   /* runs with other cpu or memory than its spec says */
 bool container_shows_held(const struct container *c); /* its next run is awaited, held_reason says what went wrong */
 bool container_in_backoff(const struct container *c); /* waits for its restart: CrashLoopBackOff */
 /* When an ended container may be started again. */

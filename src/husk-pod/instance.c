@@ -541,7 +541,7 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         p->namespaces[4] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_USER);
         bool host_pid = pod->has_hostpid && pod->hostpid;
         struct oci_spec_config config = {
-                .pod = rt->spec,
+                .pod = runtime_allocated(rt),
                 .container = p->run->spec,
                 .image = p->image,
                 .argv = p->argv,
@@ -562,8 +562,9 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
                 .resolv_conf = p->resolv,
                 .termination_log = p->termination_log,
                 .seccomp_folder = seccomp,
-                .oom_score_adj = oci_oom_score_adj(rt->spec, p->run->spec, pod_qos_string(pod_qos(rt->spec)),
-                                                   (uint64_t)machine.totalram * machine.mem_unit, NULL),
+                .oom_score_adj =
+                        oci_oom_score_adj(runtime_allocated(rt), p->run->spec, pod_qos_string(pod_qos(rt->spec)),
+                                          (uint64_t)machine.totalram * machine.mem_unit, NULL),
                 .terminal = p->run->spec->has_tty && p->run->spec->tty,
         };
         i->own_pidns = !host_pid && !p->namespaces[3];
@@ -1006,43 +1007,6 @@ void instance_purge(struct instance *i) {
                 warn(i, volume_mounts_release(&volumes, i->name));
         }
         instance_clear(i);
-}
-
-/* ---- resize ---- */
-
-static struct error *resize_pod_cgroup(struct runtime *rt) {
-        struct cgroup_limits limits = cgroup_limits_of_pod(rt->spec, -1);
-
-        return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
-}
-
-static struct error *resize_container_cgroup(struct runtime *rt, const struct instance *i,
-                                             const struct container_run *run) {
-        struct oci_runtime oci = runtime_oci(rt, NULL);
-        _cleanup_strv_ char **argv = oci_runtime_update_argv(&oci, i->id);
-        json_t *resources = oci_resources(rt->spec, run->spec, 0);
-        _cleanup_free_ char *input = json_dumps(resources, JSON_COMPACT), *errors = NULL;
-        json_decref(resources);
-        struct process_options options = { .input = input, .timeout_ms = 10000 };
-        int status = 0;
-        struct error *err = process_run(argv, &options, &status, NULL, &errors);
-        if (!err && status)
-                err = error_new(ERROR_INTERNAL, "%s",
-                                str_empty(errors) ? "the OCI runtime could not change the limits" : errors);
-        return err;
-}
-
-/* The pod's cgroup first, so that a container that grows has room. One that shrinks goes first where the kernel allows
- * no parent to have less than its child (cpu on cgroup v1). */
-struct error *instance_resize(void *ctx, const struct container_run *run) {
-        struct runtime *rt = ctx;
-        struct instance *i = instance_find(rt, run->name, run->attempt);
-
-        if (!i || i->state != INSTANCE_RUNNING)
-                return NULL;
-        _cleanup_error_ struct error *early = resize_pod_cgroup(rt);
-        struct error *err = resize_container_cgroup(rt, i, run);
-        return err || !early ? err : resize_pod_cgroup(rt);
 }
 
 /* ---- going on after a predecessor ---- */

@@ -86,7 +86,8 @@ enum container_role {
 struct container_run {
         const char *name;
         enum container_role role;
-        const V1Container *spec; /* for an ephemeral container the same fields copied from its common part */
+        const V1Container *spec; /* with the resources that are allocated to it; for an ephemeral container the same
+                                  * fields copied from its common part */
         const char *target;      /* ephemeral: targetContainerName, else NULL */
         const char *image_id;    /* what image_lookup() or the pull said (image_facts.id) */
         unsigned attempt;        /* = restartCount of the run: the <n> of its log file <n>.log */
@@ -221,12 +222,11 @@ struct pod_ops {
         /* The run has ended and was recorded: runtime state, rootfs and cgroup can go; the log stays. No answer: the
          * runtime puts a later container_start() or sandbox_stop() behind it. Idempotent. */
         void (*container_remove)(void *ctx, const struct container_run *run);
-        /* The resources in the spec of a running container changed: write them to its cgroup. Synchronous.
-         * Returns NULL or the failure. */
-        struct error *(*container_resize)(void *ctx, const struct container_run *run);
-        /* spec.resources of a running pod changed: write them to the pod's cgroup. Synchronous, likewise. May
-         * be NULL: nothing to write. */
-        struct error *(*pod_resize)(void *ctx);
+        /* What is allocated to the pod (pod_allocated()) has changed: bring the pod's cgroup, and those of these `n`
+         * runs, to it. All or nothing where that can be told beforehand; ret_done[i]: that of run i has been written
+         * whatever else failed. Synchronous. Returns NULL or the failure, whose words are shown in the pod's condition.
+         */
+        struct error *(*resize)(void *ctx, const struct container_run *runs, size_t n, bool *ret_done);
 
         /* Do a probe or hook. Answer: pod_run_done(id). */
         void (*run_start)(void *ctx, const struct action_run *run);

@@ -115,8 +115,13 @@ struct pod {
         char *admission_message; /* of the last refusal, so that its event is written once */
         char *nominated_node;    /* room is being made for it there */
         char *resize_pending_reason, *resize_pending_message;
-        bool resizing;      /* ResizeStarted was told, ResizeCompleted was not */
-        bool resize_failed; /* that of the pod as a whole */
+        int64_t pending_generation;
+        V1Pod *allocated; /* in allocated_arena; NULL: the Pod object, no resize waits for room (resize.h) */
+        struct api_arena *allocated_arena;
+        bool resizing; /* ResizeStarted was told, ResizeCompleted was not */
+        int64_t resizing_generation;
+        bool cgroup_is_old; /* the pod's cgroup is not yet what is allocated */
+        char *resize_error; /* why the last try failed */
         int64_t resize_retry_ns;
         V1ResourceRequirements *resources; /* spec.resources as applied to the pod's cgroup; in resources_arena */
         struct api_arena *resources_arena;
@@ -192,9 +197,11 @@ struct pull *pod_pull(const struct pod *pod, const char *image);
 
 struct container *pod_container(const struct pod *pod, const char *name);
 
-void pod_remember_resources(struct pod *pod);
-/* Resizes that failed are tried again at once. */
-void pod_retry_resize(struct pod *pod);
+/* Points the containers to their places in the Pod object, and makes those that are new (ephemeral ones): true then. */
+bool pod_bind_containers(struct pod *pod);
+static inline int64_t pod_generation(const struct pod *pod) {
+        return pod->spec->metadata->has_generation ? pod->spec->metadata->generation : 0;
+}
 
 /* save.c */
 void pod_load(struct pod *pod, const json_t *state, bool same_boot);

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "husk-pod/admit.h"
+#include "husk-pod/resize.h"
 #include "husk-pod/status.h"
 
 /* The states of a pod, and how it comes from one to the next:
@@ -36,7 +37,6 @@ static const unsigned allowed_moves[_POD_STATE_MAX] = {
 
 /* A deletion that was asked for and did not come is asked for again. */
 #define DISRUPT_RETRY_NS (10 * NSEC_PER_SEC)
-#define RESIZE_RETRY_NS (10 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_NS (1 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_MAX_NS (10 * NSEC_PER_SEC)
 /* A kubelet's volume operations: 500 ms doubling to 2 min 2 s. */
@@ -547,7 +547,7 @@ static void ask_admission(struct pod *pod) {
         switch (result.admission) {
         case ADMIT_YES:
                 pod->scheduled = true;
-                pod_remember_resources(pod);
+                resize_remember_pod(pod);
                 set_string(&pod->nominated_node, NULL);
                 if (result.node[0])
                         set_string(&pod->node, result.node);
@@ -582,145 +582,6 @@ static void ask_admission(struct pod *pod) {
 static void step_waiting(struct pod *pod) {
         if (pod->ask_admission)
                 ask_admission(pod);
-}
-
-/* ---- resize ---- */
-
-static json_t *resize_summary_of(const struct pod *pod, bool init) {
-        json_t *array = json_array();
-
-        for (size_t i = 0; i < pod->n_containers; i++) {
-                const struct container *c = pod->containers[i];
-                json_t *json;
-
-                if (c->role != (init ? ROLE_SIDECAR : ROLE_MAIN))
-                        continue;
-                json = json_pack("{s:s}", "name", c->spec->name);
-                json_object_set_new(json, "resources",
-                                    c->spec->resources ? api_encode(&c->spec->resources->base) : json_object());
-                json_array_append_new(array, json);
-        }
-        return array;
-}
-
-/* What a resize is about, as a kubelet's events say it. */
-static char *resize_summary(const struct pod *pod, const char *error) {
-        const V1ObjectMeta *meta = pod->spec->metadata;
-        json_t *json = json_object(), *init = resize_summary_of(pod, true);
-        char *text;
-
-        if (json_array_size(init))
-                json_object_set(json, "initContainers", init);
-        json_object_set_new(json, "containers", resize_summary_of(pod, false));
-        json_object_set_new(json, "generation", json_integer(meta->has_generation ? meta->generation : 0));
-        if (error)
-                json_object_set_new(json, "error", json_string(error));
-        text = json_dumps(json, JSON_COMPACT);
-        json_decref(init);
-        json_decref(json);
-        return text;
-}
-
-static void resize_event(struct pod *pod, enum event_type type, const char *reason, const char *word,
-                         const char *error) {
-        char *summary = resize_summary(pod, error);
-
-        pod_event(pod, NULL, type, reason, "Pod resize %s: %s", word, summary ?: "");
-        free(summary);
-}
-
-static bool pod_wants_resize(const struct pod *pod) {
-        return !api_equal_messages(pod->resources, pod->spec->spec->resources);
-}
-
-static bool resources_changed(const struct pod *pod) {
-        bool changed = pod_wants_resize(pod);
-
-        for (size_t i = 0; i < pod->n_containers; i++)
-                changed = changed || container_wants_resize(pod->containers[i]);
-        return changed;
-}
-
-void pod_remember_resources(struct pod *pod) {
-        const V1ResourceRequirements *resources = pod->spec->spec->resources;
-
-        api_arena_free(pod->resources_arena);
-        pod->resources_arena = resources ? api_arena_new() : NULL;
-        pod->resources = resources ? api_copy(pod->resources_arena, &resources->base) : NULL;
-}
-
-void pod_retry_resize(struct pod *pod) {
-        pod->resize_retry_ns = 0;
-        for (size_t i = 0; i < pod->n_containers; i++)
-                pod->containers[i]->resize_retry_ns = 0;
-}
-
-/* The pod's own resources, before those of its containers: where it grows they have room, and where it shrinks below
- * what they have it is tried again as they have shrunk. */
-static void step_pod_resources(struct pod *pod) {
-        _cleanup_error_ struct error *err = NULL;
-
-        if (!pod_wants_resize(pod) || pod->sandbox.state == SANDBOX_STARTING)
-                return;
-        if (pod->sandbox.state != SANDBOX_UP) { /* the next one will be made with them */
-                pod_remember_resources(pod);
-                pod->moved = true;
-                pod_touch(pod);
-                return;
-        }
-        if (pod->resize_failed && pod->now_ns < pod->resize_retry_ns) {
-                pod_wake(pod, pod->resize_retry_ns);
-                return;
-        }
-        err = pod->ops->pod_resize ? pod->ops->pod_resize(pod->ctx) : NULL;
-        pod->resize_failed = err != NULL;
-        if (err) {
-                pod->resize_retry_ns = pod->now_ns + RESIZE_RETRY_NS;
-                pod_wake(pod, pod->resize_retry_ns);
-                pod_event(pod, NULL, EVENT_WARNING, "ResizeError", "%s", error_message(err));
-        } else {
-                pod_remember_resources(pod);
-                pod->moved = true;
-        }
-        pod_touch(pod);
-}
-
-static void step_resize(struct pod *pod) {
-        bool changed = resources_changed(pod);
-
-        if (pod->resize_pending_message)
-                return;
-        if (changed != pod->resizing) {
-                pod->resizing = changed;
-                if (changed)
-                        resize_event(pod, EVENT_NORMAL, "ResizeStarted", "started", NULL);
-                else
-                        resize_event(pod, EVENT_NORMAL, "ResizeCompleted", "completed", NULL);
-                pod_touch(pod);
-        }
-        step_pod_resources(pod);
-}
-
-/* Resources of a running pod were changed: does the node have that much, and has it got it now? (KEP-1287) */
-static void ask_resize_admission(struct pod *pod) {
-        struct admission_result result = { 0 };
-        const char *reason = NULL, *message = NULL;
-
-        pod->ask_admission = false;
-        pod->ops->admit(pod->ctx, &result);
-        if (result.admission != ADMIT_YES) {
-                reason = streq(result.reason, "Infeasible") ? "Infeasible" : "Deferred";
-                message = result.message;
-        }
-        if (streq_ptr(pod->resize_pending_reason, reason) && streq_ptr(pod->resize_pending_message, message))
-                return;
-        set_string(&pod->resize_pending_reason, reason);
-        set_string(&pod->resize_pending_message, message);
-        if (reason)
-                resize_event(pod, EVENT_WARNING, streq(reason, "Infeasible") ? "ResizeInfeasible" : "ResizeDeferred",
-                             reason, message);
-        pod->moved = true;
-        pod_touch(pod);
 }
 
 /* ---- running ---- */
@@ -843,9 +704,7 @@ static void step_running(struct pod *pod) {
         }
         step_sandbox(pod);
         step_volumes(pod);
-        if (pod->ask_admission)
-                ask_resize_admission(pod);
-        step_resize(pod);
+        resize_step(pod);
 }
 
 /* All start anew, init containers first. Ephemeral containers do not come back; nor, after a lost sandbox, do main
@@ -1081,8 +940,8 @@ static void add_container(struct pod *pod, struct container *c) {
         pod->containers[pod->n_containers++] = c;
 }
 
-static bool bind_containers(struct pod *pod) {
-        const V1PodSpec *spec = pod->spec->spec;
+bool pod_bind_containers(struct pod *pod) {
+        const V1PodSpec *spec = pod->spec->spec, *granted = pod_allocated(pod)->spec;
         size_t n_init = spec->n_initcontainers, n_fixed = n_init + spec->n_containers;
         bool added = false;
 
@@ -1100,9 +959,9 @@ static bool bind_containers(struct pod *pod) {
                         added = true;
                 }
                 if (i < n_init)
-                        container_set_spec(c, spec->initcontainers[i]);
+                        container_set_spec(c, spec->initcontainers[i], granted->initcontainers[i]);
                 else if (i < n_fixed)
-                        container_set_spec(c, spec->containers[i - n_init]);
+                        container_set_spec(c, spec->containers[i - n_init], granted->containers[i - n_init]);
                 else
                         container_set_ephemeral_spec(c, spec->ephemeralcontainers[i - n_fixed]);
         }
@@ -1162,8 +1021,8 @@ void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
         }
         if (pod->scheduled && pod->state < POD_ENDED && claim_changed(pod->spec, spec))
                 pod_effect(pod, EFFECT_CLAIM_RENEW, NULL);
-        pod->spec = spec;
-        if (bind_containers(pod)) {
+        resize_desired(pod, spec);
+        if (pod_bind_containers(pod)) {
                 if (pod->volumes.state == VOLUMES_READY)
                         pod->volumes.state = VOLUMES_WANTED;
                 pod->volumes.again = pod->volumes.state == VOLUMES_ASKED;
@@ -1174,7 +1033,7 @@ void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
                 if (pod->state >= POD_TERMINATING)
                         pod_terminate(pod, POD_CAUSE_NONE, NULL, NULL, pod_grace_ns(pod));
         }
-        if (pod->state == POD_WAITING || (pod->scheduled && resources_changed(pod)) || pod->resize_pending_message)
+        if (pod->state == POD_WAITING || resize_is_desired(pod))
                 pod->ask_admission = true;
         pod_touch(pod);
         pod_step(pod);
@@ -1183,7 +1042,7 @@ void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
 void pod_node_changed(struct pod *pod) {
         if (!pod_listens(pod))
                 return;
-        if (pod->state == POD_WAITING || pod->resize_pending_message)
+        if (pod->state == POD_WAITING || resize_is_desired(pod))
                 pod->ask_admission = true;
         pod_step(pod);
 }
@@ -1401,6 +1260,7 @@ void pod_container_exited(struct pod *pod, const char *name, unsigned attempt, c
         if (!pod_listens(pod) || !c)
                 return;
         container_exited(c, end);
+        resize_retry(pod); /* perhaps it was its memory that stood in the way */
         pod_step(pod);
 }
 
@@ -1445,9 +1305,10 @@ void pod_container_found(struct pod *pod, const char *name, unsigned attempt, co
 
 /* What a step that was under way in the predecessor left unanswered is asked again, or taken as lost. */
 static void restored_container(struct pod *pod, struct container *c) {
-        if (c->state == CONTAINER_STARTING && pod->state == POD_RUNNING && pod->sandbox.state == SANDBOX_UP)
+        if (c->state == CONTAINER_STARTING && pod->state == POD_RUNNING && pod->sandbox.state == SANDBOX_UP) {
+                resize_remember(c);
                 pod_effect(pod, EFFECT_CONTAINER_START, c);
-        else if (c->state == CONTAINER_STARTING)
+        } else if (c->state == CONTAINER_STARTING)
                 container_forget_start(c);
         else if (container_is_alive(c) && !c->found)
                 container_lost(c);
@@ -1497,7 +1358,7 @@ struct pod *pod_new(const struct pod_ops *ops, void *ctx, const V1Pod *spec) {
         pod->ask_admission = true;
         pod->wake_ns = INT64_MAX;
         pod_touch(pod);
-        bind_containers(pod);
+        pod_bind_containers(pod);
         return pod;
 }
 
@@ -1550,7 +1411,9 @@ struct pod *pod_free(struct pod *pod) {
         free(pod->nominated_node);
         free(pod->resize_pending_reason);
         free(pod->resize_pending_message);
+        free(pod->resize_error);
         api_arena_free(pod->resources_arena);
+        api_arena_free(pod->allocated_arena);
         api_arena_free(pod->node_arena);
         free(pod);
         return NULL;

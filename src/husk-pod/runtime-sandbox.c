@@ -144,8 +144,12 @@ static char *pod_cgroup_path(struct runtime *rt) {
         return cgroup_pod_path(rt->store, rt->uid, pod_qos(rt->spec));
 }
 
+struct cgroup_limits runtime_pod_limits(struct runtime *rt) {
+        return cgroup_limits_of_pod(runtime_allocated(rt), -1);
+}
+
 static struct error *make_cgroups(struct runtime *rt) {
-        struct cgroup_limits limits = cgroup_limits_of_pod(rt->spec, -1);
+        struct cgroup_limits limits = runtime_pod_limits(rt);
 
         free(rt->sb.cgroup);
         rt->sb.cgroup = pod_cgroup_path(rt);

@@ -126,7 +126,7 @@ const struct pod_ops runtime_ops = {
         .container_start = instance_start,
         .container_signal = instance_signal,
         .container_remove = instance_remove,
-        .container_resize = instance_resize,
+        .resize = runtime_resize,
         .run_start = action_start,
         .run_cancel = action_cancel,
         .publish_status = ops_publish_status,
@@ -193,10 +193,14 @@ void runtime_forget_node(struct runtime *rt) {
         rt->node_arena = api_arena_free(rt->node_arena);
 }
 
+const V1Pod *runtime_allocated(const struct runtime *rt) {
+        return rt->pod ? pod_allocated(rt->pod) : rt->spec;
+}
+
 /* The pod as it sees itself: what runs here is bound to this node, though its object need not say so. */
 static const V1Pod *bound_pod(struct runtime *rt, const V1Node *node) {
-        rt->bound = *rt->spec;
-        rt->bound_spec = *rt->spec->spec;
+        rt->bound = *runtime_allocated(rt);
+        rt->bound_spec = *rt->bound.spec;
         rt->bound.spec = &rt->bound_spec;
         if (str_empty(rt->bound_spec.nodename) && node)
                 rt->bound_spec.nodename = node->metadata->name;

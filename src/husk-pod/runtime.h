@@ -3,6 +3,7 @@
  * runtime.c holds the table and everything that concerns the pod as a whole; the rest is one file for one subject:
  *
  *   runtime-sandbox.c   infra process, network, pod cgroup, /etc files
+ *   runtime-resize.c    cpu and memory of a pod that runs
  *   instance.c          one run of a container: root file system, spec, log, OCI runtime, exit
  *   action.c            one probe or hook; exec through the OCI runtime, the others in probe-io.c
  *   image-pull.c        husk-image as a command
@@ -32,6 +33,7 @@
 #include "loop/loop.h"
 #include "base/idmap.h"
 #include "oci/runtime.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 #include "store/store.h"
 #include "volume/volume.h"
@@ -112,7 +114,18 @@ struct volume_context runtime_volume_context(struct runtime *rt);
 const V1Node *runtime_node(struct runtime *rt, bool fresh);
 void runtime_forget_node(struct runtime *rt);
 
+/* The pod's spec with the resources it has been granted (pod_allocated()): what cgroups and environments are made of.
+ */
+const V1Pod *runtime_allocated(const struct runtime *rt);
+
+/* ---- runtime-resize.c ---- */
+
+struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t n, bool *ret_done) _must_check_;
+
 /* ---- runtime-sandbox.c ---- */
+
+/* Limits of the pod's cgroup. */
+struct cgroup_limits runtime_pod_limits(struct runtime *rt);
 
 void runtime_sandbox_start(void *ctx, unsigned attempt);
 void runtime_sandbox_stop(void *ctx, unsigned attempt);
@@ -181,7 +194,6 @@ void instance_remove(void *ctx, const struct container_run *run);
 /* Clears away the runs that were removed: now, or when nothing is starting. */
 void instances_delete(struct runtime *rt);
 void instances_delete_later(void *rt);
-struct error *instance_resize(void *ctx, const struct container_run *run) _must_check_;
 /* True if the exit is one of a container; it has been reported then. */
 bool instance_exited(struct runtime *rt, const struct keeper_exit *e);
 /* True while some exit may belong to a container whose pid is not known yet. */

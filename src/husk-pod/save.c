@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "husk-pod/pod-private.h"
+#include "husk-pod/resize.h"
 
 enum kept {
         KEPT_BOOL,
@@ -129,7 +129,11 @@ static const struct kept_field pod_fields[] = {
         FIELD(pod, nominated_node, KEPT_STRING),
         FIELD(pod, resize_pending_reason, KEPT_STRING),
         FIELD(pod, resize_pending_message, KEPT_STRING),
+        FIELD(pod, pending_generation, KEPT_INT64),
         FIELD(pod, resizing, KEPT_BOOL),
+        FIELD(pod, resizing_generation, KEPT_INT64),
+        FIELD(pod, cgroup_is_old, KEPT_BOOL),
+        FIELD(pod, resize_error, KEPT_STRING),
         FIELD(pod, taint_since_ns, KEPT_MONOTONIC),
         FIELD(pod, sandbox.state, KEPT_INT, _SANDBOX_STATE_MAX),
         FIELD(pod, sandbox.attempt, KEPT_INT),
@@ -252,6 +256,7 @@ static json_t *pod_json(const struct pod *pod, bool lasting) {
                 json_array_append_new(pulls, pull_json(pod->pulls[i]));
         for (size_t i = 0; i < pod->n_conditions; i++)
                 json_array_append_new(conditions, condition_json(&pod->conditions[i]));
+        resize_save(pod, json);
         if (pod->resources)
                 json_object_set_new(json, "resources", api_encode(&pod->resources->base));
         json_object_set_new(json, "version", json_integer(1));
@@ -444,6 +449,7 @@ void pod_load(struct pod *pod, const json_t *state, bool same_boot) {
         load_containers(pod, json_object_get(state, "containers"), same_boot);
         load_pulls(pod, json_object_get(state, "pulls"), same_boot);
         load_conditions(pod, json_object_get(state, "conditions"));
+        resize_load(pod, state);
         snprintf(pod->phase, sizeof(pod->phase), "%s", phase ?: "");
         if (pod->volumes.state == VOLUMES_ASKED)
                 pod->volumes.state = VOLUMES_WANTED;

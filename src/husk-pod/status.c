@@ -136,14 +136,17 @@ static void fill_mounts(const struct container *c, V1ContainerStatus *s, struct 
         }
 }
 
+/* Of a run what was written to its cgroup; of one that is over what the next will get. */
 static void fill_resources(const struct container *c, V1ContainerStatus *s, struct api_arena *arena) {
-        const V1ResourceRequirements *r = c->resources;
+        const V1ResourceRequirements *granted = c->granted->resources;
+        const V1ResourceRequirements *r = container_is_alive(c) ? c->resources : granted;
 
-        if (!r || c->role == ROLE_EPHEMERAL || !container_is_alive(c))
+        if (c->role == ROLE_EPHEMERAL || !c->id)
                 return;
-        s->resources = api_copy(arena, &r->base);
-        for (size_t i = 0; i < r->n_requests; i++)
-                APPEND(arena, s, allocatedresources, n_allocatedresources, api_copy(arena, &r->requests[i]->base));
+        s->resources = r ? api_copy(arena, &r->base) : NEW(arena, v1_resource_requirements__descriptor);
+        for (size_t i = 0; granted && i < granted->n_requests; i++)
+                APPEND(arena, s, allocatedresources, n_allocatedresources,
+                       api_copy(arena, &granted->requests[i]->base));
 }
 
 static void fill_user(const struct container *c, V1ContainerStatus *s, struct api_arena *arena) {
@@ -419,20 +422,13 @@ static void update_initialized(struct pod *pod, const char *phase) {
 }
 
 static void update_resize(struct pod *pod) {
-        const char *failed = pod->resize_failed ? pod->name : NULL;
-
-        for (size_t i = 0; i < pod->n_containers; i++)
-                if (pod->containers[i]->resize_failed && container_is_alive(pod->containers[i]))
-                        failed = pod->containers[i]->spec->name;
         if (pod->resize_pending_message)
                 condition_set(pod, "PodResizePending", true, pod->resize_pending_reason ?: "Deferred",
                               pod->resize_pending_message);
         else
                 condition_drop(pod, "PodResizePending");
-        if (failed)
-                condition_set(pod, "PodResizeInProgress", true, "Error", failed);
-        else if (pod->resizing)
-                condition_set(pod, "PodResizeInProgress", true, NULL, NULL);
+        if (pod->resizing)
+                condition_set(pod, "PodResizeInProgress", true, pod->resize_error ? "Error" : NULL, pod->resize_error);
         else
                 condition_drop(pod, "PodResizeInProgress");
 }
@@ -470,6 +466,13 @@ static void update_conditions(struct pod *pod, const char *phase) {
                 condition_set(pod, "DisruptionTarget", true, pod->disruption_reason, pod->disruption_message);
 }
 
+/* Of a resize the generation that asked for it, however the object has changed since. */
+static int64_t generation_of(const struct pod *pod, const char *type) {
+        if (streq(type, "PodResizePending"))
+                return pod->pending_generation;
+        return streq(type, "PodResizeInProgress") ? pod->resizing_generation : pod_generation(pod);
+}
+
 static void fill_conditions(const struct pod *pod, V1PodStatus *status, struct api_arena *arena) {
         const V1ObjectMeta *meta = pod->spec->metadata;
 
@@ -483,7 +486,7 @@ static void fill_conditions(const struct pod *pod, V1PodStatus *status, struct a
                 out->reason = text(arena, c->reason);
                 out->message = text(arena, c->message);
                 out->has_observedgeneration = !c->foreign && meta->has_generation;
-                out->observedgeneration = meta->generation;
+                out->observedgeneration = generation_of(pod, c->type);
                 APPEND(arena, status, conditions, n_conditions, out);
         }
 }
@@ -509,15 +512,16 @@ static void fill_addresses(const struct pod *pod, V1PodStatus *status, struct ap
                 status->podip = status->podips[0]->ip;
 }
 
-/* Only of a pod that has resources of its own (KEP-2837). */
+/* Only of a pod that has resources of its own (KEP-2837, KEP-5419). */
 static void fill_pod_resources(const struct pod *pod, V1PodStatus *status, struct api_arena *arena) {
-        const V1ResourceRequirements *r = pod->resources;
+        const V1ResourceRequirements *r = pod->resources, *granted = pod_allocated(pod)->spec->resources;
 
         if (!r || pod->state >= POD_RELEASING)
                 return;
         status->resources = api_copy(arena, &r->base);
-        for (size_t i = 0; i < r->n_requests; i++)
-                APPEND(arena, status, allocatedresources, n_allocatedresources, api_copy(arena, &r->requests[i]->base));
+        for (size_t i = 0; granted && i < granted->n_requests; i++)
+                APPEND(arena, status, allocatedresources, n_allocatedresources,
+                       api_copy(arena, &granted->requests[i]->base));
 }
 
 static void fill_containers(const struct pod *pod, V1PodStatus *status, struct api_arena *arena) {

@@ -4,6 +4,7 @@
 #include <sys/vfs.h>
 
 #include "api/quantity.h"
+#include "api/resources.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "oci/capability.h"
@@ -43,19 +44,24 @@ static bool is_unmasked(const V1Container *container) {
         return is_privileged(container) || (sc && streq_ptr(sc->procmount, "Unmasked"));
 }
 
-static const char *limit(const V1Container *container, const char *resource) {
-        const V1ResourceRequirements *r = container->resources;
+static const char *own_limit(const V1ResourceRequirements *r, const char *resource) {
         const V1Quantity *q = r ? api_quantity_get(r->limits, r->n_limits, resource) : NULL;
 
         return q ? q->string : NULL;
 }
 
-/* A limit stands in for a missing request. */
+/* A container without a limit (or with one of zero, which is none) has the pod's, where the pod has one (KEP-2837). */
+static const char *limit(const V1Pod *pod, const V1Container *container, const char *resource) {
+        const char *own = own_limit(container->resources, resource);
+
+        return own && quantity_text_milli(own) > 0 ? own : own_limit(pod->spec->resources, resource);
+}
+
 static const char *request(const V1Container *container, const char *resource) {
         const V1ResourceRequirements *r = container->resources;
         const V1Quantity *q = r ? api_quantity_get(r->requests, r->n_requests, resource) : NULL;
 
-        return q ? q->string : limit(container, resource);
+        return q ? q->string : NULL;
 }
 
 static bool cgroup_is_v2(void) {
@@ -146,9 +152,11 @@ static json_t *capabilities_object(uint64_t caps) {
 
 /* ---- resources ---- */
 
-static json_t *cpu_object(const V1Container *container) {
-        int64_t shares = quantity_text_milli(request(container, "cpu")) * 1024 / 1000;
-        int64_t milli_limit = quantity_text_milli(limit(container, "cpu"));
+/* A limit stands in for a missing request. */
+static json_t *cpu_object(const V1Pod *pod, const V1Container *container) {
+        const char *cpu_limit = limit(pod, container, "cpu");
+        int64_t shares = quantity_text_milli(request(container, "cpu") ?: cpu_limit) * 1024 / 1000;
+        int64_t milli_limit = quantity_text_milli(cpu_limit);
         json_t *cpu = json_pack("{s:I}", "shares", (json_int_t)MIN(MAX(shares, CPU_SHARES_MIN), CPU_SHARES_MAX));
 
         if (milli_limit > 0) {
@@ -187,9 +195,16 @@ static json_t *hugepages_array(const V1Container *container) {
         return array;
 }
 
+int64_t oci_memory_limit(const V1Pod *pod, const V1Container *container) {
+        int64_t memory = quantity_text_value(limit(pod, container, "memory"));
+
+        return memory > 0 ? memory : -1;
+}
+
 json_t *oci_resources(const V1Pod *pod, const V1Container *container, int64_t pids_limit) {
-        int64_t memory = quantity_text_value(limit(container, "memory"));
-        json_t *resources = json_pack("{s:o}", "cpu", cpu_object(container)), *hugepages = hugepages_array(container);
+        int64_t memory = oci_memory_limit(pod, container);
+        json_t *resources = json_pack("{s:o}", "cpu", cpu_object(pod, container));
+        json_t *hugepages = hugepages_array(container);
 
         if (memory > 0)
                 set(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)memory));
@@ -212,9 +227,27 @@ static bool is_sidecar(const V1Pod *pod, const V1Container *container) {
         return false;
 }
 
+/* What the pod asks for beyond what its containers ask for is divided evenly among them (KEP-2837). */
+static int64_t memory_to_divide(const V1Pod *pod) {
+        _cleanup_resource_list_ struct resource_list requests = RESOURCE_LIST_INIT;
+        const V1ResourceRequirements *own = pod->spec->resources;
+        const V1Quantity *q = own ? api_quantity_get(own->requests, own->n_requests, "memory") : NULL;
+        const struct quantity *containers;
+        int64_t memory = q ? quantity_text_value(q->string) : 0;
+
+        if (memory <= 0)
+                return 0;
+        api_pod_container_requests(pod, &requests);
+        containers = resource_list_get(&requests, "memory");
+        memory -= containers ? quantity_value(*containers) : 0;
+        return memory / (int64_t)(pod->spec->n_containers + pod->spec->n_initcontainers);
+}
+
 /* Burstable: the more memory of the node a container asks for, the later it is killed. */
-static int64_t burstable_score(const V1Container *container, uint64_t memory_capacity) {
-        int64_t memory = quantity_text_value(request(container, "memory"));
+static int64_t burstable_score(const V1Pod *pod, const V1Container *container, uint64_t memory_capacity) {
+        int64_t memory =
+                quantity_text_value(request(container, "memory") ?: own_limit(container->resources, "memory")) +
+                memory_to_divide(pod);
         int64_t score = 1000 - (memory_capacity ? (int64_t)((__int128)1000 * memory / memory_capacity) : 0);
 
         return MIN(MAX(score, 1000 - 997), 999);
@@ -230,10 +263,10 @@ int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const 
         else if (streq_ptr(qos_class, "BestEffort"))
                 score = 1000;
         else {
-                score = burstable_score(container, memory_capacity);
+                score = burstable_score(pod, container, memory_capacity);
                 /* A sidecar must not die before the containers it serves. */
                 for (size_t i = 0; is_sidecar(pod, container) && i < pod->spec->n_containers; i++)
-                        score = MIN(score, burstable_score(pod->spec->containers[i], memory_capacity));
+                        score = MIN(score, burstable_score(pod, pod->spec->containers[i], memory_capacity));
         }
         if (ret_clamped)
                 *ret_clamped = false;

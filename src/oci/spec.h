@@ -50,6 +50,8 @@ json_t *oci_process_for_exec(const json_t *spec, char *const *argv, bool termina
 
 /* The cgroup settings alone (`crun update -r -`), for a resize in place. */
 json_t *oci_resources(const V1Pod *pod, const V1Container *container, int64_t pids_limit);
+/* The memory limit in it, bytes; -1: none. */
+int64_t oci_memory_limit(const V1Pod *pod, const V1Container *container);
 /* oom_score_adj as a kubelet sets it by QoS class and memory request. A process without CAP_SYS_RESOURCE cannot go
  * below its own value: then the result is raised to that and *ret_clamped is set (may be NULL). `memory_capacity`: of
  * the node. */

@@ -1424,24 +1424,93 @@ TEST(a_resize_says_whether_it_is_deferred_or_infeasible_and_how_it_went) {
                 1);
 }
 
-TEST(a_resize_that_another_one_made_possible_is_done_at_once) {
+static void set_requests(struct world *w, const char *const *cpu) {
+        V1Pod *spec = api_copy(w->arena, &w->spec->base);
+
+        for (size_t i = 0; i < spec->spec->n_containers; i++)
+                spec->spec->containers[i]->resources->requests[0]->value->string = api_arena_strdup(w->arena, cpu[i]);
+        spec->metadata->has_generation = true;
+        spec->metadata->generation++;
+        w->spec = spec;
+        pod_spec_changed(w->pod, spec);
+}
+
+TEST(containers_are_resized_together_and_only_what_failed_is_tried_again) {
         _cleanup_world_ struct world w;
-        V1Pod *spec;
+        const char *cpu[] = { "1", "1" };
 
         world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'2'}}},"
                        "{'name':'b','image':'x','resources':{'requests':{'cpu':'2'}}}]}");
         pod_step(w.pod);
         world_run(&w);
         free(world_take_lines(&w));
-        w.resize_first = "b";
-        spec = api_copy(w.arena, &w.spec->base);
-        for (size_t i = 0; i < 2; i++)
-                spec->spec->containers[i]->resources->requests[0]->value->string = api_arena_strdup(w.arena, "1");
-        w.spec = spec;
-        pod_spec_changed(w.pod, spec);
-        assert_lines(&w, "admit\nresize a/0\nresize b/0\nresize a/0\n");
+        w.resize_fails = "b is stubborn";
+        w.resize_reaches = 1;
+        set_requests(&w, cpu);
+        assert_lines(&w, "admit\nresize a/0 b/0\n");
+        w.resize_reaches = 0;
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "True/Error");
+        assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "1");
+        assert_string_equal(world_status(&w, "b")->resources->requests[0]->value->string, "2");
+        assert_string_equal(world_status(&w, "b")->allocatedresources[0]->value->string, "1");
+        assert_int_equal(world_event(&w, "ResizeError", NULL), 1);
+        world_advance(&w, 10);
+        assert_lines(&w, "resize b/0\n");
+        assert_int_equal(world_event(&w, "ResizeError", NULL), 1); /* the same words are not told again */
+        w.resize_fails = NULL;
+        world_advance(&w, 10);
+        assert_lines(&w, "resize b/0\n");
         assert_int_equal(world_event(&w, "ResizeCompleted", NULL), 1);
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
+}
+
+TEST(what_is_restarted_while_a_resize_waits_gets_what_is_allocated) {
+        _cleanup_world_ struct world w;
+        const char *wanted[] = { "2" }, *back[] = { "100m" };
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'100m'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        w.admission = ADMIT_WAIT;
+        snprintf(w.admission_message, sizeof(w.admission_message), "no room");
+        set_requests(&w, wanted);
+        world_die(&w, "a", 1);
+        world_run(&w);
+        assert_int_equal(world_status(&w, "a")->restartcount, 1);
+        assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "100m");
+        assert_string_equal(pod_allocated(w.pod)->spec->containers[0]->resources->requests[0]->value->string, "100m");
+        assert_string_equal(w.spec->spec->containers[0]->resources->requests[0]->value->string, "2");
+        set_requests(&w, back);
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "absent");
+        assert_ptr_equal(pod_allocated(w.pod), w.spec);
+        assert_int_equal(world_event(&w, "ResizeStarted", NULL), 0);
+}
+
+TEST(a_resize_can_wait_while_the_one_before_is_still_under_way) {
+        _cleanup_world_ struct world w;
+        const char *first[] = { "200m" }, *second[] = { "9" };
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'100m'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        w.resize_fails = "busy";
+        set_requests(&w, first);
+        w.admission = ADMIT_WAIT;
+        snprintf(w.admission_message, sizeof(w.admission_message), "no room");
+        set_requests(&w, second);
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "True/Deferred");
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "True/Error");
+        for (size_t i = 0; i < w.status->n_conditions; i++) {
+                const V1PodCondition *c = w.status->conditions[i];
+                bool before = streq(c->type, "PodResizeInProgress");
+
+                assert_int_equal(c->observedgeneration, w.spec->metadata->generation - before);
+        }
+        w.resize_fails = NULL;
+        world_advance(&w, 10);
+        assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "True/Deferred");
+        assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "200m");
 }
 
 TEST(the_resources_of_a_pod_are_shown_and_resized) {
@@ -1461,12 +1530,12 @@ TEST(the_resources_of_a_pod_are_shown_and_resized) {
         w.spec = spec;
         w.resize_fails = "no such file";
         pod_spec_changed(w.pod, spec);
-        assert_lines(&w, "admit\nresize-pod\n");
+        assert_lines(&w, "admit\nresize\n");
         assert_string_equal(w.status->resources->limits[0]->value->string, "2");
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "True/Error");
         w.resize_fails = NULL;
         world_advance(&w, 10);
-        assert_lines(&w, "resize-pod\n");
+        assert_lines(&w, "resize\n");
         assert_string_equal(w.status->resources->limits[0]->value->string, "3");
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
 }
@@ -1479,8 +1548,11 @@ TEST(a_resize_policy_may_ask_for_a_restart) {
                        "'resources':{'requests':{'cpu':'100m'}}}]}");
         pod_step(w.pod);
         world_run(&w);
+        free(world_take_lines(&w));
         resize(&w, "200m");
         world_run(&w);
+        /* the pod's cgroup has room before the container comes back */
+        assert_lines(&w, "admit\nask a/0\nresize\nstart a/1\n");
         assert_int_equal(world_status(&w, "a")->restartcount, 1);
         assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "200m");
 }

@@ -105,7 +105,7 @@ struct world {
         struct strbuf disrupted; /* lines "uid reason: message" */
         unsigned n_renewed;
         const char *resize_fails;
-        const char *resize_first; /* other containers cannot be resized before this one */
+        size_t resize_reaches; /* so many runs are resized before it fails */
         bool finished;
         enum pod_end end;
         bool told_to_end;        /* deleted or evicted: nothing may be started any more */
@@ -245,15 +245,6 @@ static void world_pod_disrupt(void *ctx, const char *uid, const char *reason, co
                 BREACH(w, "%s is disrupted by a pod that has finished", uid);
         if (!w->quiet)
                 strbuf_addf(&w->disrupted, "%s %s: %s\n", uid, reason, message);
-}
-
-static struct error *world_pod_resize(void *ctx) {
-        struct world *w = ctx;
-
-        if (!w->sandbox_exists)
-                BREACH(w, "a pod without a sandbox is resized");
-        world_line(w, "resize-pod");
-        return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
 }
 
 static void world_sandbox_start(void *ctx, unsigned attempt) {
@@ -459,14 +450,22 @@ static void world_container_remove(void *ctx, const struct container_run *run) {
                 BREACH(w, "%s is removed while it runs", run->name);
 }
 
-static struct error *world_container_resize(void *ctx, const struct container_run *run) {
+/* The runs that are resized, as "resize a/0 b/0"; "resize" alone is the pod's cgroup. */
+static struct error *world_resize(void *ctx, const struct container_run *runs, size_t n, bool *ret_done) {
         struct world *w = ctx;
+        _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
 
-        world_line(w, "resize %s/%u", run->name, run->attempt);
-        if (w->resize_first && streq(run->name, w->resize_first))
-                w->resize_first = NULL;
-        else if (w->resize_first)
-                return error_new(ERROR_INTERNAL, "not before %s", w->resize_first);
+        if (!w->sandbox_exists)
+                BREACH(w, "a pod without a sandbox is resized");
+        for (size_t i = 0; i < n; i++) {
+                struct process *p = world_process(w, runs[i].name);
+
+                if (!p || p->attempt != runs[i].attempt)
+                        BREACH(w, "%s/%u is resized and is not there", runs[i].name, runs[i].attempt);
+                strbuf_addf(&names, " %s/%u", runs[i].name, runs[i].attempt);
+                ret_done[i] = w->resize_reaches > i;
+        }
+        world_line(w, "resize%s", strbuf_str(&names));
         return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
 }
 
@@ -602,7 +601,6 @@ static const struct pod_ops world_ops = {
         .release = world_release,
         .claim_renew = world_claim_renew,
         .pod_disrupt = world_pod_disrupt,
-        .pod_resize = world_pod_resize,
         .sandbox_start = world_sandbox_start,
         .sandbox_stop = world_sandbox_stop,
         .volumes_setup = world_volumes_setup,
@@ -611,7 +609,7 @@ static const struct pod_ops world_ops = {
         .container_start = world_container_start,
         .container_signal = world_container_signal,
         .container_remove = world_container_remove,
-        .container_resize = world_container_resize,
+        .resize = world_resize,
         .run_start = world_run_start,
         .run_cancel = world_run_cancel,
         .publish_status = world_publish_status,

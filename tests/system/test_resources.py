@@ -1,0 +1,291 @@
+"""Resources of a pod and its containers: cgroups of pod and container, resize in place, the pod's own resources; on cgroup v1 and v2."""
+import glob
+import json
+import os
+
+import pytest
+
+V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  terminationGracePeriodSeconds: 0
+%s
+  containers:
+%s
+"""
+CONTAINER = "  - {name: %s, image: 'localhost/husk/busybox:1', command: [sh, -c, %s], resources: %s%s}\n"
+SLEEP = "sleep 100000"
+# holds some 40 MB of memory that cannot be reclaimed, until it is told to let go
+HOLD = "head -c 40000000 /dev/zero > /dev/shm/x; echo held; while [ ! -e /let-go ]; do sleep 0.1; done; rm /dev/shm/x; echo gone; sleep 100000"
+
+
+def container(name="a", resources=None, command=SLEEP, more=""):
+    return CONTAINER % (name, json.dumps(command), json.dumps(resources or {}), more)
+
+
+def pod(node, name, *containers, spec="", wait=True):
+    node.apply(POD % (name, "\n".join("  " + line for line in spec.splitlines()), "".join(containers)))
+    return node.running(name) if wait else None
+
+
+class Cgroup:
+    """The control files of a pod, or of one of its containers."""
+
+    def __init__(self, p, name=None):
+        self.uid, self.id = p["metadata"]["uid"], None
+        if name:
+            statuses = p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]
+            self.id = [s for s in statuses if s["name"] == name][0]["containerID"].split("//")[1]
+
+    def read(self, controller, v1, v2):
+        top = "/sys/fs/cgroup" + ("" if V2 else "/" + controller)
+        found = glob.glob("%s/husk-*/pod%s" % (top, self.uid)) + glob.glob("%s/husk-*/*/pod%s" % (top, self.uid))
+        assert len(found) == 1, found
+        with open(os.path.join(found[0], self.id or "", v2 if V2 else v1)) as f:
+            return f.read().strip()
+
+    @property
+    def memory(self):
+        """Bytes, or None."""
+        text = self.read("memory", "memory.limit_in_bytes", "memory.max")
+        return None if text == "max" or int(text) > 1 << 60 else int(text)
+
+    @property
+    def cpu(self):
+        """Thousandths of a processor, or None."""
+        text = self.read("cpu", "cpu.cfs_quota_us", "cpu.max").split()[0]
+        return None if text in ("max", "-1") else int(text) // 100
+
+    @property
+    def shares(self):
+        """The weight, as v1 counts it (v2 has less of a scale)."""
+        return int(self.read("cpu", "cpu.shares", "cpu.weight"))
+
+
+def weight(shares):
+    return 1 + (shares - 2) * 9999 // 262142 if V2 else shares
+
+
+def status(p, name="a"):
+    return [s for s in p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"] if s["name"] == name][0]
+
+
+def condition(p, kind):
+    return next((c for c in p["status"].get("conditions", []) if c["type"] == kind), None)
+
+
+def resize(node, name, containers=None, own=None, init=None, check=True):
+    spec = {}
+    for field, value in (("containers", containers), ("initContainers", init)):
+        if value:
+            spec[field] = [{"name": n, "resources": r} for n, r in value.items()]
+    if own:
+        spec["resources"] = own
+    return node.husk("patch", "pod", name, "--subresource=resize", "-p", json.dumps({"spec": spec}), check=check)
+
+
+def resized(node, name, what="the resize to be over"):
+    """All that was asked for is there."""
+    return node.wait(name, what, lambda p: not condition(p, "PodResizePending") and not condition(p, "PodResizeInProgress")
+                     and p["status"].get("observedGeneration") == p["metadata"]["generation"])
+
+
+def events(node, name):
+    return {(e["reason"], e["message"]) for e in json.loads(node.husk("get", "events", "-o", "json").out)["items"] if e["involvedObject"]["name"] == name}
+
+
+# ---- the pod's cgroup ----
+
+def test_the_pods_cgroup_is_the_sum_of_its_containers(node):
+    p = pod(node, "sum", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}),
+            container("b", {"limits": {"cpu": "300m", "memory": "64Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}}))
+    g = Cgroup(p)
+    assert (g.memory, g.cpu, g.shares) == (96 << 20, 500, weight(307))
+
+
+def test_one_container_without_a_limit_leaves_the_pod_without(node):
+    p = pod(node, "open", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}), container("b"))
+    assert (Cgroup(p).memory, Cgroup(p).cpu) == (None, None)
+    assert (Cgroup(p, "a").memory, Cgroup(p, "b").memory) == (32 << 20, None)
+
+
+def test_overhead(node):
+    """spec.overhead comes on top of what the containers have, in the pod's cgroup."""
+    p = pod(node, "overhead", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}), spec="overhead: {cpu: 100m, memory: 16Mi}")
+    assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (48 << 20, 300, weight(307))
+    assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (32 << 20, 200)
+
+
+# ---- the pod's own resources ----
+
+def test_pod_level_resources(node):
+    """spec.resources bounds all containers together, decides the class, and is the limit of who has none."""
+    p = pod(node, "level", container("a", {"limits": {"memory": "16Mi"}}), container("b"), spec="resources: {limits: {cpu: 500m, memory: 64Mi}}")
+    # without a request of its own the pod requests what its containers do, else its limit
+    assert p["spec"]["resources"]["requests"] == {"cpu": "500m", "memory": "16Mi"}
+    assert p["status"]["qosClass"] == "Burstable"
+    assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (64 << 20, 500, weight(512))
+    assert (Cgroup(p, "a").memory, Cgroup(p, "b").memory, Cgroup(p, "b").cpu) == (16 << 20, 64 << 20, 500)
+    assert p["status"]["resources"] == p["spec"]["resources"]
+    assert p["status"]["allocatedResources"] == {"cpu": "500m", "memory": "16Mi"}
+    p = pod(node, "guaranteed", container("a"), spec="resources: {limits: {cpu: 100m, memory: 32Mi}}")
+    assert p["status"]["qosClass"] == "Guaranteed" and Cgroup(p, "a").shares == weight(102)
+
+
+def test_pod_level_memory_is_shared_by_the_containers(node):
+    """A container without a limit of its own is killed at the pod's."""
+    pod(node, "shared", container("a", command="exec tail /dev/zero"), spec="resources: {limits: {memory: 24Mi}}\nrestartPolicy: Never", wait=False)
+    p = node.phase("shared", "Failed")
+    ended = status(p)["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+def test_pod_level_resources_are_checked(node):
+    text = POD % ("bad", "  resources: {requests: {cpu: 100m}}", container("a", {"requests": {"cpu": "200m"}}))
+    r = node.fails("apply", "-f", "-", input=text)
+    assert "spec.resources.requests[cpu]" in r.err and "aggregate container requests of 200m" in r.err
+    assert "OutOfcpu" not in r.err and node.get("bad") is None
+
+
+def test_pod_level_resources_are_resized(node):
+    p = pod(node, "level-up", container("a"), spec="resources: {limits: {cpu: 500m, memory: 64Mi}, requests: {cpu: 100m, memory: 32Mi}}")
+    before = status(p)["containerID"]
+    resize(node, "level-up", own={"limits": {"cpu": "600m", "memory": "96Mi"}, "requests": {"cpu": "200m"}})
+    p = resized(node, "level-up")
+    assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (96 << 20, 600, weight(204))
+    assert p["status"]["resources"]["limits"] == {"cpu": "600m", "memory": "96Mi"}
+    assert p["status"]["allocatedResources"]["cpu"] == "200m"
+    assert status(p)["containerID"] == before
+
+
+# ---- resize ----
+
+def test_resize_in_place(node):
+    """limits and requests of a running container change, without a restart, in cgroup, status and events."""
+    p = pod(node, "up", container("a", {"limits": {"cpu": "200m", "memory": "64Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}}))
+    before = status(p)["containerID"]
+    assert status(p)["allocatedResources"] == {"cpu": "100m", "memory": "32Mi"}
+    resize(node, "up", {"a": {"limits": {"cpu": "300m", "memory": "96Mi"}, "requests": {"cpu": "200m", "memory": "48Mi"}}})
+    p = resized(node, "up")
+    for g in (Cgroup(p), Cgroup(p, "a")):
+        assert (g.memory, g.cpu, g.shares) == (96 << 20, 300, weight(204))
+    assert status(p)["resources"] == {"limits": {"cpu": "300m", "memory": "96Mi"}, "requests": {"cpu": "200m", "memory": "48Mi"}}
+    assert status(p)["allocatedResources"] == {"cpu": "200m", "memory": "48Mi"}
+    resize(node, "up", {"a": {"limits": {"cpu": "150m", "memory": "72Mi"}, "requests": {"cpu": "50m"}}})
+    p = resized(node, "up")
+    for g in (Cgroup(p), Cgroup(p, "a")):
+        assert (g.memory, g.cpu, g.shares) == (72 << 20, 150, weight(51))
+    assert (status(p)["containerID"], status(p)["restartCount"]) == (before, 0)
+    assert {r for r, _ in events(node, "up")} >= {"ResizeStarted", "ResizeCompleted"}
+
+
+def test_resize_one_up_one_down(node):
+    pod(node, "swap", container("a", {"limits": {"cpu": "100m", "memory": "32Mi"}}), container("b", {"limits": {"cpu": "600m", "memory": "96Mi"}}))
+    resize(node, "swap", {"a": {"limits": {"cpu": "200m", "memory": "64Mi"}, "requests": {"cpu": "200m", "memory": "64Mi"}},
+                          "b": {"limits": {"cpu": "100m", "memory": "32Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}}})
+    p = resized(node, "swap")
+    assert [(g.memory, g.cpu) for g in (Cgroup(p), Cgroup(p, "a"), Cgroup(p, "b"))] == [(96 << 20, 300), (64 << 20, 200), (32 << 20, 100)]
+
+
+def test_resize_policy(node):
+    """resizePolicy RestartContainer: that container is started anew with the new limits; the pod and its neighbour stay."""
+    more = ", resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]"
+    p = pod(node, "again", container("a", {"limits": {"cpu": "100m", "memory": "32Mi"}}, more=more), container("b", {"limits": {"cpu": "100m", "memory": "32Mi"}}))
+    other = status(p, "b")["containerID"]
+    resize(node, "again", {"a": {"limits": {"cpu": "150m"}, "requests": {"cpu": "150m"}}})
+    p = resized(node, "again")
+    assert (status(p)["restartCount"], Cgroup(p, "a").cpu) == (0, 150)
+    resize(node, "again", {"a": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}})
+    p = node.wait("again", "a restart", lambda p: status(p)["restartCount"] == 1 and "running" in status(p)["state"])
+    p = resized(node, "again")
+    assert (Cgroup(p).memory, Cgroup(p, "a").memory) == (96 << 20, 64 << 20)
+    assert (status(p, "b")["restartCount"], status(p, "b")["containerID"]) == (0, other)
+
+
+def test_resize_of_a_sidecar(node):
+    init = "initContainers:\n- {name: s, image: 'localhost/husk/busybox:1', restartPolicy: Always, command: [sleep, '100000'], resources: {limits: {memory: 32Mi}}}"
+    pod(node, "side", container("a", {"limits": {"memory": "32Mi"}}), spec=init)
+    resize(node, "side", init={"s": {"limits": {"memory": "48Mi"}, "requests": {"memory": "48Mi"}}})
+    p = resized(node, "side")
+    assert (Cgroup(p, "s").memory, Cgroup(p).memory, status(p, "s")["restartCount"]) == (48 << 20, 80 << 20, 0)
+    assert status(p, "s")["resources"]["limits"] == {"memory": "48Mi"}
+
+
+def test_resize_of_an_init_container_that_runs(node):
+    init = ("initContainers:\n- {name: i, image: 'localhost/husk/busybox:1', command: [sh, -c, 'while [ ! -e /go ]; do sleep 0.1; done'], "
+            "resources: {limits: {memory: 32Mi}}}")
+    pod(node, "first", container("a", {"limits": {"memory": "32Mi"}}), spec=init, wait=False)
+    node.wait("first", "a running init container", lambda p: "running" in (p["status"].get("initContainerStatuses") or [{"state": {}}])[0]["state"])
+    resize(node, "first", init={"i": {"limits": {"memory": "48Mi"}, "requests": {"memory": "48Mi"}}})
+    p = resized(node, "first")
+    assert (Cgroup(p, "i").memory, Cgroup(p).memory) == (48 << 20, 48 << 20)
+    node.exec("first", "touch", "/go", c="i")
+    assert node.running("first")["status"]["initContainerStatuses"][0]["restartCount"] == 0
+
+
+def test_resize_that_the_node_cannot_give(node):
+    """More than the node has at all is Infeasible; nothing changes, and going back ends it."""
+    before = {"limits": {"cpu": "100m"}, "requests": {"cpu": "100m"}}
+    pod(node, "vast", container("a", before))
+    resize(node, "vast", {"a": {"limits": {"cpu": "10000"}, "requests": {"cpu": "10000"}}})
+    p = node.wait("vast", "PodResizePending", lambda p: condition(p, "PodResizePending"))
+    c = condition(p, "PodResizePending")
+    assert (c["status"], c["reason"], c["observedGeneration"]) == ("True", "Infeasible", p["metadata"]["generation"])
+    assert c["message"].startswith("Node didn't have enough capacity: cpu, requested: 10000000, capacity: ")
+    assert (Cgroup(p, "a").cpu, status(p)["allocatedResources"], p["spec"]["containers"][0]["resources"]["limits"]) == (100, {"cpu": "100m"}, {"cpu": "10k"})
+    resize(node, "vast", {"a": before})
+    assert condition(resized(node, "vast"), "PodResizePending") is None
+
+
+def test_resize_waits_for_room(node):
+    """What the node has, but other pods hold, is Deferred until they give it back; a restart meanwhile keeps to the old."""
+    cpus = int(node.get(node.husk("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").out, kind="node")["status"]["allocatable"]["cpu"])
+    half = "%dm" % (cpus * 500)
+    pod(node, "holder", container("a", {"requests": {"cpu": half}}))
+    pod(node, "waiter", container("a", {"requests": {"cpu": "100m"}}))
+    resize(node, "waiter", {"a": {"requests": {"cpu": "%dm" % (cpus * 500 + 100)}}})
+    p = node.wait("waiter", "PodResizePending", lambda p: condition(p, "PodResizePending"))
+    assert condition(p, "PodResizePending")["reason"] == "Deferred"
+    assert "cpu, requested" in condition(p, "PodResizePending")["message"]
+    node.exec("waiter", "sh", "-c", "kill -9 1; kill -TERM 1", check=False)
+    node.husk("delete", "pod", "holder", "--grace-period=0", "--force")
+    p = resized(node, "waiter")
+    assert Cgroup(p, "a").shares == weight((cpus * 500 + 100) * 1024 // 1000)
+
+
+def test_resize_below_what_is_used(node):
+    """Memory that is in use is not taken away: the resize says why, and is done when it is free."""
+    pod(node, "less", container("a", {"limits": {"memory": "96Mi"}}, command=HOLD))
+    node.wait_log("held", "less")
+    resize(node, "less", {"a": {"limits": {"memory": "24Mi"}, "requests": {"memory": "24Mi"}}})
+    p = node.wait("less", "an error", lambda p: (condition(p, "PodResizeInProgress") or {}).get("reason") == "Error")
+    message = condition(p, "PodResizeInProgress")["message"]
+    assert message.startswith("cannot decrease memory limits: [attempting to set pod memory limit (25165824) below current usage (")
+    assert 'attempting to set container "a" memory limit (25165824) below current usage (' in message
+    assert (Cgroup(p, "a").memory, status(p)["resources"]["limits"], status(p)["allocatedResources"]) == (96 << 20, {"memory": "96Mi"}, {"memory": "24Mi"})
+    assert any(r == "ResizeError" and m.startswith("Pod resize error: {") for r, m in events(node, "less"))
+    node.exec("less", "touch", "/let-go")
+    node.wait_log("gone", "less")
+    p = resized(node, "less")
+    assert (Cgroup(p, "a").memory, status(p)["restartCount"]) == (24 << 20, 0)
+
+
+@pytest.mark.parametrize("change,field,words", [
+    ({"requests": {"cpu": "50m"}}, "spec", "Pod QOS Class may not change as a result of resizing"),
+    ({"limits": {"cpu": None}}, "spec.containers[0].resources.limits", "resource limits cannot be removed"),
+    ({"requests": {"ephemeral-storage": "1Gi"}}, "spec", "only cpu and memory resources are mutable")])
+def test_resize_is_checked(node, change, field, words):
+    if node.get("checked") is None:
+        pod(node, "checked", container("a", {"limits": {"cpu": "100m", "memory": "32Mi"}}))
+    r = resize(node, "checked", {"a": change}, check=False)
+    assert r.code != 0 and field in r.err and words in r.err, r
+    assert node.get("checked")["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "100m", "memory": "32Mi"}
+
+
+def test_a_plain_patch_does_not_resize(node):
+    pod(node, "plain", container("a", {"limits": {"cpu": "100m"}}))
+    r = node.fails("patch", "pod", "plain", "-p", json.dumps({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "200m"}}}]}}))
+    assert "pod updates may not change fields other than" in r.err
