@@ -1,5 +1,6 @@
 # husk: a short front for meson. `make help` lists what there is.
 BUILD ?= build
+RELEASE ?= build-release
 PREFIX ?= /usr/local
 DESTDIR ?=
 MESON_FLAGS ?=
@@ -49,9 +50,12 @@ lint: build ## formatting, layers, clang-tidy, cppcheck
 format: ## formats the C code in place
 	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h')
 
-install: build ## to $(DESTDIR)$(PREFIX)
-	@meson introspect $(BUILD) --buildoptions | grep -q '"value": "$(PREFIX)"' || meson configure $(BUILD) --prefix $(PREFIX)
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet
+install: ## to $(DESTDIR)$(PREFIX), without what only tests need
+	@scripts/install-packages build run
+	@[ -f $(RELEASE)/build.ninja ] || meson setup $(RELEASE) -Dtests=false -Dtest_hooks=no $(MESON_FLAGS) >/dev/null
+	@meson configure $(RELEASE) --prefix $(PREFIX)
+	@ninja -C $(RELEASE) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(RELEASE) --no-rebuild --quiet
 
 clean: ## removes what was built
-	@rm -rf build build-asan build-clang build-fuzz
+	@rm -rf build build-asan build-clang build-fuzz build-release

@@ -16,9 +16,12 @@ HEAD = """# Fields of the Pod
 Every field reachable from a PodSpec, and what husk does with it. This page is made from the table that husk itself decides by
 (`src/api/fields.tsv`), by `scripts/gen-fields-doc.py`; a field without a row does not build, a page that differs fails a test.
 
-- **honoured**: husk does what a Kubernetes node does.
+- **honoured**: husk does what a Kubernetes node does. The test that is named shows it: it passes, and it fails as soon as that
+  one field is dropped while decoding (`tests/system/fields_table.py`); `x.py::name` is one of `tests/system`, `folder/noun:name`
+  one of `tests/unit`.
 - **not yet**: `husk apply` fails with `FILE:LINE:COLUMN: PATH: not supported yet`. Never ignored.
-- **refused**: on one machine there is nothing to honour it with; `husk apply` fails with the reason given here.
+- **refused**: on one machine there is nothing to honour it with; `husk apply` fails with
+  `FILE:LINE:COLUMN: PATH: not supported on a single machine:` and the reason given here.
 
 Set to a value that asks for nothing (false, empty, the default named below) a field is accepted whatever its state.
 
@@ -45,8 +48,8 @@ def rows():
     with open(os.path.join(TOP, "src/api/fields.tsv")) as f:
         for line in f:
             if line.strip() and not line.startswith("#"):
-                c = line.rstrip("\n").split("\t") + [""] * 5
-                found[c[0], c[1]] = c[2], c[3], c[4]
+                c = line.rstrip("\n").split("\t") + [""] * 6
+                found[c[0], c[1]] = c[2:6]
     return found
 
 
@@ -71,16 +74,16 @@ def main():
     for name in order:
         body.append("\n## %s\n" % name)
         body.append("At %s%s.\n" % (", ".join("`%s`" % p for p in places[name][:3]), " and elsewhere" if len(places[name]) > 3 else ""))
-        body.append("| field | husk | |\n|---|---|---|")
+        body.append("| field | husk | why, or shown by |\n|---|---|---|")
         for field, _, marks in types[name]:
             if (name, field) not in table:
                 continue
-            state, harmless, reason = table[name, field]
+            state, harmless, reason, test = table[name, field]
             counts[state] += 1
-            notes = ("it " + reason) if reason else ""
-            if harmless:
-                notes += ("; " if notes else "") + "`%s` is accepted" % harmless
-            body.append("| `%s` | %s | %s |" % (field, WORDS[state], notes))
+            notes = ["it " + reason] if reason else []
+            notes += ["`%s`" % test] if test else []
+            notes += ["`%s` is accepted" % harmless] if harmless and state != "honoured" else []
+            body.append("| `%s` | %s | %s |" % (field, WORDS[state], "; ".join(notes)))
     text = HEAD % (sum(counts.values()), counts["honoured"], counts["not-yet"], counts["refused"]) + "\n".join(body) + "\n"
     if "--check" in sys.argv:
         with open(OUT) as f:

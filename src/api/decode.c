@@ -1,6 +1,7 @@
 /* Strict decoding of JSON into messages, by descriptor and side table. */
 #include <limits.h>
 
+#include "api/drop.h"
 #include "api/message.h"
 #include "api/quantity.h"
 #include "base/str.h"
@@ -8,7 +9,8 @@
 struct decoder {
         struct api_arena *arena;
         struct diagnostics *diags;
-        bool lenient; /* unknown fields are passed over */
+        bool lenient;     /* unknown fields are passed over */
+        const char *drop; /* fields to leave out, in test builds (drop.h); NULL: none */
 };
 
 static const char *json_type_name(const json_t *json) {
@@ -428,13 +430,14 @@ static void decode_struct(struct decoder *dec, const struct api_type *type, cons
         json_object_foreach((json_t *)json, key, value) {
                 struct field_path child = field_path_child(path, key);
                 const struct api_name *name = api_type_find(type, key);
-
                 const struct api_field *inlined = name ? api_name_inlined(name) : NULL;
+                const struct api_type *owner = inlined ? api_field_type(inlined) : type;
 
+                if (name && dec->drop && drop_has(dec->drop, owner, api_name_field(name), &child))
+                        continue;
                 if (inlined) {
                         const ProtobufCFieldDescriptor *d = api_field_descriptor(type, inlined);
-                        decode_field(dec, api_field_type(inlined), api_name_field(name), value, &child,
-                                     field_pointer(message, d));
+                        decode_field(dec, owner, api_name_field(name), value, &child, field_pointer(message, d));
                 } else if (name) {
                         decode_field(dec, type, api_name_field(name), value, &child, message);
                 } else if (type->is_kind && (streq(key, "apiVersion") || streq(key, "kind"))) {
@@ -488,7 +491,9 @@ static void *decode_message(struct decoder *dec, const struct api_type *type, co
 
 static void *decode(const json_t *json, const ProtobufCMessageDescriptor *descriptor, struct api_arena *arena,
                     struct diagnostics *diags, bool lenient) {
-        struct decoder dec = { .arena = arena, .diags = diags, .lenient = lenient };
+        struct decoder dec = {
+                .arena = arena, .diags = diags, .lenient = lenient, .drop = lenient ? NULL : drop_list()
+        };
 
         if (!json_is_object(json)) {
                 diagnostics_add(diags, DIAGNOSTIC_DECODE, NULL,

@@ -12,6 +12,9 @@ import time
 
 import pytest
 
+import fields_table
+from fields_table import pytest_addoption, pytest_collection_modifyitems, pytest_pyfunc_call  # noqa: F401
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HUSK = os.environ.get("HUSK", os.path.join(TOP, "build", "husk"))
 EXAMPLES = os.path.join(TOP, "examples")
@@ -76,7 +79,7 @@ class Node:
 
     def husk(self, *args, input=None, timeout=60, check=True, env=None):
         p = subprocess.run([HUSK, *args], input=input, capture_output=True, text=True, timeout=timeout * SLOW,
-                           env=dict(self.env, **(env or {})), stdin=None if input is not None else subprocess.DEVNULL, errors="replace")
+                           env=dict(self.env, **fields_table.environment(), **(env or {})), stdin=None if input is not None else subprocess.DEVNULL, errors="replace")
         r = Result(p.returncode, p.stdout, p.stderr)
         if check:
             assert p.returncode == 0, (args, r)
@@ -98,7 +101,7 @@ class Node:
         return json.loads(r.out)
 
     def wait(self, name, what, pred, timeout=30):
-        end = time.time() + timeout * SLOW
+        end = time.time() + fields_table.patience(timeout) * SLOW
         while True:
             pod = self.get(name)
             if pod is not None and pred(pod):
@@ -118,7 +121,7 @@ class Node:
         return self.husk("logs", *args).out
 
     def wait_log(self, needle, *args, timeout=30):
-        end = time.time() + timeout * SLOW
+        end = time.time() + fields_table.patience(timeout) * SLOW
         while True:
             r = self.husk("logs", *args, check=False)
             if r.code == 0 and (re.search(needle, r.out)):
@@ -135,7 +138,7 @@ class Node:
 
     def until(self, name, script, want, c=None, timeout=30):
         """Repeats a shell script in the container until it prints `want` (or want(output) is true)."""
-        end = time.time() + timeout * SLOW
+        end = time.time() + fields_table.patience(timeout) * SLOW
         while True:
             r = self.exec(name, "sh", "-c", script, c=c, check=False)
             out = r.out.strip()
@@ -278,7 +281,7 @@ class Node:
         return pod
 
     def nothing_left(self, timeout=10):
-        end = time.time() + timeout * SLOW
+        end = time.time() + fields_table.patience(timeout) * SLOW
         while True:
             left = self.leftovers()
             if not left:

@@ -41,6 +41,16 @@ static size_t n_registered_tests;
                 error_free(_e); \
         } while (0)
 
+/* HUSK_TEST_ONLY=name runs one test alone; exit status 77 if there is none of that name. */
 int main(void) {
+        const char *only = getenv("HUSK_TEST_ONLY");
+        size_t n = n_registered_tests;
+
+        n_registered_tests = 0;
+        for (size_t i = 0; i < n; i++)
+                if (!only || strcmp(registered_tests[i].name, only) == 0)
+                        registered_tests[n_registered_tests++] = registered_tests[i];
+        if (n_registered_tests == 0)
+                return 77;
         return _cmocka_run_group_tests(__FILE__, registered_tests, n_registered_tests, NULL, NULL);
 }

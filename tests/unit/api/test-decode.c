@@ -320,3 +320,44 @@ TEST(a_wrong_kind_or_version_is_explained) {
                 json_decref(j);
         }
 }
+
+#ifdef HUSK_TEST_HOOKS
+TEST(a_dropped_field_is_as_if_nobody_had_written_it) {
+        static const struct {
+                const char *drop, *wanted;
+        } cases[] = {
+                { "", "tty stdin init" },
+                { "spec.containers.tty", "stdin init" },
+                { "spec.containers.stdin,spec.containers.tty", "init" },
+                { "Container.tty", "stdin" },
+                { "containers.tty,Container.t,ontainer.tty,EphemeralContainerCommon.tty", "tty stdin init" },
+        };
+        const char *text = "{\"spec\":{\"containers\":[{\"tty\":true,\"stdin\":true}],"
+                           "\"initContainers\":[{\"tty\":true}]}}";
+
+        setenv("HUSK_TEST_DROP", "spec.containers.tty", true);
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        json_t *j = json(text);
+        V1Pod *stored = NULL;
+        assert_ok(api_decode_stored(j, &v1_pod__descriptor, arena, &stored));
+        assert_true(stored->spec->containers[0]->tty);
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+                char found[64] = "";
+
+                setenv("HUSK_TEST_DROP", cases[i].drop, true);
+                V1Pod *pod = api_decode(j, &v1_pod__descriptor, arena, &diags);
+                assert_int_equal(diags.n, 0);
+                if (pod->spec->containers[0]->tty)
+                        strcat(found, " tty");
+                if (pod->spec->containers[0]->stdin)
+                        strcat(found, " stdin");
+                if (pod->spec->initcontainers[0]->tty)
+                        strcat(found, " init");
+                assert_string_equal(found[0] ? found + 1 : found, cases[i].wanted);
+        }
+        unsetenv("HUSK_TEST_DROP");
+        json_decref(j);
+}
+#endif
