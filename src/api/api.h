@@ -90,6 +90,6 @@ char *api_micro_time_format(const V1MicroTime *time);
 bool api_time_parse(const char *text, int64_t *ret_seconds, int32_t *ret_nanos);
 V1Time *api_time_new(struct api_arena *arena, int64_t seconds);
 
-/* Reports every set field of the pod that husk does not carry out yet, or never will on one machine (with the reason).
- */
-void api_check_supported(const V1Pod *pod, struct diagnostics *diags);
+/* Reports every set field of a Pod or PersistentVolumeClaim that husk does not carry out yet, or never will on one
+ * machine (with the reason). Other kinds have none. */
+void api_check_supported(const ProtobufCMessage *object, struct diagnostics *diags);

@@ -1,4 +1,4 @@
-/* Which set fields of a pod husk does not carry out. */
+/* Which set fields of a pod or a claim husk does not carry out. */
 #include "api/message.h"
 
 static void check_message(const struct api_type *type, const void *message, const struct field_path *path,
@@ -58,9 +58,13 @@ static void check_message(const struct api_type *type, const void *message, cons
         }
 }
 
-void api_check_supported(const V1Pod *pod, struct diagnostics *diags) {
+void api_check_supported(const ProtobufCMessage *object, struct diagnostics *diags) {
         struct field_path spec = field_path_child(NULL, "spec");
 
-        if (pod->spec)
-                check_message(api_type_of(&v1_pod_spec__descriptor), pod->spec, &spec, diags);
+        if (object->descriptor == &v1_pod__descriptor && ((const V1Pod *)object)->spec)
+                check_message(api_type_of(&v1_pod_spec__descriptor), ((const V1Pod *)object)->spec, &spec, diags);
+        if (object->descriptor == &v1_persistent_volume_claim__descriptor &&
+            ((const V1PersistentVolumeClaim *)object)->spec)
+                check_message(api_type_of(&v1_persistent_volume_claim_spec__descriptor),
+                              ((const V1PersistentVolumeClaim *)object)->spec, &spec, diags);
 }

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "store/claim.h"
 #include "base/str.h"
 
 char *claims_path(const struct store *store) {
@@ -167,14 +168,76 @@ static struct error *admit_locked(struct runtime *rt, json_t *claims, struct adm
         return err;
 }
 
+/* ---- persistent volume claims ---- */
+
+static bool names_claims(const V1PodSpec *pod) {
+        for (size_t i = 0; i < pod->n_volumes; i++) {
+                const V1VolumeSource *source = pod->volumes[i]->volumesource;
+                if (source && (source->persistentvolumeclaim || source->ephemeral))
+                        return true;
+        }
+        return false;
+}
+
+/* Is it for the scheduler to place the pod, and has it not done so yet? */
+static bool is_to_be_placed(const struct runtime *rt, const json_t *claims) {
+        const V1PodSpec *pod = rt->spec->spec;
+
+        const json_t *own = json_object_get(claims, rt->uid);
+
+        return names_claims(pod) && str_empty(pod->nodename) && !pod->n_schedulinggates &&
+               (!own || json_is_true(json_object_get(own, "nominated")));
+}
+
+/* The scheduler asks this before it looks at any node, so the answer is not about nodes. True: the pod waits. */
+static struct error *wait_for_claims(struct runtime *rt, const json_t *claims, struct admission_result *ret,
+                                     bool *ret_waits) {
+        _cleanup_free_ char *hindrance = NULL;
+        json_t *pod = NULL;
+        struct error *err = store_pod_spec_read(rt->store, rt->uid, &pod);
+
+        if (!err)
+                err = claims_hinder(rt->store, pod, claims, &hindrance);
+        json_decref(pod);
+        *ret_waits = hindrance;
+        if (err || !hindrance)
+                return err;
+        *ret = (struct admission_result){ .admission = ADMIT_WAIT, .reason = "Unschedulable" };
+        snprintf(ret->message, sizeof(ret->message),
+                 "0/1 nodes are available: %s. no new claims to deallocate, preemption: 0/1 nodes are available: 1 "
+                 "Preemption is not helpful for scheduling.",
+                 hindrance);
+        return NULL;
+}
+
+/* Claims of generic ephemeral volumes, which in a cluster a controller makes for every pod. */
+static struct error *make_own_claims(struct runtime *rt) {
+        json_t *pod = NULL;
+        struct error *err = NULL;
+
+        if (!names_claims(rt->spec->spec))
+                return NULL;
+        err = store_pod_spec_read(rt->store, rt->uid, &pod);
+        if (!err)
+                err = claims_make(rt->store, pod);
+        json_decref(pod);
+        return err;
+}
+
 void claims_admit(void *ctx, struct admission_result *ret) {
         struct runtime *rt = ctx;
         _cleanup_close_ int lock = -EBADF;
-        _cleanup_error_ struct error *err = store_lock(rt->store, &lock);
+        _cleanup_error_ struct error *err = make_own_claims(rt);
 
+        if (!err)
+                err = store_lock(rt->store, &lock);
         if (!err) {
                 json_t *claims = claims_read(rt->store);
-                err = admit_locked(rt, claims, ret);
+                bool waits = false;
+                if (is_to_be_placed(rt, claims))
+                        err = wait_for_claims(rt, claims, ret, &waits);
+                if (!err && !waits)
+                        err = admit_locked(rt, claims, ret);
                 json_decref(claims);
         }
         if (err) {

@@ -16,8 +16,9 @@ struct watches {
         struct loop_watch *pod;
         struct loop_watch *objects[ARRAY_SIZE(kinds)];
         struct loop_watch *node;
-        struct loop_watch *claims;     /* while the pod waits for room: */
-        struct loop_watch *namespaces; /* their labels matter to affinity */
+        struct loop_watch *claims;        /* while the pod waits for room: */
+        struct loop_watch *volume_claims; /* likewise */
+        struct loop_watch *namespaces;    /* their labels matter to affinity */
         struct loop_deferred *changed;
         char **names[ARRAY_SIZE(kinds)]; /* changed since, by kind */
         bool node_changed, pod_changed;
@@ -49,7 +50,7 @@ static void note_claims(void *arg, uint32_t events, const char *name) {
         }
 }
 
-static void note_namespaces(void *arg, uint32_t events, const char *name) {
+static void note_other(void *arg, uint32_t events, const char *name) {
         note_claims(arg, events, "claims.json");
 }
 
@@ -223,13 +224,18 @@ void watches_others(struct runtime *rt, bool wanted) {
         if (!wanted) {
                 w->claims = loop_watch_free(w->claims);
                 w->namespaces = loop_watch_free(w->namespaces);
+                w->volume_claims = loop_watch_free(w->volume_claims);
                 return;
         }
         _cleanup_free_ char *namespaces = store_objects_folder(rt->store, api_kind_of("Namespace"), NULL);
+        _cleanup_free_ char *volume_claims =
+                store_objects_folder(rt->store, api_kind_of("PersistentVolumeClaim"), rt->spec->metadata->namespace_);
         _cleanup_error_ struct error *err =
                 loop_watch_new(rt->loop, rt->store->run, REPLACED, note_claims, rt, &w->claims);
         if (!err)
-                err = loop_watch_new(rt->loop, namespaces, REPLACED, note_namespaces, rt, &w->namespaces);
+                err = loop_watch_new(rt->loop, namespaces, REPLACED, note_other, rt, &w->namespaces);
+        if (!err)
+                err = loop_watch_new(rt->loop, volume_claims, REPLACED, note_other, rt, &w->volume_claims);
         if (err)
                 log_warning("%s", error_message(err));
         /* What changed between the look at the claims and now would be missed. */
@@ -258,6 +264,7 @@ void watches_end(struct runtime *rt) {
         loop_watch_free(w->node);
         loop_watch_free(w->claims);
         loop_watch_free(w->namespaces);
+        loop_watch_free(w->volume_claims);
         for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
                 loop_watch_free(w->objects[k]);
                 strv_free(w->names[k]);

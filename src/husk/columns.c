@@ -271,9 +271,14 @@ static char *volume_claim(const json_t *volume, int64_t now) {
         return xasprintf("%s/%s", field_text_or(volume, "spec.claimRef.namespace", ""), name);
 }
 
+static char *claim_status(const json_t *claim, int64_t now) {
+        return xstrdup(field_text(claim, "metadata.deletionTimestamp") ? "Terminating"
+                                                                       : field_text_or(claim, "status.phase", ""));
+}
+
 static const struct column claim_columns[] = {
         { "NAME", .path = "metadata.name" },
-        { "STATUS", .path = "status.phase" },
+        { "STATUS", .text = claim_status },
         { "VOLUME", .path = "spec.volumeName" },
         { "CAPACITY", .path = "status.capacity.storage" },
         { "ACCESS MODES", .text = claim_access_modes },

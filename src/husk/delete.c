@@ -64,6 +64,30 @@ static struct error *pod_wait(struct store *store, const json_t *pod, int64_t ti
         }
 }
 
+/* ---- a claim: it may have to wait for the pods that use it ---- */
+
+static struct error *claim_wait(struct store *store, const json_t *claim, int64_t timeout_ns) {
+        const struct api_kind *kind = api_kind_of("PersistentVolumeClaim");
+        _cleanup_free_ char *folder = store_objects_folder(store, kind, object_namespace(claim));
+        _cleanup_watch_ struct watch watch = WATCH_INIT;
+        struct error *err = watch_open(timeout_ns > 0 ? timeout_ns : -1, &watch);
+
+        while (!err) {
+                _cleanup_json_ json_t *now = NULL;
+                watch_add(&watch, folder);
+                err = store_get(store, kind, object_namespace(claim), object_name(claim), &now);
+                /* Gone, or another one of that name by now: done. */
+                if (error_is(err, ERROR_NOT_FOUND) ||
+                    (!err && !streq_ptr(field_text(now, "metadata.uid"), field_text(claim, "metadata.uid"))))
+                        return error_free(err);
+                if (!err && watch_wait(&watch, -1) == WATCH_TIMEOUT)
+                        err = error_new(ERROR_TIMEOUT,
+                                        "timed out waiting for the condition on persistentvolumeclaims/%s",
+                                        object_name(claim));
+        }
+        return err;
+}
+
 /* ---- a namespace with all that is in it ---- */
 
 static struct error *namespace_empty(struct cli *cli, struct store *store, const char *ns,
@@ -133,9 +157,11 @@ struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const js
         struct store *store;
         struct error *err = cli_store(cli, &store);
 
-        if (err || !streq(kind->kind, "Pod"))
-                return err;
-        return pod_wait(store, object, options->timeout_ns);
+        if (!err && streq(kind->kind, "Pod"))
+                err = pod_wait(store, object, options->timeout_ns);
+        else if (!err && streq(kind->kind, "PersistentVolumeClaim"))
+                err = claim_wait(store, object, options->timeout_ns);
+        return err;
 }
 
 struct error *delete_object(struct cli *cli, const struct api_kind *kind, const json_t *object,

@@ -75,8 +75,8 @@ static ProtobufCMessage *decode(const struct api_kind *kind, const json_t *objec
         size_t before = diags->n;
         ProtobufCMessage *message = api_decode(object, kind->descriptor, arena, diags);
 
-        if (message && streq(kind->kind, "Pod"))
-                api_check_supported((const V1Pod *)message, diags);
+        if (message)
+                api_check_supported(message, diags);
         if (message && diags->n > before)
                 add_broken_rules(message, arena, diags, before);
         if (!message || diags->n > before)

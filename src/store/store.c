@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "store/claim.h"
 #include "store/node.h"
 
 /* A stored object may be as large as etcd lets one be (1.5 MiB), and then some. */
@@ -704,6 +705,8 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
                 json_object_set_new(metadata, "generation", json_integer(1));
                 return pod_create(store, kind, ns, name, object);
         }
+        if (claim_is_kind(kind))
+                claim_bind(object);
         err = json_write(path, object, file_mode(kind), FILE_DURABLE | FILE_EXCLUSIVE);
         if (error_is(err, ERROR_ALREADY_EXISTS)) {
                 error_free(err);
@@ -812,9 +815,23 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         } else {
                 path = object_path(store, kind, ns, name);
         }
-        err = json_write(path, stored, file_mode(kind), FILE_DURABLE);
+        /* Of a claim whose deletion waited, somebody may have taken away what held it. */
+        bool ends = claim_is_kind(kind) && claim_update(stored, old);
+        err = ends ? claim_delete(store, stored, path) : json_write(path, stored, file_mode(kind), FILE_DURABLE);
         json_decref(stored);
         json_decref(old);
+        lock = fd_close(lock);
+        return err || !ends ? err : claims_sweep(store);
+}
+
+static struct error *claim_remove(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
+                                  const char *path) {
+        json_t *claim = NULL;
+        struct error *err = store_get(store, kind, ns, name, &claim);
+
+        if (!err)
+                err = claim_delete(store, claim, path);
+        json_decref(claim);
         return err;
 }
 
@@ -862,6 +879,11 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
         if (err)
                 return err;
         _cleanup_free_ char *path = object_path(store, kind, ns, name);
+        if (claim_is_kind(kind)) {
+                err = claim_remove(store, kind, ns, name, path);
+                lock = fd_close(lock);
+                return err ? err : claims_sweep(store);
+        }
         if (unlink(path) < 0)
                 return errno == ENOENT ? not_found(kind, name) : error_errno(errno, "remove %s", path);
         return NULL;
@@ -885,7 +907,7 @@ static void links_to_uid_remove(struct store *store, const char *uid) {
         }
 }
 
-struct error *store_pod_remove(struct store *store, const char *uid) {
+static struct error *pod_remove(struct store *store, const char *uid) {
         _cleanup_free_ char *folder = store_pod_folder(store, uid), *run_folder = store_pod_run_folder(store, uid);
         _cleanup_close_ int lock = -EBADF;
         json_t *pod = NULL;
@@ -919,4 +941,10 @@ struct error *store_pod_remove(struct store *store, const char *uid) {
         }
         json_decref(pod);
         return NULL;
+}
+
+struct error *store_pod_remove(struct store *store, const char *uid) {
+        struct error *err = pod_remove(store, uid);
+
+        return err ? err : claims_sweep(store);
 }

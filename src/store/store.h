@@ -62,7 +62,8 @@ struct error *store_pod_sync(struct store *store, const char *uid) _must_check_;
  * spec or the deletionTimestamp changed; all are set in `object`. If `object` carries a resourceVersion that is not the
  * stored one: ERROR_CONFLICT. A Pod's status is not touched. */
 struct error *store_update(struct store *store, const struct api_kind *kind, json_t *object) _must_check_;
-/* Removes an object that is no pod (a pod's end is its supervisor's: see store_pod_remove). */
+/* Removes an object that is no pod (a pod's end is its supervisor's: see store_pod_remove). A PersistentVolumeClaim
+ * that a pod uses is only marked, and goes with the last of them (claim.h). */
 struct error *store_delete(struct store *store, const struct api_kind *kind, const char *ns,
                            const char *name) _must_check_;
 
@@ -90,7 +91,7 @@ struct error *store_pod_status_write(struct store *store, const char *uid, const
  * to a pod that is being deleted already or is gone. */
 struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *condition) _must_check_;
 /* Last step of a pod's end: removes its name, its folders in <run> and <root>. Nothing may be mounted there any more.
- * Idempotent; works from whatever is left of the pod. */
+ * Then claims that waited for it or were its own go (claim.h). Idempotent; works from whatever is left of the pod. */
 struct error *store_pod_remove(struct store *store, const char *uid) _must_check_;
 /* Uids of all pods that have a folder in <root> or <run>, also half-made and half-removed ones. */
 struct error *store_pod_uids(struct store *store, char ***ret) _must_check_;

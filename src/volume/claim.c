@@ -1,18 +1,24 @@
-/* persistentVolumeClaim: a folder of this machine that outlives its pods.
- *
- * <root>/persistent-volumes/<uid of the claim>: whoever removes the claim removes the folder. */
+/* persistentVolumeClaim and ephemeral: a folder of this machine that belongs to a claim (store/claim.h). */
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/str.h"
+#include "store/claim.h"
 #include "volume/owner.h"
 #include "volume/type.h"
+
+/* A generic ephemeral volume has a claim of its own, named after pod and volume. */
+static char *claim_name(const struct volume_context *context, const V1Volume *volume) {
+        if (volume->volumesource->persistentvolumeclaim)
+                return xstrdup(volume->volumesource->persistentvolumeclaim->claimname);
+        return xasprintf("%s-%s", context->downward.pod->metadata->name, volume->name);
+}
 
 static struct error *claim_read(const struct volume_context *context, const V1Volume *volume, struct api_arena *arena,
                                 V1PersistentVolumeClaim **ret) {
         const struct api_kind *kind = api_kind_of("PersistentVolumeClaim");
-        const char *name = volume->volumesource->persistentvolumeclaim->claimname;
+        _cleanup_free_ char *name = claim_name(context, volume);
         struct error *err;
         json_t *json;
 
@@ -25,8 +31,10 @@ static struct error *claim_read(const struct volume_context *context, const V1Vo
                 return err;
         err = api_decode_stored(json, kind->descriptor, arena, ret);
         json_decref(json);
-        if (!err && (*ret)->spec && streq_ptr((*ret)->spec->volumemode, "Block"))
-                err = error_new(ERROR_NOT_SUPPORTED, "persistentvolumeclaim \"%s\" has volumeMode Block", name);
+        /* Only a pod that skipped the scheduler (spec.nodeName) comes so far. */
+        if (!err && !((*ret)->status && streq_ptr((*ret)->status->phase, "Bound")))
+                err = error_new(ERROR_UNAVAILABLE, "error processing PVC %s/%s: PVC is not bound",
+                                volume_namespace(context), name);
         if (!err && (str_empty((*ret)->metadata->uid) || strchr((*ret)->metadata->uid, '/')))
                 err = error_new(ERROR_INVALID, "persistentvolumeclaim \"%s\" has no uid", name);
         return err;
@@ -39,7 +47,7 @@ struct error *claim_path(const struct volume_context *context, const V1Volume *v
 
         err = claim_read(context, volume, arena, &claim);
         if (!err)
-                *ret = xasprintf("%s/persistent-volumes/%s", context->store->root, claim->metadata->uid);
+                *ret = claim_folder(context->store, claim->metadata->uid);
         return err;
 }
 

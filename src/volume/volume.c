@@ -20,6 +20,7 @@ static const struct volume_type types[] = {
         { "projected", SOURCE(projected), .read_only = true, .path = object_path, .setup = object_setup,
           .payload = projected_payload },
         { "persistentVolumeClaim", SOURCE(persistentvolumeclaim), .path = claim_path, .setup = claim_setup },
+        { "ephemeral", SOURCE(ephemeral), .path = claim_path, .setup = claim_setup },
         { "image", SOURCE(image), .read_only = true, .mapped = true, .options = "noexec", .path = volume_disk_path,
           .setup = image_volume_setup },
 };

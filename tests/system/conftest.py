@@ -190,7 +190,7 @@ class Node:
         names = [n for n in self.husk("get", "pods", "-A", "--no-headers", "-o", "name", check=False).out.split()]
         if names:
             self.husk("delete", "pods", "--all", "-A", "--grace-period=0", "--force", check=False, timeout=60)
-        self.husk("delete", "configmaps,secrets", "--all", "--ignore-not-found", check=False)
+        self.husk("delete", "configmaps,secrets,persistentvolumeclaims", "--all", "--ignore-not-found", check=False)
 
     # ---- what must not be left behind ----
     def leftovers(self):
@@ -202,6 +202,8 @@ class Node:
             left += ["file " + os.path.join(path, f) for f in (os.listdir(path) if os.path.isdir(path) else [])]
         with open("/proc/self/mountinfo") as f:
             left += ["mount " + line.split()[4] for line in f if self.folder in line]
+        volumes = os.path.join(self.root, "persistent-volumes")
+        left += ["file " + os.path.join(volumes, f) for f in (os.listdir(volumes) if os.path.isdir(volumes) else [])]
         names = os.path.join(self.root, "objects")
         for at, dirs, files in os.walk(names):
             if at.endswith("/Pod"):

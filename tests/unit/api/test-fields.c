@@ -83,7 +83,7 @@ static void assert_supported(const char *text, const char *wanted) {
         V1Pod *pod = api_decode(j, &v1_pod__descriptor, arena, &diags);
 
         assert_int_equal(diags.n, 0);
-        api_check_supported(pod, &diags);
+        api_check_supported(&pod->base, &diags);
         for (size_t i = 0; i < diags.n; i++) {
                 _cleanup_free_ char *message = diagnostic_message(&diags.items[i]);
 
