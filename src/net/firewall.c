@@ -359,10 +359,16 @@ struct error *firewall_exists(struct netlink *nl, const char *table, bool *ret) 
 
 struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, const struct lease *leases, size_t n) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+        bool old;
+        struct error *err = firewall_exists(nl, fw->table, &old);
 
+        if (err)
+                return err;
         batch_begin(&b);
-        table_message(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, 0, fw->table); /* so that there is one to delete */
-        table_message(&b, NFT_MSG_DELTABLE, 0, 0, fw->table);
+        /* Only if there is one: whoever has deleted anything waits, when the socket is closed, until no processor can
+         * be looking at it any more, and that is 10 ms at the start of a node's first pod. */
+        if (old)
+                table_message(&b, NFT_MSG_DELTABLE, 0, 0, fw->table);
         table_message(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, 0, fw->table);
         for (uint32_t m = 0; m < ARRAY_SIZE(port_maps); m++)
                 map_create(&b, fw->table, &port_maps[m], m + 1);
