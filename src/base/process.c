@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -208,6 +209,25 @@ struct error *process_run(char *const *argv, const struct process_options *optio
                 *ret_out = strbuf_take(&out.buf);
         if (ret_err)
                 *ret_err = strbuf_take(&err.buf);
+        return NULL;
+}
+
+static bool is_program(const char *path) {
+        struct stat st;
+        return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+char *process_find_program(const char *name) {
+        const char *path = getenv("PATH");
+
+        if (strchr(name, '/'))
+                return is_program(name) ? xstrdup(name) : NULL;
+        _cleanup_strv_ char **folders = strv_split(path ? path : "/bin:/usr/bin", ':');
+        for (char **folder = folders; folder && *folder; folder++) {
+                _cleanup_free_ char *candidate = path_join(str_empty(*folder) ? "." : *folder, name);
+                if (is_program(candidate))
+                        return TAKE_PTR(candidate);
+        }
         return NULL;
 }
 

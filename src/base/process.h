@@ -24,6 +24,9 @@ struct process_options {
 struct error *process_run(char *const *argv, const struct process_options *options, int *ret_status, char **ret_out,
                           char **ret_err) _must_check_;
 
+/* Where execvp(3) would find a program: `name` itself if there is a '/' in it, else in PATH. NULL: nowhere. */
+char *process_find_program(const char *name);
+
 /* Folder of the running program (from /proc/self/exe), for finding its sisters. */
 char *process_own_folder(void);
 /* Finds a sister program: beside the running one, else ../libexec/husk/ of it, else LIBEXECDIR. */

@@ -148,13 +148,6 @@ void runtime_settle_later(struct runtime *rt) {
                 loop_deferred_arm(rt->settle);
 }
 
-struct oci_runtime runtime_oci(const struct runtime *rt, const char *log) {
-        const char *program = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
-        return (struct oci_runtime){ .program = str_empty(program) ? "crun" : program,
-                                     .state_root = rt->oci_state_root,
-                                     .log = log };
-}
-
 struct error *runtime_ids_open(struct runtime *rt) {
         const V1PodSpec *spec = rt->spec->spec;
         _cleanup_node_config_ struct node_config config = { 0 };
@@ -302,6 +295,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         free(rt->folder);
         free(rt->run_folder);
         free(rt->log_folder);
+        free(rt->oci_program);
         free(rt->oci_state_root);
         free(rt);
         return NULL;

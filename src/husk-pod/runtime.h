@@ -68,6 +68,7 @@ struct runtime {
         struct id_map ids;    /* runtime_ids_open() */
         int host_mounts;      /* the host's mount namespace; -EBADF: not known */
         char *oci_state_root; /* <run>/pods/<uid>/crun */
+        char *oci_program;    /* where the OCI runtime was found; NULL: not looked for, or nowhere */
 
         struct runtime_sandbox {
                 struct sandbox *sandbox;
@@ -101,8 +102,6 @@ struct error *runtime_new(const char *root, const char *run, const char *uid, st
 struct runtime *runtime_free(struct runtime *rt);
 /* Reads pod.json and decodes it into a new arena; ERROR_NOT_FOUND: the pod is gone. The old spec goes with *ret_old. */
 struct error *runtime_read_spec(struct runtime *rt, struct api_arena **ret_old) _must_check_;
-/* The OCI runtime for this pod. */
-struct oci_runtime runtime_oci(const struct runtime *rt, const char *log);
 /* For a pod with hostUsers: false: reserves its range of user ids (again, after a restart of ours) and sets rt->ids. */
 struct error *runtime_ids_open(struct runtime *rt) _must_check_;
 /* Calls settle soon: something was claimed or saved. */
@@ -210,6 +209,11 @@ void instance_close_stdin(struct instance *i);
 void instance_purge(struct instance *i);
 struct instance *instance_free(struct instance *i); /* of memory and descriptors only */
 void container_id_make(const char *pod_uid, const char *name, unsigned attempt, unsigned sandbox, char ret[static 65]);
+
+/* ---- oci-program.c ---- */
+
+/* The OCI runtime for this pod, protected from what it runs. `log`: see struct oci_runtime. Borrowed from rt. */
+struct oci_runtime runtime_oci(struct runtime *rt, const char *log);
 
 /* ---- termination.c ---- */
 

@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import textwrap
@@ -189,6 +190,30 @@ def test_the_runtime_cannot_be_overwritten_from_inside(node, tmp_path):
     for _ in range(10):
         node.exec("overwrite", "/evil", check=False)
     assert hashlib.sha256(open(program, "rb").read()).hexdigest() == before
+
+
+def test_the_runtime_is_read_only_for_the_pod_and_can_be_upgraded(node, tmp_path):
+    """Another program that takes the runtime's place on the host is the one that starts the next container, protected too."""
+    program = tmp_path / "crun"
+    shutil.copy(shutil.which("crun"), program)
+    load(node, tmp_path, "localhost/hostile:10")
+    node.env["HUSK_RUNTIME"] = str(program)
+    spec = {"terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "a", "image": "localhost/hostile:10", "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", "sleep 1000 & wait"]}]}
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "upgrade"}, "spec": spec}))
+    node.running("upgrade")
+
+    def mounts():
+        with open("/proc/%d/mountinfo" % node.of_program("husk-pod")[0]) as f:
+            return [line.split() for line in f if line.split()[4] == str(program)]
+    assert [m[5].split(",")[0] for m in mounts()] == ["ro"]
+    shutil.copy(program, tmp_path / "new")
+    os.rename(tmp_path / "new", program)
+    assert mounts() == []
+    node.sh("upgrade", "kill -9 $(cat /proc/1/task/1/children)")
+    node.wait("upgrade", "a restart", lambda p: p["status"]["containerStatuses"][0]["restartCount"] == 1 and "running" in p["status"]["containerStatuses"][0]["state"])
+    assert [m[5].split(",")[0] for m in mounts()] == ["ro"]
+    assert os.access(program, os.W_OK)  # on the host nothing has changed
 
 
 @pytest.mark.parametrize("sysctl", ["kernel.shm_rmid_forced=1+kernel.core_pattern", "../core_pattern", "kernel.core_pattern", "kernel/core_pattern", "net/../kernel/core_pattern"])

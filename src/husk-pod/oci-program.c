@@ -1,0 +1,58 @@
+/* oci-program.c - which program the OCI runtime is, and that nobody can write to it from inside a container.
+ *
+ * The first thing that runs in a container is the OCI runtime itself, and through /proc/PID/exe a container could reach
+ * and overwrite it (CVE-2019-5736). crun and runc therefore run from a copy, or a read-only mount, that they make at
+ * every start: they execute twice, which takes a quarter of crun's time. Here the program is mounted read-only over
+ * itself, once, in the pod's own mount namespace: the runtime sees that it lies on a read-only mount and starts at
+ * once, and so does the one that `husk exec` runs. When the host replaces the file (an upgrade), the kernel takes this
+ * mount away with the old file, and the new one is found and covered the next time. */
+#include "husk-pod/runtime.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/statvfs.h>
+
+#include "base/log.h"
+#include "base/mount.h"
+#include "base/process.h"
+
+static bool is_read_only(int fd) {
+        struct statvfs fs;
+        return fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY);
+}
+
+static struct error *mount_over_itself(int file) {
+        _cleanup_close_ int mount = -EBADF;
+        struct error *err = mount_clone(file, false, &mount);
+
+        if (!err)
+                err = mount_set_attributes(mount, false, MOUNT_ATTR_RDONLY, 0);
+        return err ? err : mount_attach(mount, file);
+}
+
+/* Without it the runtime protects itself, so that a failure is no more than a word in the log. */
+static void protect(const char *path) {
+        _cleanup_close_ int file = open(path, O_PATH | O_CLOEXEC);
+
+        if (file < 0 || is_read_only(file))
+                return;
+        _cleanup_error_ struct error *err = mount_over_itself(file);
+        if (err)
+                log_warning("protect %s: %s", path, error_message(err));
+}
+
+struct oci_runtime runtime_oci(struct runtime *rt, const char *log) {
+        const char *asked = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
+        const char *name = str_empty(asked) ? "crun" : asked;
+
+        if (!rt->oci_program || access(rt->oci_program, X_OK) < 0) {
+                free(rt->oci_program);
+                rt->oci_program = process_find_program(name);
+        }
+        /* Only where the mount namespace is the pod's own: there the keeper has kept the host's. */
+        if (rt->oci_program && rt->host_mounts >= 0)
+                protect(rt->oci_program);
+        return (struct oci_runtime){ .program = rt->oci_program ? rt->oci_program : name,
+                                     .state_root = rt->oci_state_root,
+                                     .log = log };
+}
