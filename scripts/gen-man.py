@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""gen-man.py PROGRAM VERSION: the man page of husk or husk-image, written from what the program itself prints with --help.
+"""gen-man.py PROGRAM VERSION: the man page of husk, husk-image or huskd, written from what the program itself prints with --help.
 
 The tables in the program are the only place where verbs, flags and examples stand; this reads their print and sets it as
 a page. It fails on a line it does not understand, so that a new layout of the help cannot lose anything unseen."""
@@ -15,8 +15,62 @@ statuses are those of kubectl."""),
     "husk-image": ("fetch, verify, unpack and keep container images", """\
 husk-image is what stands behind `husk image`: it fetches images from registries, takes them from archives, checks every
 byte against its digest, unpacks layers in a process without privileges, and removes what is no longer used."""),
+    "huskd": ("node daemon: supervisors for pods, and static manifests", """\
+huskd looks after two things: every pod that has not ended has a supervisor (one that was killed together with its keeper is
+replaced, and after a reboot all of them are), and the objects of the node are what a folder of manifests asks for. Pods need
+no huskd to run, and do not notice when it ends, crashes or is replaced."""),
 }
 TAIL = {
+    "huskd": """\
+.SH STATIC MANIFESTS
+Every file of the folder whose name does not begin with a dot is read, whatever its ending; folders within it are not. A
+file may hold any number of documents (pods, config maps, secrets, namespaces, claims). A pod is named after its document and
+the node, as a kubelet does: web on the node
+.I host
+is
+.IR web\\-host ,
+and it gets the annotations
+.BR kubernetes.io/config.source ", " kubernetes.io/config.hash ", " kubernetes.io/config.mirror .
+.PP
+A new file makes its objects. A changed one replaces the pods whose documents changed, each with its grace, and changes other
+objects in place. A removed one deletes what it made. What somebody deletes by hand comes back. Changes made while huskd is
+not running are found when it starts.
+.PP
+A file with a mistake changes nothing: what its last good version made goes on, and the mistake is told, with line and
+column, in the log and as an event about the node
+.RB ( "husk events" ).
+.SH SIGNALS
+.TP
+.B SIGHUP
+Look at the folder and at all pods now. Both are watched; this is for who does not trust that.
+.TP
+.BR SIGTERM ", " SIGINT
+End. The pods go on.
+.SH ENVIRONMENT
+.TP
+.BR HUSK_ROOT ", " HUSK_RUN ", " HUSK_LOG
+As for
+.BR husk (1).
+.TP
+.BR NOTIFY_SOCKET ", " WATCHDOG_USEC
+The service manager's, see
+.BR sd_notify (3):
+huskd says when it is ready, reloading and stopping, how many pods and manifests there are, and, if asked to, that it lives.
+.SH FILES
+.TP
+.I /etc/husk/manifests
+The static manifests, unless
+.B \\-\\-manifests
+or another
+.B \\-\\-root
+says otherwise.
+.SH EXIT STATUS
+0 after SIGTERM or SIGINT, 1 if it could not run, 2 for a wrong command line.
+.SH SEE ALSO
+.BR husk (1),
+.BR husk\\-pod (8),
+.BR husk\\-keeper (8)
+""",
     "husk": """\
 .SH EXIT STATUS
 0 if all was done, 1 if anything was not.
@@ -52,6 +106,7 @@ What containers printed, in the CRI format.
 .BR husk-image (1),
 .BR husk-pod (8),
 .BR husk-keeper (8),
+.BR huskd (8),
 .BR crun (1),
 .BR kubectl (1)
 """,
@@ -163,10 +218,11 @@ def main():
     program, version = sys.argv[1:]
     name = program.rsplit("/", 1)[-1]
     summary, description = HEAD[name]
+    section = '8 "" "husk %s" "System Administration"' if name == "huskd" else '1 "" "husk %s" "User Commands"'
     out = ['.\\" Written by scripts/gen-man.py from the output of %s --help.' % name,
-           '.TH %s 1 "" "husk %s" "User Commands"' % (name.upper(), version),
+           ".TH %s %s" % (name.upper(), section % version),
            ".SH NAME", escape("%s - %s" % (name, summary)).replace(" \\- ", " \\- ", 1),
-           ".SH SYNOPSIS", ".B " + name, "VERB [ARGUMENTS] [FLAGS]",
+           ".SH SYNOPSIS", ".B " + name, "[FLAGS]" if name == "huskd" else "VERB [ARGUMENTS] [FLAGS]",
            ".SH DESCRIPTION", escape(description.replace("\n", " "))]
     overview = sections(help_of(program))
     if name == "husk":
@@ -177,6 +233,8 @@ def main():
             out += verb_page(program, verb)
             for below in subverbs(program, verb):
                 out += verb_page(program, below)
+    elif name == "huskd":
+        out += [".SH FLAGS", *table(dict(overview)["Flags"])]
     else:
         parts = dict(overview)
         out += [".SH VERBS", *image_verbs(parts["Verbs"]), ".SH FLAGS", *table(parts["Flags"]),

@@ -1,6 +1,6 @@
 /* husk-keeper - the parent of every process in one pod.
  *
- *   husk-keeper --root DIR --run DIR --uid UID [--foreground] [--adopt NUMBER] [--keep FD=NAME]…
+ *   husk-keeper --root DIR --run DIR --uid UID [--foreground] [--adopt NUMBER] [--lock FD] [--keep FD=NAME]…
  *
  * It is started by `husk apply` (or huskd), takes the pod's lock, makes the pod's mount namespace, becomes a child
  * subreaper, starts husk-pod and from then on does three things (protocol.h): it reaps whatever ends and writes it
@@ -10,6 +10,9 @@
  * If the keeper is killed, husk-pod sees the end of its socket, saves its state and becomes the keeper itself, by
  * execve(2) of this program with --adopt and its descriptors as --keep: so its children stay its children, the mount
  * namespace stays, and a fresh husk-pod goes on from the saved state.
+ *
+ * SIGUSR2 makes room for another version of husk: husk-pod is ended, and the keeper becomes the program that is on the
+ * disk now, in the same way, keeping the lock, its pid and its children; that starts the husk-pod on the disk.
  *
  * This program uses no more of the C library than tiny-libc.c offers. */
 #include <errno.h>
@@ -52,7 +55,9 @@ static struct keeper {
 
         char folder[PATH_SIZE];  /* <run>/pods/<uid> */
         char program[PATH_SIZE]; /* husk-pod */
-        int lock_fd;
+        char self[PATH_SIZE];    /* where this program was when it started */
+        int lock_fd;             /* -1: not yet */
+        bool renew;              /* become the program on the disk as soon as husk-pod has ended */
         int signal_fd;
 
         int exits_fd;
@@ -152,6 +157,7 @@ static void find_program(void) {
         if (slash)
                 *slash = '\0';
         path_make(k.program, self, "/husk-pod", "", "");
+        path_make(k.self, self, "/husk-keeper", "", "");
 }
 
 static void stored_put(const char *name, int fd);
@@ -187,6 +193,8 @@ static void read_arguments(int argc, char **argv) {
                         k.run = argv[++i];
                 else if (value && strcmp(argv[i], "--uid") == 0)
                         k.uid = argv[++i];
+                else if (value && strcmp(argv[i], "--lock") == 0)
+                        k.lock_fd = (int)number_argument(argv[++i]);
                 else if (value && strcmp(argv[i], "--keep") == 0)
                         keep_argument(argv[++i]);
                 else
@@ -234,13 +242,17 @@ static void write_pid_file(void) {
         close(fd);
 }
 
-/* One supervisor a pod. It is a record lock (fcntl), not flock: no child inherits it, those who only ask (F_GETLK, which
- * also tells our pid) take nothing that could be in our way, and execve(2) of husk-pod's successor takes it anew. */
+/* One supervisor a pod. It is a record lock (fcntl), not flock: no child inherits it, those who only ask (F_GETLK,
+ * which also tells our pid) take nothing that could be in our way, and execve(2) of husk-pod's successor takes it anew.
+ */
 static void take_lock(void) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         struct stat st;
 
-        k.lock_fd = open_file("lock", O_RDWR | O_CREAT);
+        if (k.lock_fd >= 0 && fcntl(k.lock_fd, F_SETFD, FD_CLOEXEC) < 0)
+                fail("not a descriptor: ", "--lock");
+        if (k.lock_fd < 0)
+                k.lock_fd = open_file("lock", O_RDWR | O_CREAT);
         if (fcntl(k.lock_fd, F_SETLK, &lock) < 0)
                 fail("already supervised: ", k.uid);
         /* The pod was deleted between our open and our lock. */
@@ -518,6 +530,64 @@ static void listen_to_pod(void) {
         }
 }
 
+/* ---- another version ---- */
+
+/* The arguments for a successor by execve(2) and the text they stand in: fixed ones, and a --keep for each descriptor.
+ */
+static const char *renew_argv[16 + 2 * STORED_MAX];
+static char renew_text[STORED_MAX * (KEEPER_NAME_SIZE + 16) + 64];
+
+static const char *text_number(char **at, int64_t n) {
+        const char *end = renew_text + sizeof(renew_text), *begin = *at;
+
+        *at = text_put_number(*at, end, n) + 1;
+        return begin;
+}
+
+static void renew_arguments(void) {
+        const char **a = renew_argv, *end = renew_text + sizeof(renew_text);
+        char *at = renew_text;
+
+        *a++ = k.self;
+        *a++ = "--root", *a++ = k.root;
+        *a++ = "--run", *a++ = k.run;
+        *a++ = "--uid", *a++ = k.uid;
+        *a++ = "--adopt", *a++ = text_number(&at, (int64_t)k.mounts);
+        *a++ = "--lock", *a++ = text_number(&at, k.lock_fd);
+        if (k.foreground)
+                *a++ = "--foreground";
+        for (unsigned i = 0; i < k.n_stored; i++) {
+                *a++ = "--keep", *a++ = at;
+                at = text_put(text_put(text_put_number(at, end, k.stored[i].fd), end, "="), end, k.stored[i].name) + 1;
+        }
+        *a = NULL;
+}
+
+static void keep_over_exec(bool keep) {
+        long flag = keep ? 0 : FD_CLOEXEC;
+
+        fcntl(k.lock_fd, F_SETFD, flag);
+        for (unsigned i = 0; i < k.n_stored; i++)
+                fcntl(k.stored[i].fd, F_SETFD, flag);
+}
+
+/* Returns only if that does not work: then this keeper goes on, and starts the husk-pod that is on the disk. */
+static void renew(void) {
+        k.renew = false;
+        renew_arguments();
+        keep_over_exec(true);
+        execve(k.self, (char *const *)renew_argv, environ);
+        say("run ", k.self, errno);
+        keep_over_exec(false);
+}
+
+static void renew_begin(void) {
+        say("becoming the husk-keeper on the disk", "", 0);
+        k.renew = true;
+        if (k.pod_pid)
+                kill(k.pod_pid, SIGTERM);
+}
+
 static void pod_start(void) {
         const char *argv[] = { k.program, "--root", k.root, "--run", k.run, "--uid", k.uid, NULL };
         int pair[2];
@@ -587,6 +657,7 @@ static void signals_prepare(void) {
         sigprocmask(SIG_SETMASK, &set, NULL);
         sigemptyset(&set);
         sigaddset(&set, SIGCHLD);
+        sigaddset(&set, SIGUSR2);
         k.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (k.signal_fd < 0)
                 fail("signalfd", "");
@@ -595,7 +666,8 @@ static void signals_prepare(void) {
 static void signals_read(void) {
         struct signalfd_siginfo info;
         while (read(k.signal_fd, &info, sizeof(info)) > 0)
-                ;
+                if (info.ssi_signo == SIGUSR2)
+                        renew_begin();
 }
 
 static int time_until(int64_t at_ms) {
@@ -606,6 +678,8 @@ static int time_until(int64_t at_ms) {
 static __attribute__((noreturn)) void run(void) {
         for (;;) {
                 int timeout = reap() ? -1 : RETRY_MS;
+                if (k.renew && !k.pod_pid)
+                        renew();
                 if (!k.pod_pid && time_until(k.restart_at_ms) == 0)
                         pod_start();
                 if (!k.pod_pid) {
@@ -629,6 +703,7 @@ static __attribute__((noreturn)) void run(void) {
 
 int main(int argc, char **argv) {
         k.socket = -1;
+        k.lock_fd = -1;
         read_arguments(argc, argv);
         path_make(k.folder, k.root, "/pods/", k.uid, "");
         int folder = open(k.folder, O_PATH | O_CLOEXEC);

@@ -2,7 +2,9 @@
  *
  * husk-keeper is the parent of everything in a pod and does almost nothing: it reaps, keeps descriptors, and starts
  * husk-pod anew when that dies. husk-pod finds the keeper's SOCK_SEQPACKET socket as descriptor 3. Each packet is one
- * struct keeper_message, native byte order (both come from one build on one machine).
+ * struct keeper_message, native byte order. A keeper may be older than the husk-pod it starts, when that was replaced
+ * on the disk and has died before the keeper was renewed: so what is here does not change, and news get types of their
+ * own, which the other side passes over.
  *
  *   husk-pod -> keeper   STORE name + descriptor   keep this for my successor; replaces one of the same name
  *                        DROP name                 forget it; a name that ends in '*' drops all with that beginning
@@ -61,6 +63,9 @@ struct keeper_message {
                 struct keeper_exit exit;
         };
 };
+
+_Static_assert(sizeof(struct keeper_exit) == 40 && sizeof(struct keeper_message) == 144,
+               "an older keeper's is another");
 
 static inline uint32_t keeper_exit_check(const struct keeper_exit *e) {
         return (uint32_t)(e->sequence * 2654435761u) ^ (uint32_t)e->time_ns ^ (uint32_t)e->start_time ^

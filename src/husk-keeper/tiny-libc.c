@@ -244,6 +244,10 @@ int prctl(int operation, ...) {
         return CALL5(SYS_prctl, operation, a, b, c, d);
 }
 
+int kill(pid_t pid, int signal) {
+        return CALL2(SYS_kill, pid, signal);
+}
+
 pid_t getpid(void) {
         return CALL0(SYS_getpid);
 }

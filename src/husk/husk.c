@@ -224,6 +224,8 @@ const struct verb verbs[] = {
                         "containers anew, in a new sandbox. What has ended stays so. huskd does this by itself.",
                 .example = "# after a reboot\n"
                            "husk start --all\n"
+                           "# after an upgrade of husk, under the running pods\n"
+                           "husk start --all --renew\n"
                            "# one pod\n"
                            "husk start web",
                 CODE(start),

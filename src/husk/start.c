@@ -8,10 +8,12 @@
 #include "server/supervisor.h"
 #include "husk/verbs.h"
 
-static bool all;
+static bool all, renew;
 
 const struct flag start_flags[] = {
         { "all", 0, FLAG_BOOL, &all, NULL, NULL, "Every pod of the node, of all namespaces" },
+        { "renew", 0, FLAG_BOOL, &renew, NULL, NULL,
+          "With --all: replace supervisors that run an older husk than is installed; containers go on" },
         { 0 },
 };
 
@@ -36,16 +38,22 @@ static struct error *start_named(struct cli *cli, struct store *store, const cha
 struct error *start_run(struct cli *cli, struct arguments *arguments) {
         struct store *store;
         struct error *err;
-        size_t started;
+        size_t started, renewed = 0;
 
         if (all ? arguments->n_words > 0 : arguments->n_words == 0)
                 return usage_error("name the pods to start, or --all");
+        if (renew && !all)
+                return usage_error("--renew goes with --all");
         err = cli_store(cli, &store);
         if (err)
                 return err;
         if (all) {
                 err = supervisors_start_missing(store, &started);
                 printf("%zu pod%s started\n", started, started == 1 ? "" : "s");
+                if (!err && renew)
+                        err = supervisors_renew_outdated(store, &renewed);
+                if (renew)
+                        printf("%zu supervisor%s renewed\n", renewed, renewed == 1 ? "" : "s");
                 return err;
         }
         for (size_t i = 0; i < arguments->n_words; i++)

@@ -4,7 +4,8 @@
  *
  * Pods do not need it to run, and do not notice when it ends or is killed. As long as it runs, a pod whose keeper and
  * supervisor were both killed gets new ones, at its start every pod that has not ended is brought back (after a reboot,
- * all of them), and the store follows the manifests. SIGHUP looks at everything at once; SIGTERM ends huskd alone. */
+ * all of them), supervisors of an older husk are replaced, and the store follows the manifests. SIGHUP looks at
+ * everything at once; SIGTERM ends huskd alone. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "huskd/notify.h"
 #include "huskd/pods.h"
 #include "huskd/statics.h"
+#include "server/supervisor.h"
 
 #define MANIFESTS_DEFAULT "/etc/husk/manifests"
 
@@ -119,12 +121,24 @@ static void pod_gone(void *arg) {
         pods_changed(d);
 }
 
+/* huskd is started anew when husk is upgraded, and sees to it that the pods' supervisors are the new ones, too. */
+static void renew_outdated(struct daemon *d) {
+        size_t renewed;
+        _cleanup_error_ struct error *err = supervisors_renew_outdated(d->store, &renewed);
+
+        if (err)
+                log_warning("%s", error_message(err));
+        if (renewed)
+                log_info("husk was upgraded: %zu supervisor%s renewed", renewed, renewed == 1 ? "" : "s");
+}
+
 /* ---- signals ---- */
 
 static void reload(struct daemon *d) {
         char text[128];
 
         notify_reloading();
+        renew_outdated(d);
         statics_sync(d->statics);
         pods_look_soon(d->pods);
         status_make(d, text, sizeof(text));
@@ -228,6 +242,7 @@ static struct error *run(struct daemon *d) {
                 status_make(d, text, sizeof(text));
                 notify_ready(text);
                 log_info("ready: %s", text);
+                renew_outdated(d);
                 malloc_trim(0);
                 err = loop_run(d->loop);
                 notify_stopping();

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -153,6 +154,77 @@ struct error *supervisors_start_missing(struct store *store, size_t *ret_started
                         continue;
                 struct error *err = supervisor_start(store, *uid);
                 *ret_started += !err;
+                first = first ?: TAKE_PTR(err);
+                error_free(err);
+        }
+        return first;
+}
+
+/* ---- another version ---- */
+
+/* Its name on the disk, as far as it is one of husk's own. */
+static bool runs_program(pid_t pid, const char *name) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/comm", pid), *comm = NULL;
+        _cleanup_error_ struct error *err = file_read(path, 64, &comm, NULL);
+
+        return !err && strncmp(comm, name, strlen(name)) == 0 && comm[strlen(name)] == '\n';
+}
+
+/* The link leads to what runs, also when that has been replaced on the disk. */
+static bool runs_other_file(pid_t pid, const char *name) {
+        _cleanup_free_ char *running = xasprintf("/proc/%d/exe", pid), *path = NULL;
+        _cleanup_error_ struct error *err = process_find_sister(name, &path);
+        struct stat a, b;
+
+        if (err || stat(running, &a) < 0 || stat(path, &b) < 0)
+                return false;
+        return a.st_dev != b.st_dev || a.st_ino != b.st_ino;
+}
+
+static pid_t husk_pod_of(pid_t keeper) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/task/%d/children", keeper, keeper), *text = NULL;
+        _cleanup_error_ struct error *err = file_read(path, CMDLINE_MAX, &text, NULL);
+
+        for (char *p = text, *end; !err && *p; p = end) {
+                pid_t pid = (pid_t)strtol(p, &end, 10);
+                if (end == p)
+                        break;
+                if (runs_program(pid, "husk-pod"))
+                        return pid;
+        }
+        return 0;
+}
+
+bool supervisor_is_outdated(struct store *store, const char *uid) {
+        pid_t keeper = store_pod_supervisor(store, uid), pod;
+
+        if (keeper <= 0 || !runs_program(keeper, "husk-keeper"))
+                return false;
+        pod = husk_pod_of(keeper);
+        return runs_other_file(keeper, "husk-keeper") || (pod > 0 && runs_other_file(pod, "husk-pod"));
+}
+
+struct error *supervisor_renew(struct store *store, const char *uid) {
+        _cleanup_close_ int keeper = supervisor_open(store, uid);
+        pid_t pid = store_pod_supervisor(store, uid);
+
+        /* A `husk-pod --cleanup` holds the lock, too, and must not be sent a signal it does not know. */
+        if (keeper < 0 || !runs_program(pid, "husk-keeper") || store_pod_supervisor(store, uid) != pid)
+                return error_new(ERROR_UNAVAILABLE, "pod %s has no supervisor", uid);
+        int rc = pidfd_signal(keeper, SIGUSR2);
+        return rc < 0 ? error_errno(-rc, "renew the supervisor of pod %s", uid) : NULL;
+}
+
+struct error *supervisors_renew_outdated(struct store *store, size_t *ret_renewed) {
+        _cleanup_strv_ char **uids = NULL;
+        struct error *first = store_pod_uids(store, &uids);
+
+        *ret_renewed = 0;
+        for (char **uid = uids; uid && *uid; uid++) {
+                if (!supervisor_is_outdated(store, *uid))
+                        continue;
+                struct error *err = supervisor_renew(store, *uid);
+                *ret_renewed += !err;
                 first = first ?: TAKE_PTR(err);
                 error_free(err);
         }

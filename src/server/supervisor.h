@@ -22,6 +22,13 @@ char **supervisor_uids_at_work(struct store *store);
 /* Starts a keeper for every pod that is to have one and has none; their number goes to *ret_started. Goes on after an
  * error and returns the first. */
 struct error *supervisors_start_missing(struct store *store, size_t *ret_started) _must_check_;
+/* Do keeper or husk-pod run another program than the one that is on the disk now? After an upgrade they do. */
+bool supervisor_is_outdated(struct store *store, const char *uid);
+/* Replaces both by those on the disk, under the running containers, which notice nothing. Returns at once. */
+struct error *supervisor_renew(struct store *store, const char *uid) _must_check_;
+/* The same for every pod where it is due; their number goes to *ret_renewed. Goes on after an error, returns the first.
+ */
+struct error *supervisors_renew_outdated(struct store *store, size_t *ret_renewed) _must_check_;
 /* pidfd of the keeper, or of a `husk-pod --cleanup` at work, for waiting for its end; negative if there is none. */
 int supervisor_open(struct store *store, const char *uid);
 /* Undoes everything that is left of a pod without a supervisor, its folders included. Idempotent. */

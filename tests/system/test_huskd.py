@@ -8,6 +8,7 @@ import socket
 import subprocess
 import textwrap
 import time
+import urllib.request
 
 import pytest
 
@@ -270,6 +271,75 @@ def test_the_service_manager_is_told(huskd):
         assert huskd.process.wait(20 * SLOW) == 0
     huskd.remove("bad.yaml")
     huskd.start()
+
+
+# ---- upgrade ----
+
+def test_husk_is_upgraded_under_running_pods(own_node, tmp_path):
+    """Other files of the same names, as a package leaves them: supervisors are exchanged, containers serve on."""
+    def install():
+        for name in ("husk", "husk-pod", "husk-keeper", "husk-infra", "husk-image", "husk-probe", "huskd"):
+            shutil.copy(os.path.join(os.path.dirname(HUSK), name), str(tmp_path / ("new-" + name)))
+            os.rename(str(tmp_path / ("new-" + name)), str(tmp_path / name))
+    install()
+    node = own_node
+    node.load("--busybox")
+
+    def husk(*args, input=None):
+        return subprocess.run([str(tmp_path / "husk"), *args], input=input, env=node.env, capture_output=True, text=True, timeout=60 * SLOW)
+    assert husk("apply", "-f", "-", input="""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: serves}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers:
+          - name: httpd
+            image: localhost/husk/busybox:1
+            command: [sh, -c, "mkdir /www; echo served > /www/index.html; exec httpd -f -h /www"]
+          - name: counts
+            image: localhost/husk/busybox:1
+            command: [sh, -c, "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; usleep 1000; done; exec sleep 100000"]
+        """.replace("\n        ", "\n")).returncode == 0
+    pod = node.running("serves")
+    uid, ip = pod["metadata"]["uid"], pod["status"]["podIP"]
+    keeper, = node.of_program("husk-keeper", uid)
+    first, = node.of_program("husk-pod", uid)
+    exe = lambda pid: os.stat("/proc/%d/exe" % pid).st_ino
+    assert husk("start", "--all", "--renew").stdout == "0 pods started\n0 supervisors renewed\n"
+    install()
+    assert husk("start", "--all", "--renew").stdout == "0 pods started\n1 supervisor renewed\n"
+    until("another husk-pod", lambda: node.of_program("husk-pod", uid) not in ([], [first]))
+    until("the new programs", lambda: [exe(p) for p in node.of_program("husk-pod", uid)] == [os.stat(str(tmp_path / "husk-pod")).st_ino])
+    assert node.of_program("husk-keeper", uid) == [keeper] and exe(keeper) == os.stat(str(tmp_path / "husk-keeper")).st_ino
+    with urllib.request.urlopen("http://%s/" % ip, timeout=20) as r:
+        assert r.read() == b"served\n"
+    after = node.get("serves")["status"]
+    assert [c["containerID"] for c in after["containerStatuses"]] == [c["containerID"] for c in pod["status"]["containerStatuses"]]
+    until("every line once", lambda: node.logs("serves", "-c", "counts") == "".join("line %d\n" % i for i in range(1, 3001)))
+    # exits are still told, and huskd, started anew, does the same by itself
+    install()
+    daemon = subprocess.Popen([str(tmp_path / "huskd")], env=node.env, stderr=subprocess.DEVNULL)
+    until("the newest keeper", lambda: exe(keeper) == os.stat(str(tmp_path / "husk-keeper")).st_ino)
+    os.kill(node.oldest_in("serves", "pid", c="counts"), signal.SIGKILL)
+    node.wait("serves", "a restart", lambda p: [(c["restartCount"], c["lastState"]) for c in p["status"]["containerStatuses"] if c["name"] == "counts" and
+              c["restartCount"] == 1 and c["lastState"]["terminated"]["exitCode"] == 137])
+    daemon.terminate()
+    assert daemon.wait(20 * SLOW) == 0
+    node.delete_all()
+    node.nothing_left()
+
+
+def test_the_units_are_well_formed(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze here")
+    build = os.path.dirname(HUSK)
+    for unit in "huskd.service", "husk-start.service":
+        with open(os.path.join(build, "packaging", unit)) as f:
+            text = re.sub(r"^ExecStart=\S*/", "ExecStart=%s/" % build, f.read(), flags=re.M)
+        (tmp_path / unit).write_text(text)
+        r = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / unit)], capture_output=True, text=True)
+        assert r.returncode == 0 and unit not in r.stderr, r.stderr
 
 
 # ---- reboot ----

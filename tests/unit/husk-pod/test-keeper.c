@@ -406,6 +406,64 @@ TEST(polite_signals_do_not_end_the_keeper) {
         expect_exit(&f, 1, pid, "status", 0);
 }
 
+TEST(a_renewed_keeper_is_the_program_on_the_disk_and_keeps_pid_lock_children_and_descriptors) {
+        _cleanup_fixture_ struct fixture f;
+        char path[128], fresh[128], running[64];
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct stat on_disk, runs;
+
+        fixture_init(&f);
+        expect(&f, "start 0");
+        ask(&f, "store log/a 11");
+        ask(&f, "store log/b 12");
+        ask(&f, "spawn -1");
+        pid_t pid = expect_number(&f, "spawned %d");
+        snprintf(path, sizeof(path), "%s/husk-keeper", f.folder);
+        snprintf(fresh, sizeof(fresh), "%s/fresh", f.folder);
+        copy_program(getenv("HUSK_KEEPER"), fresh);
+        assert_int_equal(rename(fresh, path), 0);
+        kill(f.keeper, SIGUSR2);
+        accept_fake(&f);
+        expect(&f, "descriptor log/a 11");
+        expect(&f, "descriptor log/b 12");
+        expect(&f, "start 0");
+        snprintf(running, sizeof(running), "/proc/%d/exe", f.keeper);
+        assert_int_equal(stat(path, &on_disk), 0);
+        assert_int_equal(stat(running, &runs), 0);
+        assert_int_equal(runs.st_ino, on_disk.st_ino);
+        snprintf(path, sizeof(path), "%s/pods/u1/lock", f.folder);
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_int_equal(fcntl(fd, F_GETLK, &lock), 0);
+        assert_true(lock.l_type == F_WRLCK && lock.l_pid == f.keeper);
+        kill(pid, SIGKILL);
+        expect_exit(&f, 1, pid, "signal", SIGKILL);
+        ask(&f, "exit 1"); /* and once more, from the renewed one */
+        accept_fake(&f);
+        expect(&f, "descriptor log/a 11");
+        expect(&f, "descriptor log/b 12");
+        expect(&f, "start 1");
+        expect_exit(&f, 1, pid, "signal", SIGKILL);
+}
+
+TEST(a_keeper_that_cannot_be_renewed_goes_on) {
+        _cleanup_fixture_ struct fixture f;
+        char path[128];
+
+        fixture_init(&f);
+        expect(&f, "start 0");
+        ask(&f, "store log/a 11");
+        ask(&f, "spawn 0"); /* when that is answered, the descriptor has arrived */
+        pid_t pid = expect_number(&f, "spawned %d");
+        expect_exit(&f, 1, pid, "status", 0);
+        snprintf(path, sizeof(path), "%s/husk-keeper", f.folder);
+        assert_int_equal(unlink(path), 0);
+        kill(f.keeper, SIGUSR2);
+        accept_fake(&f);
+        expect(&f, "descriptor log/a 11");
+        expect(&f, "start 1");
+        expect_exit(&f, 1, pid, "status", 0); /* nobody had seen it */
+}
+
 TEST(exits_arrive_in_order_and_complete_though_the_reader_is_slow) {
         _cleanup_fixture_ struct fixture f;
         char line[128];

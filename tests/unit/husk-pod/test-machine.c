@@ -1717,6 +1717,42 @@ TEST(after_a_reboot_the_pod_gets_a_new_sandbox_and_keeps_its_counts) {
         assert_int_equal(w.sandbox_attempt, 1);
 }
 
+/* state-version-1.json was written by husk 0.1.0 for a pod of a sidecar `s` and a container `a` that runs for the
+ * second time. Whoever changes what is kept, or the order of an enum, sees here that pods do not survive the upgrade.
+ */
+TEST(the_state_that_a_former_version_wrote_is_understood) {
+        _cleanup_free_ char *path = xasprintf("%s/state-version-1.json", getenv("HUSK_FIXTURES"));
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'initContainers':[{'name':'s','image':'localhost/husk/busybox:1','restartPolicy':'Always'}],"
+                       "'containers':[{'name':'a','image':'localhost/husk/"
+                       "busybox:1','readinessProbe':{'exec':{'command':['p']},'periodSeconds':10}}]}");
+        pod_step(w.pod);
+        world_advance(&w, 5);
+        world_die(&w, "a", 3);
+        world_advance(&w, 1);
+        w.realtime_ns += SECONDS(1795770160) - world_realtime(&w);
+        w.realtime_ns -= SECONDS(2455) - w.now_ns;
+        w.now_ns = SECONDS(2455);
+        json_decref(w.state);
+        w.state = json_load_file(path, 0, NULL);
+        assert_non_null(w.state);
+        free(world_take_lines(&w));
+        succeed(&w, true, true);
+        assert_lines(&w, "admit\n");
+        assert_string_equal(world_state(&w, "s"), "running");
+        assert_string_equal(world_state(&w, "a"), "running");
+        const V1ContainerStatus *a = world_status(&w, "a");
+        assert_int_equal(a->restartcount, 1);
+        assert_true(a->ready && a->started);
+        assert_string_equal(world_last_state(&w, "a"), "terminated/Error");
+        assert_int_equal(a->laststate->terminated->exitcode, 3);
+        assert_string_equal(w.status->podip, "10.123.246.3");
+        assert_string_equal(w.status->phase, "Running");
+        world_die(&w, "a", 1); /* its back-off goes on, too */
+        assert_true(strstr(world_status(&w, "a")->state->waiting->message, "back-off 10s") != NULL);
+}
+
 TEST(a_termination_goes_on_in_the_successor) {
         _cleanup_world_ struct world w;
 
