@@ -41,7 +41,7 @@ PersistentVolumeClaimSpec:storageClassName,volumeMode,volumeAttributesClassName
 PersistentVolumeClaimStatus:currentVolumeAttributesClassName  PodCertificateProjection:maxExpirationSeconds
 PodDNSConfigOption:value  PodLogOptions:sinceSeconds,tailLines,limitBytes,stream
 PodResourceClaim:resourceClaimName,resourceClaimTemplateName  PodResourceClaimStatus:resourceClaimName
-PodSchedulingGroup:podGroupName
+PodSchedulingGroup:podGroupName  PriorityClass:preemptionPolicy
 PodSecurityContext:runAsUser,runAsGroup,runAsNonRoot,supplementalGroupsPolicy,fsGroup,fsGroupChangePolicy,seLinuxChangePolicy
 PodSpec:terminationGracePeriodSeconds,activeDeadlineSeconds,automountServiceAccountToken,shareProcessNamespace,priority,runtimeClassName,enableServiceLinks,preemptionPolicy,setHostnameAsFQDN,hostUsers,hostnameOverride
 Probe:terminationGracePeriodSeconds  ProjectedVolumeSource:defaultMode  ResourceHealth:message
@@ -73,16 +73,25 @@ PodCondition:lastProbeTime,lastTransitionTime  PodList:metadata  PodTemplate:met
 PodTemplateSpec:metadata,spec  PreferredSchedulingTerm:preference  ResourceFieldSelector:divisor
 Secret:metadata  SecretList:metadata  TCPSocketAction:port  WeightedPodAffinityTerm:podAffinityTerm
 APIGroup:preferredVersion  APIResource:verbs  ObjectMeta:creationTimestamp  PartialObjectMetadata:metadata
-PartialObjectMetadataList:metadata  Status:metadata
+PartialObjectMetadataList:metadata  PriorityClass:metadata  Status:metadata
 """
 OMITZERO = "ObjectMeta:creationTimestamp"
 KINDS = """
 PersistentVolumeClaim Pod PodTemplate Node Namespace Binding PodLogOptions PodAttachOptions PodExecOptions
 PodPortForwardOptions Event Secret ConfigMap ListOptions GetOptions DeleteOptions CreateOptions PatchOptions
 UpdateOptions Status APIVersions APIGroupList APIGroup APIResourceList PartialObjectMetadata
-PersistentVolumeClaimList PodList NodeList NamespaceList EventList SecretList ConfigMapList
+PriorityClass PersistentVolumeClaimList PodList NodeList NamespaceList EventList SecretList ConfigMapList
 PartialObjectMetadataList
 """.split()
+
+# scheduling.k8s.io/v1, in the table's columns.
+OTHER_GROUPS = """
+PriorityClass	metadata	1	optional	ObjectMeta			omitempty
+PriorityClass	value	2	optional	int32			always
+PriorityClass	globalDefault	3	optional	bool			omitempty
+PriorityClass	description	4	optional	string			omitempty
+PriorityClass	preemptionPolicy	5	optional	string			omitempty
+"""
 
 
 def facts(text):
@@ -97,7 +106,7 @@ def name(t):
 
 def main():
     messages = collections.OrderedDict()
-    for line in open(sys.argv[1]):
+    for line in list(open(sys.argv[1])) + OTHER_GROUPS.splitlines():
         if line.startswith("#") or not line.strip():
             continue
         c = line.rstrip("\n").split("\t") + [""] * 10

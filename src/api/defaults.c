@@ -1,5 +1,6 @@
 #include "api/defaults.h"
 
+#include "api/priority.h"
 #include "api/quantity.h"
 #include "api/resources.h"
 
@@ -496,31 +497,6 @@ static void merge_all_label_keys(const V1Pod *pod, struct api_arena *arena) {
         }
 }
 
-bool api_priority_of_class(const char *name, int32_t *ret) {
-        static const struct {
-                const char *name;
-                int32_t priority;
-        } classes[] = {
-                { "", 0 },
-                { "system-cluster-critical", 2000000000 },
-                { "system-node-critical", 2000001000 },
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-                if (streq(classes[i].name, name ? name : "")) {
-                        *ret = classes[i].priority;
-                        return true;
-                }
-        return false;
-}
-
-/* What the admission of a cluster computes from the class. */
-static void default_priority(V1PodSpec *spec, struct api_arena *arena) {
-        if (!spec->has_priority)
-                spec->has_priority = api_priority_of_class(spec->priorityclassname, &spec->priority);
-        default_text(&spec->preemptionpolicy, "PreemptLowerPriority", arena);
-}
-
 /* ---- the objects ------------------------------------------------------------------------------------------------- */
 
 void api_set_pod_defaults(V1Pod *pod, struct api_arena *arena) {
@@ -539,7 +515,7 @@ void api_set_pod_defaults(V1Pod *pod, struct api_arena *arena) {
         default_text(&spec->dnspolicy, "ClusterFirst", arena);
         default_text(&spec->restartpolicy, "Always", arena);
         default_text(&spec->schedulername, "default-scheduler", arena);
-        default_priority(spec, arena);
+        priority_set(spec, arena);
         DEFAULT_NUMBER(spec, enableservicelinks, true);
         DEFAULT_NUMBER(spec, terminationgraceperiodseconds, DEFAULT_GRACE_PERIOD);
         /* Older clusters took a negative period to mean "at once". */
@@ -651,6 +627,10 @@ void api_set_claim_defaults(V1PersistentVolumeClaim *claim, struct api_arena *ar
         default_text(&claim->status->phase, "Pending", arena);
 }
 
+void api_set_priority_class_defaults(V1PriorityClass *class, struct api_arena *arena) {
+        default_text(&class->preemptionpolicy, "PreemptLowerPriority", arena);
+}
+
 void api_set_node_defaults(V1Node *node, _unused_ struct api_arena *arena) {
         V1NodeStatus *status = node->status;
 
@@ -676,4 +656,6 @@ void api_set_defaults(ProtobufCMessage *object, struct api_arena *arena) {
                 api_set_claim_defaults((V1PersistentVolumeClaim *)object, arena);
         else if (type == &v1_node__descriptor)
                 api_set_node_defaults((V1Node *)object, arena);
+        else if (type == &v1_priority_class__descriptor)
+                api_set_priority_class_defaults((V1PriorityClass *)object, arena);
 }

@@ -14,10 +14,7 @@ void api_set_secret_defaults(V1Secret *secret, struct api_arena *arena);
 void api_set_namespace_defaults(V1Namespace *ns, struct api_arena *arena);
 void api_set_claim_defaults(V1PersistentVolumeClaim *claim, struct api_arena *arena);
 void api_set_node_defaults(V1Node *node, struct api_arena *arena);
-
-/* The priority that a priorityClassName stands for. Without a cluster there are the two classes that every cluster has,
- * and none ("" or NULL), which is 0; false for any other name. */
-bool api_priority_of_class(const char *name, int32_t *ret);
+void api_set_priority_class_defaults(V1PriorityClass *class, struct api_arena *arena);
 
 /* By the message's type; kinds without defaults are left as they are. */
 void api_set_defaults(ProtobufCMessage *object, struct api_arena *arena);

@@ -13,6 +13,8 @@ static const struct api_kind kinds[] = {
         { "Event", "events", "event", SHORT("ev"), "v1", true, &v1_event__descriptor },
         { "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", SHORT("pvc"), "v1", true,
           &v1_persistent_volume_claim__descriptor },
+        { "PriorityClass", "priorityclasses", "priorityclass", SHORT("pc"), "scheduling.k8s.io/v1", false,
+          &v1_priority_class__descriptor },
 };
 
 const struct api_kind *api_kinds(size_t *ret_count) {
@@ -36,22 +38,24 @@ static bool is_word_of(const struct api_kind *kind, const char *word) {
         return false;
 }
 
-/* kubectl's resource.version.group: the group of core/v1 is empty, so "pods.v1." and "pods." are the full forms. */
+/* What follows a resource's name in kubectl's resource[.version].group: the group of core/v1 is empty, so "pods.v1."
+ * and "pods." are full forms, "pods.v1" one that goes without saying. */
+static bool is_group_of(const struct api_kind *kind, const char *rest) {
+        const char *slash = strchr(kind->api_version, '/'), *version = slash ? slash + 1 : kind->api_version;
+        _cleanup_free_ char *group = slash ? xstrndup(kind->api_version, slash - kind->api_version) : xstrdup("");
+        _cleanup_free_ char *full = xasprintf(".%s.%s", version, group), *shorter = xasprintf(".%s", group);
+        _cleanup_free_ char *only_version = xasprintf(".%s", version);
+
+        return *rest == '\0' || streq(rest, full) || streq(rest, shorter) || streq(rest, only_version);
+}
+
 const struct api_kind *api_kind_lookup(const char *word) {
         size_t len = strcspn(word, ".");
         _cleanup_free_ char *resource = xstrndup(word, len);
-        const char *rest = word + len;
 
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-                _cleanup_free_ char *version = xasprintf(".%s", kinds[i].api_version);
-
-                if (!is_word_of(&kinds[i], resource))
-                        continue;
-                if (str_starts_with(rest, version))
-                        rest += strlen(version);
-                if (*rest == '\0' || streq(rest, "."))
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if (is_word_of(&kinds[i], resource) && is_group_of(&kinds[i], word + len))
                         return &kinds[i];
-        }
         return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* ConfigMap, Secret, Namespace and Node: small kinds with few rules. */
+/* ConfigMap, Secret, Namespace, Node and PriorityClass: small kinds with few rules. */
+#include "api/priority.h"
 #include "api/validate-walk.h"
 
 #define DATA_MAX_BYTES (1024 * 1024)
@@ -205,6 +206,65 @@ void api_validate_node_update(const V1Node *new_node, const V1Node *old_node, st
                 validate_meta_update(diags, new_node->metadata, old_node->metadata);
 }
 
+/* ---- PriorityClass ---- */
+
+#define USER_PRIORITY_MAX 1000000000
+
+/* Names of the system's own classes are taken; who writes them down as they are does no harm. */
+static void validate_system_class(const V1PriorityClass *class, struct diagnostics *diags) {
+        const struct priority_class *known = priority_class_find_known(class->metadata->name);
+        path_t path = CHILD(CHILD(NULL, "metadata"), "name");
+        static const char reserved[] = "priority class names with 'system-' prefix are reserved for system use only. "
+                                       "error: ";
+
+        if (!known)
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path, "%s%s is not a known system priority class",
+                                reserved, class->metadata->name);
+        else if (class->value != known->value)
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path, "%svalue of %s PriorityClass must be %d", reserved,
+                                known->name, (int)known->value);
+        else if (class->has_globaldefault && class->globaldefault)
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path, "%sglobalDefault of %s PriorityClass must be false",
+                                reserved, known->name);
+}
+
+static void validate_global_default(const V1PriorityClass *class, struct diagnostics *diags) {
+        const struct priority_class *by_default = priority_class_find(NULL);
+
+        if (class->has_globaldefault && class->globaldefault && by_default->global_default &&
+            !streq_ptr(by_default->name, class->metadata->name))
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(NULL, "globalDefault"),
+                                "PriorityClass %s is already marked as default. Only one default can exist",
+                                by_default->name);
+}
+
+void api_validate_priority_class(const V1PriorityClass *class, struct diagnostics *diags) {
+        path_t policy = CHILD(NULL, "preemptionPolicy");
+        static const char *const policies[] = { "Never", "PreemptLowerPriority", NULL };
+
+        validate_meta(diags, class->metadata, false, text_check_dns_subdomain);
+        if (class->metadata && str_starts_with(text_or_empty(class->metadata->name), "system-"))
+                validate_system_class(class, diags);
+        else if (class->value > USER_PRIORITY_MAX)
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(NULL, "value"),
+                                "maximum allowed value of a user defined priority is %d", USER_PRIORITY_MAX);
+        if (class->metadata)
+                validate_global_default(class, diags);
+        validate_required_word(diags, class->preemptionpolicy, policies, policy);
+}
+
+void api_validate_priority_class_update(const V1PriorityClass *new_class, const V1PriorityClass *old_class,
+                                        struct diagnostics *diags) {
+        api_validate_priority_class(new_class, diags);
+        if (new_class->metadata && old_class->metadata)
+                validate_meta_update(diags, new_class->metadata, old_class->metadata);
+        if (new_class->value != old_class->value)
+                fault_forbidden(diags, CHILD(NULL, "value"), "may not be changed in an update.");
+        if (!streq_ptr(new_class->preemptionpolicy, old_class->preemptionpolicy))
+                fault_invalid(diags, CHILD(NULL, "preemptionPolicy"), new_class->preemptionpolicy,
+                              "field is immutable");
+}
+
 /* One row a kind. */
 #define KIND(type, function) \
         static void create_##function(const ProtobufCMessage *m, struct diagnostics *d) { \
@@ -220,6 +280,7 @@ KIND(V1Secret, secret)
 KIND(V1Namespace, namespace)
 KIND(V1PersistentVolumeClaim, claim)
 KIND(V1Node, node)
+KIND(V1PriorityClass, priority_class)
 
 static const struct kind_rules {
         const ProtobufCMessageDescriptor *descriptor;
@@ -232,6 +293,7 @@ static const struct kind_rules {
         { &v1_namespace__descriptor, create_namespace, update_namespace },
         { &v1_persistent_volume_claim__descriptor, create_claim, update_claim },
         { &v1_node__descriptor, create_node, update_node },
+        { &v1_priority_class__descriptor, create_priority_class, update_priority_class },
 };
 
 void api_validate(const ProtobufCMessage *object, const ProtobufCMessage *old_object, struct diagnostics *diags) {

@@ -1,4 +1,4 @@
-#include "api/defaults.h"
+#include "api/priority.h"
 #include "api/validate-walk.h"
 
 #define NAMESERVERS_MAX 3
@@ -281,18 +281,27 @@ void validate_pod_common(const V1Pod *pod, struct diagnostics *diags) {
         free(walk.volumes);
 }
 
-/* A priority comes from a class, and only the admission of a cluster may write another number. */
+/* Priority and preemption policy come from a class: what an apiserver's admission says of a pod that has others. */
 static void validate_priority(struct diagnostics *diags, const V1PodSpec *spec, path_t path) {
-        int32_t priority;
+        const struct priority_class *class = priority_class_find(spec->priorityclassname);
+        const char *policy = spec->preemptionpolicy;
 
-        if (!api_priority_of_class(spec->priorityclassname, &priority))
+        if (!class) {
                 diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "priorityClassName"),
                                 "no PriorityClass with name %s was found", spec->priorityclassname);
-        else if (spec->has_priority && spec->priority != priority)
+                return;
+        }
+        if (spec->has_priority && spec->priority != class->value)
                 diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "priority"),
-                                "the integer value of priority (%d) must not be provided in pod spec; it is %d for the "
-                                "given PriorityClass name",
-                                (int)spec->priority, (int)priority);
+                                "the integer value of priority (%d) must not be provided in pod spec; priority "
+                                "admission controller computed %d from the given PriorityClass name",
+                                (int)spec->priority, (int)class->value);
+        if ((streq_ptr(policy, "Never") || streq_ptr(policy, "PreemptLowerPriority")) &&
+            !streq(policy, class->preemption_policy))
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "preemptionPolicy"),
+                                "the string value of PreemptionPolicy (%s) must not be provided in pod spec; priority "
+                                "admission controller computed %s from the given PriorityClass name",
+                                policy, class->preemption_policy);
 }
 
 void api_validate_pod(const V1Pod *pod, struct diagnostics *diags) {

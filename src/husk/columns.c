@@ -103,6 +103,23 @@ static const struct column namespace_columns[] = {
         { 0 },
 };
 
+static char *class_is_default(const json_t *class, int64_t now) {
+        return xstrdup(field_is_true(class, "globalDefault") ? "true" : "false");
+}
+
+static char *class_value(const json_t *class, int64_t now) {
+        return xasprintf("%" PRId64, field_number(class, "value", 0));
+}
+
+static const struct column priority_class_columns[] = {
+        { "NAME", .path = "metadata.name" },
+        { "VALUE", .text = class_value },
+        { "GLOBAL-DEFAULT", .text = class_is_default },
+        { "AGE", .text = age },
+        { "PREEMPTIONPOLICY", .path = "preemptionPolicy" },
+        { 0 },
+};
+
 /* ---- nodes ---- */
 
 static char *node_status(const json_t *node, int64_t now) {
@@ -321,6 +338,7 @@ static const struct {
         { "Event", event_columns },
         { "PersistentVolumeClaim", claim_columns },
         { "PersistentVolume", volume_columns },
+        { "PriorityClass", priority_class_columns },
 };
 
 const struct column *columns_of(const char *kind) {

@@ -1,8 +1,10 @@
 /* dispatch.c - from a command line to the function of a verb. */
 #include <stdio.h>
 
+#include "api/priority.h"
 #include "base/str.h"
 #include "husk/cli.h"
+#include "server/classes.h"
 
 struct cli cli_invocation;
 
@@ -100,9 +102,23 @@ static struct error *dispatch(struct cli *cli, char **argv) {
         return verb_run(cli, verb, arguments.words + n);
 }
 
+/* Without a store there are no classes but Kubernetes' own; whoever goes on will hear of it. */
+static void load_classes(void *arg) {
+        struct store *store;
+        struct error *err = cli_store(arg, &store);
+
+        if (err)
+                error_free(err);
+        else
+                classes_load(store);
+}
+
 int cli_main(int argc, char **argv) {
         struct cli *cli = &cli_invocation;
-        struct error *err = dispatch(cli, argv + (argc > 0));
+        struct error *err;
+
+        priority_classes_on_demand(load_classes, cli);
+        err = dispatch(cli, argv + (argc > 0));
 
         if (fflush(stdout) != 0 && !err)
                 err = error_errno(errno, "write standard output");

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "server/classes.h"
 #include "server/field.h"
 #include "husk/submit.h"
 #include "husk/unknown-field.h"
@@ -127,6 +128,13 @@ static struct error *add_documents(struct cli *cli, struct plan *plan, struct se
         return err;
 }
 
+/* Pods may name classes of the same files. */
+static void add_classes(const struct plan *plan) {
+        for (size_t i = 0; i < plan->n; i++)
+                if (streq(plan->items[i].kind->kind, "PriorityClass"))
+                        classes_add(plan->items[i].document->json);
+}
+
 static struct error *plan_mistakes(struct plan *plan) {
         /* None, if a file could not be read: its error says so. */
         size_t mistakes = plan->manifest ? manifest_mistakes(plan->manifest) : 0;
@@ -155,6 +163,7 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
         if (err)
                 return err;
         err = add_documents(cli, &plan, selection);
+        add_classes(&plan);
         for (size_t i = 0; !err && i < plan.n; i++) {
                 struct plan_item *item = &plan.items[i];
                 check_duplicate(&plan, item);

@@ -138,10 +138,27 @@ static json_t *restrict_to_subresource(const json_t *object, const json_t *live,
         return result;
 }
 
+/* Priority and preemption policy are given once, when a pod is made; a manifest that does not name them does not mean
+ * to take them away, whatever has become of the class. */
+static json_t *keep_priority(const json_t *object, const json_t *live) {
+        static const char *const fields[] = { "priority", "preemptionPolicy" };
+        json_t *copy = json_copy((json_t *)object), *spec = json_copy(json_object_get(object, "spec"));
+        const json_t *live_spec = json_object_get(live, "spec");
+
+        for (size_t i = 0; json_is_object(spec) && i < ARRAY_SIZE(fields); i++)
+                if (!json_object_get(spec, fields[i]) && json_object_get(live_spec, fields[i]))
+                        json_object_set(spec, fields[i], json_object_get(live_spec, fields[i]));
+        if (spec)
+                json_object_set_new(copy, "spec", spec);
+        return copy;
+}
+
 void submit_check_update(const struct api_kind *kind, const json_t *object, const json_t *live, const char *subresource,
                          struct diagnostics *diags, json_t **ret) {
         _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
-        _cleanup_json_ json_t *part = subresource ? restrict_to_subresource(object, live, subresource) : NULL;
+        _cleanup_json_ json_t *part = subresource                ? restrict_to_subresource(object, live, subresource)
+                                      : streq(kind->kind, "Pod") ? keep_priority(object, live)
+                                                                 : NULL;
         ProtobufCMessage *new_message, *old_message = NULL;
         size_t before = diags->n;
 

@@ -447,8 +447,19 @@ def test_topology_spread_needs_the_nodes_label(place):
 
 # ---- priority ----
 
-def important(milli, **spec):
-    return pod("important", {"priorityClassName": "system-cluster-critical", **spec}, container=requests(milli))
+def priority_class(name, value, **more):
+    return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value, **more}
+
+
+@pytest.fixture
+def classes(place):
+    yield place
+    place.delete_all()
+    place.husk("delete", "pc", "--all", check=False)
+
+
+def important(milli, name="important", of="system-cluster-critical"):
+    return pod(name, {"priorityClassName": of}, container=requests(milli))
 
 
 def test_preemption_ends_the_less_important_pod_gracefully(place):
@@ -471,14 +482,41 @@ def test_preemption_ends_the_less_important_pod_gracefully(place):
     assert get(place, "small")["status"]["phase"] == "Running"
 
 
-def test_preemption_policy_never_waits(place):
-    most = milli_cpu(place) * 3 // 4
-    apply(place, pod("first", container=requests(most)))
-    place.running("first")
-    apply(place, important(most, preemptionPolicy="Never"))
-    waits(place, "important", "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to "
+def test_preemption_policy_never_waits(classes):
+    most = milli_cpu(classes) * 3 // 4
+    apply(classes, pod("first", container=requests(most)))
+    classes.running("first")
+    apply(classes, priority_class("patient", 10, preemptionPolicy="Never"), important(most, of="patient"))
+    waits(classes, "important", "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to "
           "preemptionPolicy=Never.")
-    assert "deletionTimestamp" not in get(place, "first")["metadata"]
+    assert "deletionTimestamp" not in get(classes, "first")["metadata"]
+
+
+def test_a_priority_class_of_the_same_file_counts(classes):
+    most = milli_cpu(classes) * 3 // 4
+    apply(classes, priority_class("gold", 1000), priority_class("usual", 5, globalDefault=True))
+    apply(classes, important(most, "low", "usual"))
+    classes.running("low")
+    apply(classes, important(most, "mid", "silver"), priority_class("silver", 500))
+    assert classes.running("mid")["spec"]["priority"] == 500
+    gone(classes, "low")
+    apply(classes, pod("usual", container=requests(most)))
+    waits(classes, "usual", none_fits("1 Insufficient cpu", NO_VICTIMS))
+    assert (get(classes, "usual")["spec"]["priorityClassName"], get(classes, "usual")["spec"]["priority"]) == ("usual", 5)
+    assert [line.split()[:3] for line in classes.husk("get", "pc", "--no-headers").out.splitlines()] == [
+        ["gold", "1000", "false"], ["silver", "500", "false"], ["usual", "5", "true"]]
+
+
+def test_a_pod_keeps_its_priority_when_its_class_is_gone(classes):
+    manifest = important(100, of="gold")
+    apply(classes, priority_class("gold", 1000), manifest)
+    classes.running("important")
+    classes.husk("delete", "pc", "gold")
+    manifest["metadata"]["labels"] = {"a": "b"}
+    assert apply(classes, manifest).out == "pod/important configured\n"
+    manifest["spec"]["nodeName"] = classes.name
+    classes.husk("replace", "-f", "-", input=json.dumps(manifest))
+    assert get(classes, "important")["spec"]["priority"] == 1000
 
 
 def test_preemption_removes_a_victim_that_nobody_supervises(place):

@@ -1,0 +1,10 @@
+/* classes.h - the classes that pods name (PriorityClass), as the node's store has them. */
+#pragma once
+
+#include "store/store.h"
+
+/* Makes the PriorityClasses of the store known to this process (api/priority.h), and none besides: to be called before
+ * pods are checked. A class that cannot be read does not exist. */
+void classes_load(struct store *store);
+/* Makes one known that is about to be stored. */
+void classes_add(const json_t *object);
