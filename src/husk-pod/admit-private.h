@@ -38,6 +38,11 @@ void question_ask_scheduler(const struct question *q, struct misfits *m);
 void check_topology_spread(const struct question *q, struct misfits *m);
 void check_pod_affinity(const struct question *q, struct misfits *m);
 
+/* The pod can never run here: Failed with this reason. */
+void refuse_for_good(struct admission_result *ret, const char *reason, const char *message);
+/* Sysctls and security modules. */
+void check_security(const V1Pod *pod, const struct admit_facts *facts, struct admission_result *ret);
+
 /* Whom a pod that does not fit because of `m` may push aside: fills ret->victims, or says in `ret_text` why nobody. */
 void preempt_find(struct question *q, const struct misfits *m, const json_t *held, struct admission_result *ret,
                   char **ret_text);

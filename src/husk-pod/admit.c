@@ -330,66 +330,10 @@ static void refuse_as_scheduler(struct question *q, const struct misfits *m, con
                 snprintf(ret->message, sizeof(ret->message), "%s.", sentence);
 }
 
-static void refuse_for_good(struct admission_result *ret, const char *reason, const char *message) {
+void refuse_for_good(struct admission_result *ret, const char *reason, const char *message) {
         ret->admission = ADMIT_REFUSE;
         snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
         snprintf(ret->message, sizeof(ret->message), "%s", message);
-}
-
-/* Not in the hands of any scheduler: sysctls that are not namespaced or not known to be safe
- * (https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/). */
-static const struct {
-        const char *name;
-        bool net;
-} safe_sysctls[] = {
-        { "kernel.shm_rmid_forced", false },          { "net.ipv4.ip_local_port_range", true },
-        { "net.ipv4.ip_local_reserved_ports", true }, { "net.ipv4.ip_unprivileged_port_start", true },
-        { "net.ipv4.ping_group_range", true },        { "net.ipv4.tcp_fin_timeout", true },
-        { "net.ipv4.tcp_keepalive_intvl", true },     { "net.ipv4.tcp_keepalive_probes", true },
-        { "net.ipv4.tcp_keepalive_time", true },      { "net.ipv4.tcp_rmem", true },
-        { "net.ipv4.tcp_syncookies", true },          { "net.ipv4.tcp_wmem", true },
-};
-
-/* sysctl(8) takes both separators: with a slash first, dots are part of names. */
-static char *sysctl_name(const char *name) {
-        char *copy = xstrdup(name ?: "");
-        size_t first = strcspn(copy, "./");
-
-        if (copy[first] == '/')
-                for (char *p = copy; *p; p++)
-                        *p = *p == '/' ? '.' : *p == '.' ? '/' : *p;
-        return copy;
-}
-
-static bool check_sysctls(const V1PodSpec *spec, struct admission_result *ret) {
-        const V1PodSecurityContext *security = spec->securitycontext;
-        char message[400];
-
-        for (size_t i = 0; security && i < security->n_sysctls; i++) {
-                _cleanup_free_ char *name = sysctl_name(security->sysctls[i]->name);
-                const char *with = NULL;
-                bool safe = false;
-
-                for (size_t j = 0; j < ARRAY_SIZE(safe_sysctls); j++) {
-                        if (!streq(safe_sysctls[j].name, name))
-                                continue;
-                        safe = true;
-                        if (safe_sysctls[j].net && spec->has_hostnetwork && spec->hostnetwork)
-                                with = "net";
-                        if (!safe_sysctls[j].net && spec->has_hostipc && spec->hostipc)
-                                with = "ipc";
-                }
-                if (safe && !with)
-                        continue;
-                if (with)
-                        snprintf(message, sizeof(message), "forbidden sysctl: \"%s\" not allowed with host %s enabled",
-                                 name, with);
-                else
-                        snprintf(message, sizeof(message), "forbidden sysctl: \"%s\" not allowlisted", name);
-                refuse_for_good(ret, "SysctlForbidden", message);
-                return false;
-        }
-        return true;
 }
 
 void question_ask_scheduler(const struct question *q, struct misfits *m) {
@@ -477,8 +421,6 @@ static void ask(struct question *q, const json_t *held, struct admission_result 
                 question_ask_scheduler(q, &m);
         if (m.n)
                 refuse_as_scheduler(q, &m, held, ret);
-        if (ret->admission == ADMIT_YES)
-                check_sysctls(q->pod->spec, ret);
 }
 
 /* The claims of the others. Room that is kept for a pod of lower priority is not taken, but for all others it is. */
@@ -518,6 +460,8 @@ void admit_pod(const V1Pod *pod, const struct admit_facts *facts, struct admissi
                 .arena = arena,
         };
         ask(&q, facts->held, ret);
+        if (ret->admission == ADMIT_YES && (!facts->held || claim_is_nominated(facts->held)))
+                check_security(pod, facts, ret);
         json_decref(q.labels);
         json_decref(q.claim);
         json_decref(q.node_labels);

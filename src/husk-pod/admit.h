@@ -23,6 +23,8 @@ struct admit_facts {
         const json_t *claims;     /* {"<pod uid>": what admit_claim() gave for it, …}; may be NULL */
         const json_t *held;       /* this pod's own claim, if it is among them (also if it was taken out), or NULL */
         const json_t *namespaces; /* {"<namespace>": {its labels}, …} for namespaceSelector; may be NULL */
+        char *const *allowed_sysctls; /* unsafe ones that the node allows, names or "prefix*"; may be NULL */
+        bool apparmor, selinux;       /* the machine can enforce them */
 };
 
 void admit_pod(const V1Pod *pod, const struct admit_facts *facts, struct admission_result *ret);

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "store/claim.h"
 #include "base/str.h"
+#include "oci/lsm.h"
+#include "store/node-config.h"
 
 char *claims_path(const struct store *store) {
         return path_join(store->run, "claims.json");
@@ -145,9 +147,18 @@ static json_t *claim_after(const struct runtime *rt, const struct admission_resu
 }
 
 static struct error *admit_locked(struct runtime *rt, json_t *claims, struct admission_result *ret) {
-        struct admit_facts facts = { .node = runtime_node(rt, true), .claims = claims };
-        struct error *err = NULL;
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct error *err = node_config_read(rt->store, &config);
+        struct admit_facts facts = {
+                .node = runtime_node(rt, true),
+                .claims = claims,
+                .allowed_sysctls = config.allowed_unsafe_sysctls,
+                .apparmor = lsm_has_apparmor(&lsm_paths_kernel),
+                .selinux = lsm_has_selinux(&lsm_paths_kernel),
+        };
 
+        if (err)
+                return err;
         if (!facts.node)
                 return error_new(ERROR_UNAVAILABLE, "the node's object cannot be read");
         json_t *own = json_incref(json_object_get(claims, rt->uid));

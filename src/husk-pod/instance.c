@@ -27,6 +27,7 @@
 #include "husk-pod/pidfd-exit.h"
 #include "image/image.h"
 #include "oci/env.h"
+#include "oci/lsm.h"
 #include "oci/rootfs.h"
 #include "oci/spec.h"
 #include "oci/user.h"
@@ -629,6 +630,7 @@ static struct error *start(struct preparation *p) {
         struct instance *i = p->instance;
         struct error *err = runtime_ids_open(i->rt);
         struct volume_context volumes = runtime_volume_context(i->rt);
+        _cleanup_free_ char *label = NULL, *file_label = NULL;
         struct hosts_config hosts = { .pod = i->rt->spec, .pod_ips = i->rt->sb.pod_ips };
         json_t *spec = NULL;
 
@@ -637,6 +639,10 @@ static struct error *start(struct preparation *p) {
                 return err;
         if (!i->rt->sb.sandbox)
                 return error_new(ERROR_UNAVAILABLE, "the sandbox is gone");
+        err = lsm_selinux(&lsm_paths_kernel, i->rt->spec, p->run->spec, &label, &file_label);
+        if (err)
+                return err;
+        volumes.label = file_label;
         err = record_write(i);
         if (!err)
                 err = prepare_parts(p, &volumes);

@@ -1,5 +1,6 @@
 #include "oci/spec.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <sys/vfs.h>
 
@@ -9,6 +10,7 @@
 #include "base/str.h"
 #include "oci/capability.h"
 #include "oci/device.h"
+#include "oci/lsm.h"
 #include "oci/seccomp.h"
 
 #define CGROUP2_MAGIC 0x63677270
@@ -414,6 +416,7 @@ static json_t *namespaces_array(const struct oci_spec_config *config) {
 
 /* ---- security ---- */
 
+/* Both lists are Kubernetes' (1.36), which container runtimes have, too. */
 static const char *const masked_paths[] = {
         "/proc/acpi",          "/proc/asound",     "/proc/kcore",       "/proc/keys",
         "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
@@ -427,6 +430,32 @@ static json_t *path_array(const char *const *paths, size_t n) {
 
         for (size_t i = 0; i < n; i++)
                 json_array_append_new(array, json_string(paths[i]));
+        return array;
+}
+
+/* What a processor tells of its heat tells of its neighbours' work: masked where the machine has such files. */
+static void add_thermal_paths(json_t *array) {
+        DIR *dir = opendir("/sys/devices/system/cpu");
+        struct dirent *entry;
+
+        while (dir && (entry = readdir(dir))) {
+                unsigned cpu;
+                char rest;
+
+                if (sscanf(entry->d_name, "cpu%u%c", &cpu, &rest) != 1)
+                        continue;
+                _cleanup_free_ char *path = xasprintf("/sys/devices/system/cpu/cpu%u/thermal_throttle", cpu);
+                if (file_exists(path))
+                        json_array_append_new(array, json_string(path));
+        }
+        if (dir)
+                closedir(dir);
+}
+
+static json_t *masked_array(void) {
+        json_t *array = path_array(masked_paths, ARRAY_SIZE(masked_paths));
+
+        add_thermal_paths(array);
         return array;
 }
 
@@ -460,57 +489,26 @@ static struct error *add_seccomp(json_t *spec, json_t *linux_, const struct oci_
         return NULL;
 }
 
-static const V1AppArmorProfile *apparmor_profile(const V1Pod *pod, const V1Container *container) {
-        if (container->securitycontext && container->securitycontext->apparmorprofile)
-                return container->securitycontext->apparmorprofile;
-        return pod->spec->securitycontext ? pod->spec->securitycontext->apparmorprofile : NULL;
-}
-
 static struct error *add_apparmor(json_t *process, const struct oci_spec_config *config) {
-        const V1AppArmorProfile *profile = apparmor_profile(config->pod, config->container);
-        bool enabled = file_exists("/sys/kernel/security/apparmor/profiles");
+        _cleanup_free_ char *profile = NULL;
+        struct error *err =
+                lsm_apparmor(config->lsm ? config->lsm : &lsm_paths_kernel, config->pod, config->container, &profile);
 
-        if (!profile || is_privileged(config->container))
-                return NULL;
-        if (streq_ptr(profile->type, "Unconfined")) {
-                if (enabled)
-                        set(process, "apparmorProfile", json_string("unconfined"));
-                return NULL;
-        }
-        if (!enabled)
-                return error_new(ERROR_NOT_SUPPORTED, "Cannot enforce AppArmor: AppArmor is not enabled on the host");
-        if (!streq_ptr(profile->type, "Localhost"))
-                return error_new(ERROR_NOT_SUPPORTED,
-                                 "Cannot enforce AppArmor: husk has no profile of its own; name one "
-                                 "with type Localhost");
-        set(process, "apparmorProfile", json_string(profile->localhostprofile));
-        return NULL;
-}
-
-static const V1SELinuxOptions *selinux_options(const V1Pod *pod, const V1Container *container) {
-        if (container->securitycontext && container->securitycontext->selinuxoptions)
-                return container->securitycontext->selinuxoptions;
-        return pod->spec->securitycontext ? pod->spec->securitycontext->selinuxoptions : NULL;
-}
-
-static const char *or_default(const char *text, const char *otherwise) {
-        return str_empty(text) ? otherwise : text;
+        if (profile)
+                set(process, "apparmorProfile", json_string(profile));
+        return err;
 }
 
 static struct error *add_selinux(json_t *process, json_t *linux_, const struct oci_spec_config *config) {
-        const V1SELinuxOptions *o = selinux_options(config->pod, config->container);
+        _cleanup_free_ char *label = NULL, *file_label = NULL;
+        struct error *err = lsm_selinux(config->lsm ? config->lsm : &lsm_paths_kernel, config->pod, config->container,
+                                        &label, &file_label);
 
-        if (!o || (str_empty(o->user) && str_empty(o->role) && str_empty(o->type) && str_empty(o->level)))
-                return NULL;
-        if (!file_exists("/sys/fs/selinux/enforce"))
-                return error_new(ERROR_NOT_SUPPORTED, "seLinuxOptions: SELinux is not enabled on the host");
-        set(process, "selinuxLabel",
-            json_sprintf("%s:%s:%s:%s", or_default(o->user, "system_u"), or_default(o->role, "system_r"),
-                         or_default(o->type, "container_t"), or_default(o->level, "s0")));
-        set(linux_, "mountLabel",
-            json_sprintf("%s:object_r:container_file_t:%s", or_default(o->user, "system_u"),
-                         or_default(o->level, "s0")));
-        return NULL;
+        if (label) {
+                set(process, "selinuxLabel", json_string(label));
+                set(linux_, "mountLabel", json_string(file_label));
+        }
+        return err;
 }
 
 static struct error *add_security(json_t *spec, json_t *process, json_t *linux_, const struct oci_spec_config *config) {
@@ -523,7 +521,7 @@ static struct error *add_security(json_t *spec, json_t *process, json_t *linux_,
         set(process, "capabilities", capabilities_object(caps));
         set(process, "noNewPrivileges", json_boolean(has_no_new_privileges(config->container)));
         if (!is_unmasked(config->container)) {
-                set(linux_, "maskedPaths", path_array(masked_paths, ARRAY_SIZE(masked_paths)));
+                set(linux_, "maskedPaths", masked_array());
                 set(linux_, "readonlyPaths", path_array(read_only_paths, ARRAY_SIZE(read_only_paths)));
         }
         err = add_seccomp(spec, linux_, config, caps);
@@ -546,7 +544,7 @@ static json_t *user_object(const struct oci_user *user) {
 }
 
 static json_t *process_object(const struct oci_spec_config *config) {
-        const char *cwd = or_default(config->container->workingdir, config->image->working_dir);
+        const char *own = config->container->workingdir, *cwd = str_empty(own) ? config->image->working_dir : own;
 
         return json_pack("{s:b, s:o, s:o, s:o, s:o, s:I}", "terminal", config->terminal, "user",
                          user_object(config->user), "args", string_array(config->argv), "env",

@@ -14,6 +14,7 @@
 #include "oci/user.h"
 
 struct image;
+struct lsm_paths;
 
 struct oci_spec_config {
         const V1Pod *pod;
@@ -37,6 +38,7 @@ struct oci_spec_config {
         const char *hosts, *hostname_file, *resolv_conf; /* files on the host; NULL: the image's own stay */
         const char *termination_log; /* file on the host, bound to terminationMessagePath; NULL: none */
         const char *seccomp_folder;  /* <root>/seccomp, for Localhost profiles */
+        const struct lsm_paths *lsm; /* NULL: the kernel's */
         int64_t oom_score_adj;       /* oci_oom_score_adj() */
         int64_t pids_limit;          /* 0: none */
         bool terminal;               /* allocate one (container.tty) */

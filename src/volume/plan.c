@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "volume/label.h"
 #include "volume/propagate.h"
 #include "volume/type.h"
 
@@ -296,6 +297,12 @@ static void set_options(struct mount_entry *entry, const struct request *request
         entry->slave = request->propagation == PROPAGATION_HOST_TO_CONTAINER;
 }
 
+static struct error *relabel(const char *path, const char *label) {
+        _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+
+        return fd < 0 ? error_errno(errno, "open %s", path) : label_set_tree(fd, label);
+}
+
 static struct error *add_mount(struct plan *plan, const V1VolumeMount *mount, size_t n) {
         _cleanup_(request_release) struct request request = { .mount = mount };
         _cleanup_free_ char *source = NULL, *destination = clean_destination(mount->mountpath);
@@ -310,6 +317,8 @@ static struct error *add_mount(struct plan *plan, const V1VolumeMount *mount, si
         err = volume_type_of(volume, &request.type);
         if (!err)
                 err = request.type->path(plan->context, volume, &request.path);
+        if (!err && plan->context->label && request.type->relabelled)
+                err = relabel(request.path, plan->context->label);
         if (!err)
                 err = expand_subpath(plan, mount, &request.subpath);
         if (!err)
@@ -346,6 +355,11 @@ struct error *volume_bind_file(const struct volume_context *context, const char 
         _cleanup_close_ int fd = -EBADF, mount_fd = -EBADF;
         struct error *err;
 
+        if (context->label) {
+                err = relabel(path, context->label);
+                if (err)
+                        return err;
+        }
         if (!id_map_is_set(context->ids)) {
                 *ret = xstrdup(path);
                 return NULL;

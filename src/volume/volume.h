@@ -28,6 +28,7 @@ struct volume_context {
         /* The host's mount namespace (/proc/…/ns/mnt), for mountPropagation Bidirectional; -EBADF: such mounts fail. */
         int host_mntns_fd;
         const struct id_map *ids; /* of the pod's user namespace; NULL or not set: it has none */
+        const char *label;        /* SELinux label for files of the container that is being started; NULL: none */
 };
 
 /* Sets up all volumes that a container of the pod mounts. The first failure: `MountVolume.SetUp failed for volume "v" :

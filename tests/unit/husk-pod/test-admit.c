@@ -48,6 +48,8 @@ struct case_of {
         const char *metadata; /* of the pod, after its name and uid u1 */
         const char *pod;      /* spec */
         const char *claims, *held, *namespaces;
+        char *const *allowed; /* unsafe sysctls */
+        bool enforcing;       /* AppArmor and SELinux */
 };
 
 static struct admission_result ask_case(struct case_of c) {
@@ -62,6 +64,8 @@ static struct admission_result ask_case(struct case_of c) {
         struct admit_facts facts = {
                 .node = decode(node, &v1_node__descriptor), .claims = claims, .held = held, .namespaces = namespaces
         };
+        facts.allowed_sysctls = c.allowed;
+        facts.apparmor = facts.selinux = c.enforcing;
         admit_pod(decode(pod, &v1_pod__descriptor), &facts, &result);
         json_decref(claims);
         json_decref(held);
@@ -166,6 +170,10 @@ TEST(a_pod_with_a_node_name_is_refused_by_the_kubelets_rules) {
                   "tcp_syncookies','value':'1'}]},'hostNetwork':true," C "}",
                   "{}", "SysctlForbidden",
                   "forbidden sysctl: \"net.ipv4.tcp_syncookies\" not allowed with host net enabled" },
+                { "", "{'securityContext':{'appArmorProfile':{'type':'RuntimeDefault'}}," C "}", "{}", "AppArmor",
+                  "Cannot enforce AppArmor: AppArmor is not enabled on the host" },
+                { "", "{'initContainers':[{'name':'i','securityContext':{'seLinuxOptions':{'type':'t'}}}]," C "}", "{}",
+                  "SELinux", "Cannot enforce SELinux: SELinux is not enabled on the host" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -182,6 +190,28 @@ TEST(a_pod_with_a_node_name_is_refused_by_the_kubelets_rules) {
                 ask("", "{'securityContext':{'sysctls':[{'name':'net.ipv4.tcp_syncookies','value':'1'}]}," C "}", "{}")
                         .admission,
                 ADMIT_YES);
+        assert_int_equal(ask("", "{'securityContext':{'appArmorProfile':{'type':'Unconfined'}}," C "}", "{}").admission,
+                         ADMIT_YES);
+}
+
+TEST(what_the_node_allows_and_enforces_is_admitted) {
+        static char *const allowed[] = { (char *)"kernel.msg*", (char *)"net.core.somaxconn", NULL };
+        struct case_of c = { .node = "",
+                             .pod = "{'securityContext':{'sysctls':[{'name':'kernel.msgmax','value':'1'},{'name':"
+                                    "'net/core/somaxconn','value':'1'}],'appArmorProfile':{'type':'RuntimeDefault'},"
+                                    "'seLinuxOptions':{'level':'s0'}}," C "}",
+                             .allowed = allowed,
+                             .enforcing = true };
+
+        assert_int_equal(ask_case(c).admission, ADMIT_YES);
+        /* Allowed or not: what is the node's own stays the node's. */
+        c.pod = "{'securityContext':{'sysctls':[{'name':'kernel.panic','value':'1'}]}," C "}";
+        c.allowed = (char *const[]){ (char *)"kernel.*", NULL };
+        assert_string_equal(ask_case(c).reason, "SysctlForbidden");
+        /* What is here already is not asked again. */
+        c.allowed = NULL;
+        c.held = "{'resources':{}}";
+        assert_int_equal(ask_case(c).admission, ADMIT_YES);
 }
 
 TEST(a_claim_counts_init_containers_sidecars_and_host_ports) {
