@@ -71,9 +71,11 @@ static struct error *check_decreases(struct runtime *rt, const struct cgroup_lim
  * more than the new parent. */
 struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t n, bool *ret_done) {
         struct runtime *rt = ctx;
-        struct cgroup_limits limits = runtime_pod_limits(rt);
-        struct error *err = check_decreases(rt, &limits, runs, n);
+        struct cgroup_limits limits;
+        struct error *err = runtime_pod_limits(rt, &limits);
 
+        if (!err)
+                err = check_decreases(rt, &limits, runs, n);
         if (err)
                 return err;
         _cleanup_error_ struct error *early = resize_pod(rt, &limits);

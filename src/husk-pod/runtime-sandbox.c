@@ -11,6 +11,7 @@
 #include "net/net.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/hosts.h"
+#include "store/node-config.h"
 
 static bool uses_host_network(const V1Pod *pod) {
         return pod->spec->has_hostnetwork && pod->spec->hostnetwork;
@@ -144,13 +145,21 @@ static char *pod_cgroup_path(struct runtime *rt) {
         return cgroup_pod_path(rt->store, rt->uid, pod_qos(rt->spec));
 }
 
-struct cgroup_limits runtime_pod_limits(struct runtime *rt) {
-        return cgroup_limits_of_pod(runtime_allocated(rt), -1);
+struct error *runtime_pod_limits(struct runtime *rt, struct cgroup_limits *ret) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct error *err = node_config_read(rt->store, &config);
+
+        if (!err)
+                *ret = cgroup_limits_of_pod(runtime_allocated(rt), config.pod_pids_limit);
+        return err;
 }
 
 static struct error *make_cgroups(struct runtime *rt) {
-        struct cgroup_limits limits = runtime_pod_limits(rt);
+        struct cgroup_limits limits;
+        struct error *err = runtime_pod_limits(rt, &limits);
 
+        if (err)
+                return err;
         free(rt->sb.cgroup);
         rt->sb.cgroup = pod_cgroup_path(rt);
         return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);

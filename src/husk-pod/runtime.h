@@ -124,7 +124,7 @@ struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t
 /* ---- runtime-sandbox.c ---- */
 
 /* Limits of the pod's cgroup. */
-struct cgroup_limits runtime_pod_limits(struct runtime *rt);
+struct error *runtime_pod_limits(struct runtime *rt, struct cgroup_limits *ret) _must_check_;
 
 void runtime_sandbox_start(void *ctx, unsigned attempt);
 void runtime_sandbox_stop(void *ctx, unsigned attempt);

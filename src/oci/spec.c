@@ -7,6 +7,7 @@
 #include "api/quantity.h"
 #include "api/resources.h"
 #include "base/file.h"
+#include "base/huge-page.h"
 #include "base/str.h"
 #include "oci/capability.h"
 #include "oci/device.h"
@@ -168,33 +169,53 @@ static json_t *cpu_object(const V1Pod *pod, const V1Container *container) {
         return cpu;
 }
 
-/* "2Mi" of hugepages-2Mi is "2MB" in the runtime-spec and in the kernel's file names. */
-static char *hugepage_size_name(const char *resource) {
-        static const char *const units[] = { "KB", "MB", "GB" };
-        uint64_t size = (uint64_t)quantity_text_value(resource + strlen("hugepages-")) >> 10;
-        unsigned unit = 0;
-
-        while (size >= 1024 && size % 1024 == 0 && unit + 1 < ARRAY_SIZE(units)) {
-                size >>= 10;
-                unit++;
-        }
-        return xasprintf("%llu%s", (unsigned long long)size, units[unit]);
+static bool limits_huge_pages(const V1ResourceRequirements *r) {
+        for (size_t i = 0; r && i < r->n_limits; i++)
+                if (str_starts_with(r->limits[i]->key, "hugepages-"))
+                        return true;
+        return false;
 }
 
-static json_t *hugepages_array(const V1Container *container) {
-        const V1ResourceRequirements *r = container->resources;
-        json_t *array = json_array();
+static bool pod_has_huge_pages(const V1PodSpec *spec) {
+        bool found = limits_huge_pages(spec->resources);
 
+        for (size_t i = 0; i < spec->n_containers; i++)
+                found = found || limits_huge_pages(spec->containers[i]->resources);
+        for (size_t i = 0; i < spec->n_initcontainers; i++)
+                found = found || limits_huge_pages(spec->initcontainers[i]->resources);
+        return found;
+}
+
+static int64_t huge_pages_limit(const V1ResourceRequirements *r, const char *size) {
         for (size_t i = 0; r && i < r->n_limits; i++) {
-                _cleanup_free_ char *size = NULL;
+                _cleanup_free_ char *name = NULL;
 
                 if (!str_starts_with(r->limits[i]->key, "hugepages-") || !r->limits[i]->value)
                         continue;
-                size = hugepage_size_name(r->limits[i]->key);
-                json_array_append_new(array, json_pack("{s:s, s:I}", "pageSize", size, "limit",
-                                                       (json_int_t)quantity_text_value(r->limits[i]->value->string)));
+                name = huge_page_size_name((uint64_t)quantity_text_value(r->limits[i]->key + strlen("hugepages-")));
+                if (streq(name, size))
+                        return quantity_text_value(r->limits[i]->value->string);
         }
+        return 0;
+}
+
+/* In a pod with huge pages each container has its own, or the pod's if it names none, and nothing of the other sizes.
+ * In any other pod the pod's cgroup already allows none. */
+static json_t *hugepages_array(const V1Pod *pod, const V1Container *container) {
+        const V1ResourceRequirements *r =
+                limits_huge_pages(container->resources) ? container->resources : pod->spec->resources;
+        _cleanup_strv_ char **sizes = pod_has_huge_pages(pod->spec) ? huge_page_sizes() : NULL;
+        json_t *array = json_array();
+
+        for (char **size = sizes; size && *size; size++)
+                json_array_append_new(array, json_pack("{s:s, s:I}", "pageSize", *size, "limit",
+                                                       (json_int_t)huge_pages_limit(r, *size)));
         return array;
+}
+
+/* On cgroup v1 memory and swap are limited together: so much and no swap (a kubelet's NoSwap). */
+static bool swap_is_counted(void) {
+        return access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0;
 }
 
 int64_t oci_memory_limit(const V1Pod *pod, const V1Container *container) {
@@ -206,10 +227,15 @@ int64_t oci_memory_limit(const V1Pod *pod, const V1Container *container) {
 json_t *oci_resources(const V1Pod *pod, const V1Container *container, int64_t pids_limit) {
         int64_t memory = oci_memory_limit(pod, container);
         json_t *resources = json_pack("{s:o}", "cpu", cpu_object(pod, container));
-        json_t *hugepages = hugepages_array(container);
+        json_t *hugepages = hugepages_array(pod, container);
 
-        if (memory > 0)
-                set(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)memory));
+        if (memory > 0) {
+                json_t *object = json_pack("{s:I}", "limit", (json_int_t)memory);
+
+                if (!cgroup_is_v2() && swap_is_counted())
+                        set(object, "swap", json_integer(memory));
+                set(resources, "memory", object);
+        }
         if (pids_limit > 0)
                 set(resources, "pids", json_pack("{s:I}", "limit", (json_int_t)pids_limit));
         if (json_array_size(hugepages) > 0)

@@ -9,6 +9,7 @@
 #include "api/quantity.h"
 #include "api/resources.h"
 #include "base/file.h"
+#include "base/huge-page.h"
 #include "base/str.h"
 
 #define CPU_PERIOD_US 100000
@@ -67,6 +68,23 @@ static int64_t list_milli(const struct resource_list *list, const char *name) {
         return q ? quantity_milli(*q) : 0;
 }
 
+/* Requests and limits of huge pages are the same, and so is what is not overhead of any kind. */
+static void huge_pages_of_pod(const struct resource_list *requests, struct cgroup_limits *l) {
+        const char *prefix = "hugepages-";
+
+        for (size_t i = 0; i < requests->n && l->n_huge_pages < CGROUP_HUGE_PAGE_SIZES_MAX; i++) {
+                const struct resource *r = &requests->items[i];
+
+                if (!str_starts_with(r->name, prefix) || quantity_sign(r->quantity) <= 0)
+                        continue;
+                struct cgroup_huge_pages *h = &l->huge_pages[l->n_huge_pages++];
+                _cleanup_free_ char *size =
+                        huge_page_size_name((uint64_t)quantity_text_value(r->name + strlen(prefix)));
+                snprintf(h->size, sizeof(h->size), "%s", size);
+                h->bytes = quantity_value(r->quantity);
+        }
+}
+
 struct cgroup_limits cgroup_limits_of_pod(const V1Pod *pod, int64_t pids_max) {
         _cleanup_resource_list_ struct resource_list requests = RESOURCE_LIST_INIT, limits = RESOURCE_LIST_INIT;
         const V1ResourceRequirements *own = pod->spec->resources;
@@ -86,6 +104,7 @@ struct cgroup_limits cgroup_limits_of_pod(const V1Pod *pod, int64_t pids_max) {
         const struct quantity *memory = resource_list_get(&limits, "memory");
         if (memory && quantity_sign(*memory) > 0 && (own_memory || api_pod_limits_every_container(pod, "memory")))
                 l.memory_bytes = quantity_value(*memory);
+        huge_pages_of_pod(&requests, &l);
         return l;
 }
 
@@ -269,6 +288,68 @@ void cgroup_besteffort_weigh(const struct store *store) {
                 error_free(folder_write(folder, "cpu.shares", "2"));
 }
 
+/* ---- huge pages ---- */
+
+static int64_t huge_pages_wanted(const struct cgroup_limits *l, const char *size) {
+        for (size_t i = 0; i < l->n_huge_pages; i++)
+                if (streq(l->huge_pages[i].size, size))
+                        return l->huge_pages[i].bytes;
+        return 0;
+}
+
+/* On a hybrid machine the controller is where the unified hierarchy is mounted, which OCI runtimes do not look at. */
+static struct error *huge_pages_refuse(const struct cgroup_limits *l) {
+        _cleanup_free_ char *unified = folder_read("/sys/fs/cgroup/unified", "cgroup.controllers", SMALL_FILE_MAX);
+        bool is_there = unified && strstr(unified, "hugetlb");
+
+        return error_new(
+                ERROR_NOT_SUPPORTED,
+                "huge pages of %s cannot be limited: %s; start this machine with cgroup v2 alone "
+                "(systemd.unified_cgroup_hierarchy=1 on the kernel's command line), or with the controller in a "
+                "hierarchy of its own",
+                l->huge_pages[0].size,
+                is_there ? "the \"hugetlb\" cgroup controller is in the unified hierarchy of a hybrid layout"
+                         : "this machine has no \"hugetlb\" cgroup controller");
+}
+
+/* Every size the machine has: what is not asked for is not given. */
+static struct error *huge_pages_apply(const struct cgroup_limits *l, const char *path) {
+        const struct hierarchy *h = hierarchy_of("hugetlb");
+        bool v2 = cgroup_machine()->version == CGROUP_V2;
+
+        if (!h)
+                return l->n_huge_pages ? huge_pages_refuse(l) : NULL;
+        _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
+        _cleanup_strv_ char **sizes = huge_page_sizes();
+        for (size_t i = 0; i < l->n_huge_pages; i++)
+                if (!strv_contains(sizes, l->huge_pages[i].size))
+                        return error_new(ERROR_NOT_SUPPORTED, "this machine has no huge pages of %s",
+                                         l->huge_pages[i].size);
+        for (char **size = sizes; size && *size; size++) {
+                _cleanup_free_ char *file = xasprintf("hugetlb.%s.%s", *size, v2 ? "max" : "limit_in_bytes");
+                char text[32];
+                snprintf(text, sizeof(text), "%" PRId64, huge_pages_wanted(l, *size));
+                struct error *err = folder_write(folder, file, text);
+                /* A controller that is not given to this part of the hierarchy matters to who wants something. */
+                if (err && !l->n_huge_pages && error_errnum(err) == ENOENT)
+                        err = error_free(err);
+                if (err)
+                        return error_context(err, "huge pages of %s", *size);
+        }
+        return NULL;
+}
+
+/* Nothing of a pod is swapped out, as a kubelet has it unless told otherwise (NodeSwap: NoSwap). On v1 swap is counted
+ * together with memory, container by container (oci/spec.h). */
+static void swap_forbid(const char *path) {
+        const struct hierarchy *h = hierarchy_of("memory");
+
+        if (!h || cgroup_machine()->version != CGROUP_V2)
+                return;
+        _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
+        error_free(folder_write(folder, "memory.swap.max", "0")); /* a kernel without swap has no such file */
+}
+
 struct error *cgroup_limits_apply(const struct cgroup_limits *limits, const char *path, bool is_new) {
         struct limit_file files[LIMIT_FILES_MAX];
         size_t n = limit_files(cgroup_machine()->version == CGROUP_V2, limits, files);
@@ -278,5 +359,7 @@ struct error *cgroup_limits_apply(const struct cgroup_limits *limits, const char
                 if (err)
                         return err;
         }
-        return NULL;
+        if (is_new)
+                swap_forbid(path);
+        return huge_pages_apply(limits, path);
 }

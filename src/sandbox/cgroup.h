@@ -36,6 +36,13 @@ enum pod_qos { POD_QOS_GUARANTEED, POD_QOS_BURSTABLE, POD_QOS_BEST_EFFORT };
 enum pod_qos pod_qos(const V1Pod *pod);
 const char *pod_qos_string(enum pod_qos qos); /* "Guaranteed", "Burstable", "BestEffort" */
 
+/* Huge pages of one size that may be used; sizes that are not listed may not be used at all. */
+struct cgroup_huge_pages {
+        char size[16]; /* "2MB", "1GB", "64KB": as the kernel names its files */
+        int64_t bytes;
+};
+#define CGROUP_HUGE_PAGE_SIZES_MAX 8
+
 /* Limits in the kernel's units. -1 is "not limited" for quota, memory and pids. */
 struct cgroup_limits {
         uint64_t cpu_shares;  /* v1 scale: 2 … 262144; on v2 mapped to cpu.weight */
@@ -43,10 +50,12 @@ struct cgroup_limits {
         uint64_t cpu_period_us;
         int64_t memory_bytes;
         int64_t pids;
+        struct cgroup_huge_pages huge_pages[CGROUP_HUGE_PAGE_SIZES_MAX];
+        size_t n_huge_pages;
 };
 /* What a kubelet sets for the pod as a whole: shares from the requests (init containers and sidecars by the scheduler's
- * rule, overhead added), a quota when every container has a cpu limit, memory when every container has a memory limit.
- * `pids_max` is the node's limit per pod, -1 for none. */
+ * rule, overhead added), a quota when every container has a cpu limit, memory when every container has a memory limit,
+ * huge pages as requested. `pids_max` is the node's limit per pod, -1 for none. */
 struct cgroup_limits cgroup_limits_of_pod(const V1Pod *pod, int64_t pids_max);
 /* The same for one container, for who needs the numbers: shares from the request (the limit stands in for a missing
  * one). */

@@ -77,6 +77,31 @@ static struct error *cdi_read(const json_t *value, struct node_config *config) {
         return err;
 }
 
+static struct error *pids_read(const json_t *value, struct node_config *config) {
+        if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) == 0)
+                return error_new(ERROR_INVALID, "podPidsLimit: must be a positive number, or -1 for no limit");
+        config->pod_pids_limit = json_integer_value(value);
+        return NULL;
+}
+
+static struct error *runtimes_read(const json_t *value, struct node_config *config) {
+        const char *handler;
+        json_t *program;
+
+        if (!json_is_object(value))
+                return error_new(ERROR_INVALID, "runtimeHandlers: must have fields, each a handler with its program");
+        json_object_foreach((json_t *)value, handler, program) {
+                if (!*handler || strchr(handler, '='))
+                        return error_new(ERROR_INVALID, "runtimeHandlers.%s: not a name for a handler", handler);
+                if (str_empty(json_string_value(program)))
+                        return error_new(ERROR_INVALID, "runtimeHandlers.%s: must be the name or path of a program",
+                                         handler);
+                config->runtime_handlers = strv_add_take(config->runtime_handlers,
+                                                         xasprintf("%s=%s", handler, json_string_value(program)));
+        }
+        return NULL;
+}
+
 static struct error *ignored(const json_t *value, struct node_config *config) {
         return NULL;
 }
@@ -90,6 +115,8 @@ static const struct {
         { "allowedUnsafeSysctls", sysctls_read },
         { "userNamespaces", user_namespaces_read },
         { "cdiSpecDirs", cdi_read },
+        { "podPidsLimit", pids_read },
+        { "runtimeHandlers", runtimes_read },
 };
 
 static struct error *read_field(const char *key, const json_t *value, struct node_config *config) {
@@ -99,16 +126,28 @@ static struct error *read_field(const char *key, const json_t *value, struct nod
         return error_new(ERROR_INVALID, "%s: unknown field", key);
 }
 
+const char *node_config_runtime(const struct node_config *config, const char *handler) {
+        size_t len = strlen(handler);
+
+        for (char **r = config->runtime_handlers; r && *r; r++)
+                if (strncmp(*r, handler, len) == 0 && (*r)[len] == '=')
+                        return *r + len + 1;
+        return NULL;
+}
+
 /* ---- the file ---- */
 
 static void defaults_set(struct node_config *config) {
-        *config = (struct node_config){ .userns_first = IDS_FIRST_DEFAULT, .userns_pods = IDS_PODS_DEFAULT };
+        *config = (struct node_config){ .userns_first = IDS_FIRST_DEFAULT,
+                                        .userns_pods = IDS_PODS_DEFAULT,
+                                        .pod_pids_limit = -1 };
         config->cdi_spec_dirs = strv_add(strv_add(NULL, "/etc/cdi"), "/var/run/cdi");
 }
 
 void node_config_release(struct node_config *config) {
         strv_free(config->allowed_unsafe_sysctls);
         strv_free(config->cdi_spec_dirs);
+        strv_free(config->runtime_handlers);
         *config = (struct node_config){ 0 };
 }
 

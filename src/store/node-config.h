@@ -3,6 +3,8 @@
  *   allowedUnsafeSysctls: ["kernel.msg*"]        as a kubelet's configuration has it
  *   userNamespaces: {firstID: 65536, pods: 4096} ids of pods with hostUsers: false, 65536 each
  *   cdiSpecDirs: [/etc/cdi, /var/run/cdi]        folders with CDI specifications of devices
+ *   podPidsLimit: 1024                           processes and threads a pod may have, -1: any number; as a kubelet's
+ *   runtimeHandlers: {gvisor: /usr/bin/runsc}    OCI runtimes by the name that a RuntimeClass gives as its handler
  *
  * Every field may be left out; apiVersion and kind are not looked at. An unknown field or a value out of range is an
  * error that names it: protection that was asked for must not be lost by a slip of the pen. */
@@ -16,11 +18,15 @@ struct node_config {
         uint32_t userns_first;         /* a multiple of 65536 */
         uint32_t userns_pods;
         char **cdi_spec_dirs;
+        int64_t pod_pids_limit;  /* -1: none */
+        char **runtime_handlers; /* "handler=program", the program an absolute path or a name in PATH; may be NULL */
 };
 
 /* The defaults if there is no such file. */
 struct error *node_config_read(const struct store *store, struct node_config *ret) _must_check_;
 /* The same from the file's text; `name` is for messages. */
 struct error *node_config_parse(const char *name, const char *text, size_t len, struct node_config *ret) _must_check_;
+/* The program of a handler; NULL: there is no such handler. */
+const char *node_config_runtime(const struct node_config *config, const char *handler);
 void node_config_release(struct node_config *config);
 #define _cleanup_node_config_ _cleanup_(node_config_release)

@@ -289,3 +289,88 @@ def test_a_plain_patch_does_not_resize(node):
     pod(node, "plain", container("a", {"limits": {"cpu": "100m"}}))
     r = node.fails("patch", "pod", "plain", "-p", json.dumps({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "200m"}}}]}}))
     assert "pod updates may not change fields other than" in r.err
+
+
+# ---- what the node decides ----
+
+@pytest.fixture
+def config(node):
+    """Writes the node's configuration for the time of a test."""
+    path = os.path.join(node.root, "config.yaml")
+
+    def write(text):
+        with open(path, "w") as f:
+            f.write(text)
+    yield write
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+def test_the_node_limits_the_processes_of_a_pod(node, config):
+    """podPidsLimit of the configuration: a fork bomb stops there, and its neighbours in the pod with it."""
+    config("podPidsLimit: 25\n")
+    p = pod(node, "bomb", container("a", command="sh -c 'while :; do sleep 100000 & done' 2>/dev/null; exec sleep 100000"))
+    assert Cgroup(p).read("pids", "pids.max", "pids.max") == "25"
+    node.wait("bomb", "all the processes there may be", lambda _: int(Cgroup(p).read("pids", "pids.current", "pids.current")) >= 24)
+    config("podPidsLimit: 0\n")
+    pod(node, "mistaken", container("a"), wait=False)
+    node.wait("mistaken", "an event that names the mistake", lambda _: any(
+        r == "FailedCreatePodSandBox" and "podPidsLimit: must be a positive number" in m for r, m in events(node, "mistaken")))
+    config("podPidsLimit: 1000\n")
+    assert Cgroup(node.running("mistaken", timeout=60)).read("pids", "pids.max", "pids.max") == "1000"
+
+
+def test_nothing_of_a_pod_is_swapped(node):
+    p = pod(node, "swapless", container("a", {"limits": {"memory": "32Mi"}}))
+    try:
+        if V2:
+            assert Cgroup(p).read("memory", "", "memory.swap.max") == "0"
+        else:
+            assert Cgroup(p, "a").read("memory", "memory.memsw.limit_in_bytes", "") == str(32 << 20)
+    except FileNotFoundError:
+        pytest.skip("this kernel does not count swap")
+    resize(node, "swapless", {"a": {"limits": {"memory": "48Mi"}, "requests": {"memory": "48Mi"}}})
+    p = resized(node, "swapless")
+    if not V2:
+        assert Cgroup(p, "a").read("memory", "memory.memsw.limit_in_bytes", "") == str(48 << 20)
+
+
+# ---- huge pages ----
+
+NR_HUGE = "/proc/sys/vm/nr_hugepages"
+
+
+@pytest.fixture
+def huge_pages(node):
+    """Sixteen pages of 2 MiB for the time of a test; the node counts them when it is asked."""
+    before = open(NR_HUGE).read()
+    with open(NR_HUGE, "w") as f:
+        f.write(str(int(before) + 16))
+    if int(open(NR_HUGE).read()) < int(before) + 16:
+        open(NR_HUGE, "w").write(before)
+        pytest.skip("this machine cannot set sixteen huge pages aside")
+    yield
+    open(NR_HUGE, "w").write(before)
+
+
+HUGE = {"limits": {"cpu": "100m", "memory": "32Mi", "hugepages-2Mi": "8Mi"}}
+
+
+def test_huge_pages_that_the_node_does_not_have(node):
+    pod(node, "none", container("a", {"limits": {"cpu": "100m", "hugepages-2Mi": "1Ti"}}), wait=False)
+    p = node.wait("none", "a reason", lambda p: condition(p, "PodScheduled"))
+    assert "Insufficient hugepages-2Mi" in condition(p, "PodScheduled")["message"]
+
+
+def test_huge_pages(node, huge_pages):
+    """limits.hugepages-2Mi is the limit of the cgroups, and other pods get none; where the controller cannot be used the pod says so."""
+    pod(node, "huge", container("a", HUGE), wait=False)
+    if not V2 and not os.path.isdir("/sys/fs/cgroup/hugetlb"):
+        node.wait("huge", "a reason", lambda _: any(r == "FailedCreatePodSandBox" and "huge pages of 2MB cannot be limited" in m and "hugetlb" in m
+                                                    for r, m in events(node, "huge")))
+        return
+    p = node.running("huge")
+    for g in (Cgroup(p), Cgroup(p, "a")):
+        assert g.read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(8 << 20)
+    p = pod(node, "plain-pages", container("a"))
+    assert Cgroup(p).read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == "0"

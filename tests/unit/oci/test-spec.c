@@ -1,4 +1,6 @@
 #include "container.h"
+
+#include "base/huge-page.h"
 #include "oci/capability.h"
 
 #define SHELL(command) "'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', '" command "']"
@@ -159,19 +161,57 @@ TEST(cpu_is_rounded_as_a_kubelet_rounds_it) {
         }
 }
 
-TEST(huge_pages_are_named_as_the_kernel_names_them) {
-        _cleanup_fixture_ struct fixture f = fixture_new("'containers': [{'name': 'a', 'image': 'x', 'resources': "
-                                                         "{'limits': {'cpu': '1', 'hugepages-2Mi': '4Mi', "
-                                                         "'hugepages-1Gi': '1Gi', 'hugepages-64Ki': '1Mi'}}}]",
-                                                         NULL);
-        json_t *resources = oci_resources(f.pod, f.pod->spec->containers[0], 100);
-        _cleanup_free_ char *text = json_dumps(json_object_get(resources, "hugepageLimits"), JSON_SORT_KEYS);
+static json_int_t huge_page_limit(const json_t *resources, const char *size) {
+        json_t *entry;
+        size_t i;
 
-        assert_non_null(strstr(text, "{\"limit\": 4194304, \"pageSize\": \"2MB\"}"));
-        assert_non_null(strstr(text, "{\"limit\": 1073741824, \"pageSize\": \"1GB\"}"));
-        assert_non_null(strstr(text, "{\"limit\": 1048576, \"pageSize\": \"64KB\"}"));
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(resources, "pids"), "limit")), 100);
+        json_array_foreach(json_object_get(resources, "hugepageLimits"), i,
+                           entry) if (streq(json_string_value(json_object_get(entry, "pageSize")),
+                                            size)) return json_integer_value(json_object_get(entry, "limit"));
+        return -1;
+}
+
+TEST(a_container_has_its_own_huge_pages_or_the_pods_and_none_of_other_sizes) {
+        _cleanup_fixture_ struct fixture f =
+                fixture_new("'resources': {'limits': {'cpu': '1', 'hugepages-2Mi': '8Mi'}}, 'containers': [{'name': "
+                            "'a', 'image': 'x', 'resources': {'limits': {'cpu': '1', 'hugepages-2Mi': '4Mi'}}}, "
+                            "{'name': 'b', 'image': 'x'}]",
+                            NULL);
+        _cleanup_fixture_ struct fixture without =
+                fixture_new("'containers': [{'name': 'a', 'image': 'x', 'resources': {'limits': {'cpu': '1'}}}]", NULL);
+        _cleanup_strv_ char **sizes = huge_page_sizes();
+        json_t *a = oci_resources(f.pod, f.pod->spec->containers[0], 100);
+        json_t *b = oci_resources(f.pod, f.pod->spec->containers[1], 0);
+        json_t *c = oci_resources(without.pod, without.pod->spec->containers[0], 0);
+
+        for (char **size = sizes; size && *size; size++) {
+                assert_int_equal(huge_page_limit(a, *size), streq(*size, "2MB") ? 4 << 20 : 0);
+                assert_int_equal(huge_page_limit(b, *size), streq(*size, "2MB") ? 8 << 20 : 0);
+        }
+        assert_null(json_object_get(c, "hugepageLimits"));
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(a, "pids"), "limit")), 100);
+        json_decref(a);
+        json_decref(b);
+        json_decref(c);
+}
+
+TEST(a_container_without_a_limit_has_the_pods) {
+        _cleanup_fixture_ struct fixture f = fixture_new(
+                "'resources': {'limits': {'cpu': '2', 'memory': '1Gi'}, 'requests': {'memory': '1Gi'}}, 'containers': "
+                "[{'name': 'a', 'image': 'x', 'resources': {'limits': {'memory': '256Mi'}, 'requests': {'memory': "
+                "'256Mi'}}}, {'name': 'b', 'image': 'x'}]",
+                NULL);
+        const V1Container *a = f.pod->spec->containers[0], *b = f.pod->spec->containers[1];
+        json_t *resources = oci_resources(f.pod, b, 0);
+
+        assert_int_equal(oci_memory_limit(f.pod, a), 256 << 20);
+        assert_int_equal(oci_memory_limit(f.pod, b), 1 << 30);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(resources, "cpu"), "quota")), 200000);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(resources, "cpu"), "shares")), 2048);
         json_decref(resources);
+        /* 768 MiB that the pod asks for and its containers do not are divided among the two */
+        assert_int_equal(oci_oom_score_adj(f.pod, a, "Burstable", 4ULL << 30, NULL), 1000 - 1000 * (256 + 384) / 4096);
+        assert_int_equal(oci_oom_score_adj(f.pod, b, "Burstable", 4ULL << 30, NULL), 1000 - 1000 * 384 / 4096);
 }
 
 TEST(a_container_is_killed_the_later_the_more_memory_it_asks_for) {

@@ -114,6 +114,16 @@ TEST(a_pod_is_limited_only_if_all_its_containers_are) {
         assert_int_equal(l.cpu_quota_us, 200000);
         assert_int_equal(l.memory_bytes, 1 << 30);
 
+        V1Pod *huge = pod_of(arena, "{'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'1',"
+                                    "'hugepages-2Mi':'4Mi'},'requests':{'hugepages-2Mi':'4Mi'}}},{'name':'b',"
+                                    "'resources':{'limits':{'cpu':'1','hugepages-2Mi':'6Mi','hugepages-64Ki':'64Ki'},"
+                                    "'requests':{'hugepages-2Mi':'6Mi','hugepages-64Ki':'64Ki'}}}]}}");
+        l = cgroup_limits_of_pod(huge, -1);
+        assert_int_equal(l.n_huge_pages, 2);
+        assert_string_equal(l.huge_pages[0].size, "2MB");
+        assert_int_equal(l.huge_pages[0].bytes, 10 << 20);
+        assert_string_equal(l.huge_pages[1].size, "64KB");
+
         V1Pod *nothing = pod_of(arena, "{'spec':{'containers':[{'name':'a'}]}}");
         assert_int_equal(pod_qos(nothing), POD_QOS_BEST_EFFORT);
         l = cgroup_limits_of_pod(nothing, 0);

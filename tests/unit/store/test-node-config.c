@@ -28,6 +28,8 @@ TEST(what_is_left_out_has_the_defaults) {
         assert_string_equal(config.cdi_spec_dirs[0], "/etc/cdi");
         assert_string_equal(config.cdi_spec_dirs[1], "/var/run/cdi");
         assert_null(config.cdi_spec_dirs[2]);
+        assert_int_equal(config.pod_pids_limit, -1);
+        assert_null(node_config_runtime(&config, "runc"));
 }
 
 TEST(every_field_is_read) {
@@ -35,12 +37,17 @@ TEST(every_field_is_read) {
 
         assert_ok(parse("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
                         "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
-                        "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n",
+                        "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n"
+                        "podPidsLimit: 100\nruntimeHandlers: {kata: kata-runtime, gvisor: /usr/bin/runsc}\n",
                         &config));
         assert_string_equal(config.allowed_unsafe_sysctls[0], "kernel.msgmax");
         assert_string_equal(config.allowed_unsafe_sysctls[1], "net.core.*");
         assert_int_equal(config.userns_first, 131072);
         assert_int_equal(config.userns_pods, 7);
+        assert_int_equal(config.pod_pids_limit, 100);
+        assert_string_equal(node_config_runtime(&config, "gvisor"), "/usr/bin/runsc");
+        assert_string_equal(node_config_runtime(&config, "kata"), "kata-runtime");
+        assert_null(node_config_runtime(&config, "kat"));
         assert_string_equal(config.cdi_spec_dirs[1], "/b");
         assert_null(config.cdi_spec_dirs[2]);
 }
@@ -55,6 +62,11 @@ TEST(mistakes_are_named) {
         refused("userNamespaces: {pods: 0}", "userNamespaces.pods");
         refused("userNamespaces: {size: 1}", "userNamespaces.size: unknown field");
         refused("cdiSpecDirs: [etc/cdi]", "cdiSpecDirs: etc/cdi is no absolute path");
+        refused("podPidsLimit: 0", "podPidsLimit: must be a positive number, or -1");
+        refused("podPidsLimit: many", "podPidsLimit");
+        refused("runtimeHandlers: [runc]", "runtimeHandlers: must have fields");
+        refused("runtimeHandlers: {a=b: runc}", "runtimeHandlers.a=b: not a name");
+        refused("runtimeHandlers: {a: ''}", "runtimeHandlers.a: must be the name or path of a program");
         refused("- a", "must have fields");
         refused("a: [", "config.yaml:");
 }
