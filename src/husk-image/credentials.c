@@ -2,10 +2,16 @@
 
 #include <jansson.h>
 
+#include <stdio.h>
+#include <sys/wait.h>
+
 #include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
 #include "base/str.h"
 
 #define FILE_SIZE_MAX (1 << 20)
+#define HELPER_TIMEOUT_MS 30000
 
 struct entry {
         char *host, *path; /* path "": all of the host */
@@ -13,9 +19,16 @@ struct entry {
         struct credential credential;
 };
 
+struct helper {
+        char *host; /* "": any */
+        char *name;
+};
+
 struct credentials {
         struct entry *entries;
         size_t n;
+        struct helper *helpers;
+        size_t n_helpers;
 };
 
 struct credentials *credentials_new(void) {
@@ -38,8 +51,14 @@ struct credentials *credentials_free(struct credentials *c) {
                 forget(e->credential.identity_token);
                 forget(e->credential.registry_token);
         }
-        if (c)
+        for (size_t i = 0; c && i < c->n_helpers; i++) {
+                free(c->helpers[i].host);
+                free(c->helpers[i].name);
+        }
+        if (c) {
                 free(c->entries);
+                free(c->helpers);
+        }
         free(c);
         return NULL;
 }
@@ -159,7 +178,33 @@ static struct error *add_entry(struct credentials *c, const char *key, const jso
         return NULL;
 }
 
-struct error *credentials_add_text(struct credentials *c, const char *text, size_t len) {
+/* A name becomes part of a program's: no path. */
+static void add_helper(struct credentials *c, const char *key, const char *name) {
+        _cleanup_free_ char *path = NULL;
+
+        if (str_empty(name) || strchr(name, '/'))
+                return;
+        c->helpers = xreallocarray(c->helpers, c->n_helpers + 1, sizeof(*c->helpers));
+        struct helper *h = &c->helpers[c->n_helpers++];
+        *h = (struct helper){ .name = xstrdup(name) };
+        normalize_key(key, &h->host, &path);
+}
+
+void credentials_add_helpers(struct credentials *c, char *const *names) {
+        for (size_t i = 0; names && names[i]; i++)
+                add_helper(c, "", names[i]);
+}
+
+static void read_helpers(struct credentials *c, json_t *json) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach(json_object_get(json, "credHelpers"), key, value)
+                add_helper(c, key, json_string_value(value));
+        add_helper(c, "", json_string_value(json_object_get(json, "credsStore")));
+}
+
+static struct error *add_text(struct credentials *c, const char *text, size_t len, bool with_helpers) {
         json_auto_t *json = NULL;
         json_error_t where;
         const char *key;
@@ -177,10 +222,16 @@ struct error *credentials_add_text(struct credentials *c, const char *text, size
                 if (err)
                         return err;
         }
+        if (with_helpers)
+                read_helpers(c, json);
         return NULL;
 }
 
-struct error *credentials_add_file(struct credentials *c, const char *path) {
+struct error *credentials_add_text(struct credentials *c, const char *text, size_t len) {
+        return add_text(c, text, len, false);
+}
+
+static struct error *add_file(struct credentials *c, const char *path, bool with_helpers) {
         _cleanup_free_ char *text = NULL;
         struct error *err;
         size_t len;
@@ -188,9 +239,13 @@ struct error *credentials_add_file(struct credentials *c, const char *path) {
         err = file_read(path, FILE_SIZE_MAX, &text, &len);
         if (err)
                 return error_context(err, "credentials file");
-        err = credentials_add_text(c, text, len);
+        err = add_text(c, text, len, with_helpers);
         explicit_bzero(text, len);
         return error_context(err, "credentials file %s", path);
+}
+
+struct error *credentials_add_file(struct credentials *c, const char *path) {
+        return add_file(c, path, false);
 }
 
 struct error *credentials_add_defaults(struct credentials *c) {
@@ -208,13 +263,69 @@ struct error *credentials_add_defaults(struct credentials *c) {
         else if (home)
                 paths = strv_add_take(paths, path_join(home, ".docker/config.json"));
         for (size_t i = 0; paths && paths[i]; i++) {
-                struct error *err = credentials_add_file(c, paths[i]);
+                struct error *err = add_file(c, paths[i], true);
                 if (error_is(err, ERROR_NOT_FOUND))
                         err = error_free(err);
                 if (err)
                         return err;
         }
         return NULL;
+}
+
+/* ---- helpers ---- */
+
+/* What a helper printed: {"ServerURL": …, "Username": …, "Secret": …}; the user "<token>" says that it is an identity
+ * token. False: that is not it. */
+static bool add_answer(struct credentials *c, const char *host, const char *text) {
+        json_auto_t *json = json_loads(text, 0, NULL);
+        const char *user = json_string_value(json_object_get(json, "Username"));
+        const char *secret = json_string_value(json_object_get(json, "Secret"));
+
+        if (!user || str_empty(secret))
+                return false;
+        json_auto_t *entry = streq(user, "<token>") ? json_pack("{s:s}", "identitytoken", secret)
+                                                    : json_pack("{s:s, s:s}", "username", user, "password", secret);
+        error_free(add_entry(c, host, entry)); /* complains of "auth" only */
+        return true;
+}
+
+static bool ask_helper(struct credentials *c, const char *name, const char *host) {
+        _cleanup_free_ char *program = xasprintf("docker-credential-%s", name), *out = NULL, *complaint = NULL;
+        char *argv[] = { program, (char *)"get", NULL };
+        struct process_options options = {
+                /* Docker Hub has had this name for as long as there are helpers. */
+                .input = streq(host, "docker.io") ? "https://index.docker.io/v1/" : host,
+                .timeout_ms = HELPER_TIMEOUT_MS,
+        };
+        int status = 0;
+        struct error *err = process_run(argv, &options, &status, &out, &complaint);
+
+        if (err) {
+                log_warning("credential helper %s: %s", program, error_message(err));
+                error_free(err);
+                return false;
+        }
+        bool known = WIFEXITED(status) && WEXITSTATUS(status) == 0 && add_answer(c, host, out);
+        /* Helpers say on standard output that they know nothing. */
+        if (!known && !strstr(out, "credentials not found"))
+                log_warning("credential helper %s failed for %s: %.200s%.200s", program, host, out, complaint);
+        explicit_bzero(out, strlen(out));
+        return known;
+}
+
+void credentials_ask_helpers(struct credentials *c, const char *host) {
+        _cleanup_free_ char *login = NULL, *path = NULL;
+        bool named = false;
+
+        normalize_key(host, &login, &path);
+        for (size_t i = 0; i < c->n_helpers && !named; i++)
+                if (streq(c->helpers[i].host, login)) {
+                        ask_helper(c, c->helpers[i].name, login);
+                        named = true;
+                }
+        for (size_t i = 0; i < c->n_helpers && !named; i++)
+                if (!*c->helpers[i].host && ask_helper(c, c->helpers[i].name, login))
+                        return;
 }
 
 /* Label by label, where "*" in a pattern stands for anything in one label; the ports must be equal. */

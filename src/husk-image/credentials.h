@@ -38,6 +38,14 @@ struct error *credentials_add_defaults(struct credentials *credentials) _must_ch
 void credentials_find(const struct credentials *credentials, const char *domain, const char *path,
                       const struct credential ***ret, size_t *ret_n);
 
+/* Credential helpers: programs docker-credential-NAME that know passwords which no file holds ("credHelpers" and
+ * "credsStore" of this user's own files; those of other files name no programs that husk would run). Adds helpers that
+ * are asked when none is named for a host; NULL-terminated. */
+void credentials_add_helpers(struct credentials *credentials, char *const *names);
+/* Asks the helpers for a host's credentials and adds them. A helper that fails is a warning, one that knows nothing is
+ * not. */
+void credentials_ask_helpers(struct credentials *credentials, const char *host);
+
 /* Base64, for Basic authorization. */
 char *base64_encode(const void *data, size_t len);
 bool base64_decode(const char *text, char **ret, size_t *ret_len);

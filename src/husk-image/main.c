@@ -76,6 +76,8 @@ static const struct flag {
         { "--insecure", FLAG_LIST, AT(insecure), "HOST[:PORT]",
           "registry that may speak HTTP or show any certificate (loopback ones may)" },
         { "--ca-file", FLAG_TEXT, AT(ca_file), "FILE", "certificates to trust besides the machine's" },
+        { "--certs-dir", FLAG_LIST, AT(certs), "DIR",
+          "folder like /etc/containers/certs.d, asked before it: certificates and hosts.toml of registries" },
         { "--platform", FLAG_TEXT, AT(platform), "OS/ARCH[/VARIANT]", "instead of this machine's" },
         { "--parallel", FLAG_NUMBER, AT(parallel), "N", "layers to download at a time (6)" },
         { "--retries", FLAG_NUMBER, AT(retries), "N", "further tries after a passing failure (5)" },
@@ -269,6 +271,7 @@ static void options_release(struct options *o) {
         strv_free(o->arguments);
         strv_free(o->credentials);
         strv_free(o->insecure);
+        strv_free(o->certs);
 }
 
 int main(int argc, char **argv) {

@@ -13,6 +13,7 @@ struct options {
         char **credentials;
         bool no_default_credentials;
         char **insecure;
+        char **certs; /* folders like certs.d */
         const char *ca_file;
         const char *platform;
         const char *name;   /* load: name for an image that has none or only a tag */

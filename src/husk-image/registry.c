@@ -92,6 +92,22 @@ static void exchange_release(struct registry *registry, struct exchange *x) {
         *x = (struct exchange){ 0 };
 }
 
+void registry_endpoint_release(struct registry_endpoint *e) {
+        free(e->host);
+        free(e->path);
+        free(e->api);
+        free(e->namespace_);
+        strv_free(e->headers);
+        fd_close(e->ca_fd);
+        fd_close(e->cert_fd);
+        fd_close(e->key_fd);
+        *e = (struct registry_endpoint)REGISTRY_ENDPOINT_INIT;
+}
+
+const char *registry_server(const char *domain) {
+        return streq(domain, "docker.io") ? "registry-1.docker.io" : domain;
+}
+
 bool domain_is_loopback(const char *domain) {
         _cleanup_free_ char *host = xstrdup(domain);
 
@@ -159,8 +175,39 @@ static size_t on_body(char *data, size_t size, size_t n, void *context) {
 
 /* --- making a handle ------------------------------------------------------------------------------------------- */
 
-static CURL *easy_new(struct registry *registry, struct exchange *x, const char *url, bool insecure, bool loopback) {
+/* A file in memory that curl opens by name. */
+static void set_file(CURL *easy, CURLoption option, int fd) {
+        _cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", fd);
+
+        if (fd >= 0)
+                curl_easy_setopt(easy, option, path);
+}
+
+/* Certificates to trust and to show, and whether that is minded. */
+static void set_certificates(CURL *easy, const struct registry_options *o, const struct registry_endpoint *where) {
+        bool own_ca = where && where->ca_fd >= 0;
+
+        if (o->ca_file)
+                curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
+        if (own_ca)
+                set_file(easy, CURLOPT_CAINFO, where->ca_fd);
+        if (o->ca_file || own_ca)
+                curl_easy_setopt(easy, CURLOPT_CAPATH, "/etc/ssl/certs");
+        if (where) {
+                set_file(easy, CURLOPT_SSLCERT, where->cert_fd);
+                set_file(easy, CURLOPT_SSLKEY, where->key_fd);
+        }
+        if (where && where->insecure && !o->ca_file && !own_ca) {
+                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        }
+}
+
+/* `where`: the endpoint on whose behalf `url` is asked; NULL: nobody's. */
+static CURL *easy_new(struct registry *registry, struct exchange *x, const char *url,
+                      const struct registry_endpoint *where, bool loopback) {
         const struct registry_options *o = registry->options;
+        bool insecure = where && where->insecure;
         CURL *easy = curl_easy_init();
 
         if (!easy)
@@ -188,14 +235,7 @@ static CURL *easy_new(struct registry *registry, struct exchange *x, const char 
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(o->stall_timeout_s ? o->stall_timeout_s : 30));
         curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-        if (o->ca_file) {
-                curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
-                curl_easy_setopt(easy, CURLOPT_CAPATH, "/etc/ssl/certs");
-        }
-        if (insecure && !o->ca_file) {
-                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-        }
+        set_certificates(easy, o, where);
         if (loopback)
                 curl_easy_setopt(easy, CURLOPT_PROXY, "");
         return easy;
@@ -206,10 +246,17 @@ static void add_header(struct exchange *x, const char *line) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
 }
 
-static char *endpoint_url(const struct registry *registry, const struct endpoint *e, const char *kind,
-                          const char *what) {
-        return xasprintf("%s://%s/v2/%s%s/%s/%s", e->speaks_http ? "http" : "https", e->where->host,
-                         e->where->prefix ? e->where->prefix : "", registry->reference->path, kind, what);
+static void add_headers(struct exchange *x, char *const *lines) {
+        for (size_t i = 0; lines && lines[i]; i++)
+                add_header(x, lines[i]);
+}
+
+static char *endpoint_url(const struct endpoint *e, const char *kind, const char *what) {
+        const struct registry_endpoint *where = e->where;
+
+        return xasprintf("%s://%s%s/%s/%s/%s%s%s", e->speaks_http ? "http" : "https", where->host,
+                         where->api ? where->api : "/v2", where->path, kind, what, where->namespace_ ? "?ns=" : "",
+                         where->namespace_ ? where->namespace_ : "");
 }
 
 /* Lets curl work, then waits for more, and takes note of what ended. */
@@ -404,8 +451,7 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
         _cleanup_free_ char *realm = challenge_value(challenge, "realm"),
                             *service = challenge_value(challenge, "service");
         _cleanup_free_ char *scope = challenge_value(challenge, "scope"), *url = NULL, *post = NULL, *basic = NULL;
-        _cleanup_free_ char *default_scope =
-                xasprintf("repository:%s%s:pull", e->where->prefix ? e->where->prefix : "", registry->reference->path);
+        _cleanup_free_ char *default_scope = xasprintf("repository:%s:pull", e->where->path);
         struct exchange x = { .response.body_max = TOKEN_BODY_MAX };
         struct error *err;
 
@@ -434,7 +480,7 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
         curl_free(scope_escaped);
         curl_easy_cleanup(escaper);
 
-        easy_new(registry, &x, url, e->where->insecure, domain_is_loopback(host));
+        easy_new(registry, &x, url, e->where, domain_is_loopback(host));
         if (post) {
                 curl_easy_setopt(x.easy, CURLOPT_COPYPOSTFIELDS, post);
         } else if (credential && credential->user && credential->password) {
@@ -523,11 +569,12 @@ static bool fall_back_to_http(struct endpoint *e, CURLcode result) {
 
 static struct error *request_once(struct registry *registry, struct endpoint *e, const char *kind, const char *what,
                                   size_t max, struct exchange *x) {
-        _cleanup_free_ char *url = endpoint_url(registry, e, kind, what);
+        _cleanup_free_ char *url = endpoint_url(e, kind, what);
 
         exchange_release(registry, x);
         x->response.body_max = max;
-        easy_new(registry, x, url, e->where->insecure, domain_is_loopback(e->where->host));
+        easy_new(registry, x, url, e->where, domain_is_loopback(e->where->host));
+        add_headers(x, e->where->headers);
         if (e->authorization)
                 add_header(x, e->authorization);
         for (size_t i = 0; streq(kind, "manifests") && manifest_media_types[i]; i++) {
@@ -593,18 +640,42 @@ static struct error *request(struct registry *registry, struct endpoint *e, cons
         }
 }
 
-struct error *registry_manifest(struct registry *registry, const char *tag_or_digest, char **ret, size_t *ret_len,
-                                char **ret_type, char ret_digest[static 72]) {
+/* Asks one place after the other. *ret_place is the one that answered; digests, which come next, are asked for from the
+ * first on that knows digests only, if it was passed over for a tag. */
+static struct error *manifest_request(struct registry *registry, const char *tag_or_digest, struct exchange *x,
+                                      size_t *ret_place) {
+        bool by_tag = !digest_is_valid(tag_or_digest);
+        size_t passed_over = registry->n_endpoints;
         struct error *err = NULL;
-        struct exchange x = { 0 };
 
         for (size_t i = registry->current; i < registry->n_endpoints; i++) {
-                error_free(err);
+                if (by_tag && registry->endpoints[i].where->digests_only) {
+                        passed_over = MIN(passed_over, i);
+                        continue;
+                }
                 registry->current = i;
-                err = request(registry, &registry->endpoints[i], "manifests", tag_or_digest, MANIFEST_SIZE_MAX, &x);
-                if (!err)
-                        break;
+                struct error *before = err;
+                err = request(registry, &registry->endpoints[i], "manifests", tag_or_digest, MANIFEST_SIZE_MAX, x);
+                if (err && before)
+                        err = error_context(err, "%s; then", error_message(before));
+                error_free(before);
+                if (!err) {
+                        *ret_place = i;
+                        registry->current = MIN(i, passed_over);
+                        return NULL;
+                }
         }
+        return err ? err
+                   : error_new(ERROR_UNAVAILABLE, "no registry may be asked for the tag %s: all are for digests only",
+                               tag_or_digest);
+}
+
+struct error *registry_manifest(struct registry *registry, const char *tag_or_digest, char **ret, size_t *ret_len,
+                                char **ret_type, char ret_digest[static 72]) {
+        struct exchange x = { 0 };
+        size_t place = 0;
+        struct error *err = manifest_request(registry, tag_or_digest, &x, &place);
+
         if (!err) {
                 char *semicolon = x.response.content_type ? strchr(x.response.content_type, ';') : NULL;
                 if (semicolon)
@@ -613,7 +684,7 @@ struct error *registry_manifest(struct registry *registry, const char *tag_or_di
                 const char *wanted = digest_is_valid(tag_or_digest) ? tag_or_digest : x.response.digest;
                 if (digest_is_valid(wanted) && !streq(wanted, ret_digest))
                         err = error_new(ERROR_BAD_REQUEST, "registry %s: wrong digest: the manifest has %s, not %s",
-                                        registry->endpoints[registry->current].where->host, ret_digest, wanted);
+                                        registry->endpoints[place].where->host, ret_digest, wanted);
         }
         if (!err) {
                 *ret_len = x.response.body.len;
@@ -717,15 +788,16 @@ static void transfer_begin(struct transfer *t) {
         struct download *d = t->download;
         struct exchange *x = &t->exchange;
         struct endpoint *e = t->endpoint < registry->n_endpoints ? &registry->endpoints[t->endpoint] : NULL;
-        _cleanup_free_ char *url =
-                e ? endpoint_url(registry, e, "blobs", d->blob->digest) : xstrdup(d->blob->urls[t->url]);
+        _cleanup_free_ char *url = e ? endpoint_url(e, "blobs", d->blob->digest) : xstrdup(d->blob->urls[t->url]);
 
         exchange_release(registry, x);
         x->response.body_max = ERROR_BODY_MAX;
         t->started = t->oversized = false;
         t->have_at_start = d->have;
         d->retry_at = 0;
-        easy_new(registry, x, url, e && e->where->insecure, e && domain_is_loopback(e->where->host));
+        easy_new(registry, x, url, e ? e->where : NULL, e && domain_is_loopback(e->where->host));
+        if (e)
+                add_headers(x, e->where->headers);
         curl_easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_blob);
         curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, t);
         if (e && e->authorization)
@@ -922,9 +994,8 @@ struct error *registry_open(const struct reference *reference, const struct regi
                 e->where = &options->endpoints[i];
                 /* Docker Hub is logged into as docker.io, whatever its servers are called. */
                 const char *login = streq(e->where->host, "registry-1.docker.io") ? "docker.io" : e->where->host;
-                _cleanup_free_ char *path =
-                        xasprintf("%s%s", e->where->prefix ? e->where->prefix : "", reference->path);
-                credentials_find(options->credentials, login, path, &e->credentials, &e->n_credentials);
+                e->speaks_http = e->where->http_only;
+                credentials_find(options->credentials, login, e->where->path, &e->credentials, &e->n_credentials);
         }
         *ret = TAKE_PTR(registry);
         return NULL;

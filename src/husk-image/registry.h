@@ -20,10 +20,22 @@ struct registry;
 
 /* One place to ask. */
 struct registry_endpoint {
-        char *host;    /* "registry-1.docker.io", "127.0.0.1:5000" */
-        char *prefix;  /* put before the repository's path: "" or "cache/" */
-        bool insecure; /* certificates are not checked, and HTTP will do */
+        char *host;                 /* "registry-1.docker.io", "127.0.0.1:5000" */
+        char *path;                 /* the repository's, there: "library/redis", "cache/library/redis" */
+        char *api;                  /* what stands between host and repository; NULL: "/v2" */
+        char *namespace_;           /* registry that a mirror of several is asked for (?ns=); NULL: not said */
+        char **headers;             /* sent with every request; NULL: none */
+        int ca_fd, cert_fd, key_fd; /* certificates trusted besides, shown, its key; in memory, owned; -EBADF: none */
+        bool insecure;              /* certificates are not checked, and HTTP will do */
+        bool http_only;             /* HTTPS is not tried */
+        bool digests_only;          /* may have old tags: not asked for one */
 };
+#define REGISTRY_ENDPOINT_INIT \
+        { .ca_fd = -EBADF, .cert_fd = -EBADF, .key_fd = -EBADF }
+void registry_endpoint_release(struct registry_endpoint *endpoint);
+
+/* The host that answers for a registry's name: "registry-1.docker.io" for "docker.io". */
+const char *registry_server(const char *domain);
 
 struct registry_options {
         const struct credentials *credentials;

@@ -43,6 +43,11 @@ class Store:
         self.env = dict(os.environ, HUSK_ROOT=self.root, HUSK_RUN=self.run, HOME=self.folder)
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG"):
             self.env.pop(name, None)
+        self.env["CONTAINERS_REGISTRIES_CONF"] = self.folder + "/registries.conf"  # not the machine's
+
+    def configure(self, text):
+        with open(self.env["CONTAINERS_REGISTRIES_CONF"], "w") as f:
+            f.write(text)
 
     def start(self, *args, **kw):
         return subprocess.Popen([PROGRAM, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
@@ -819,6 +824,157 @@ def test_foreign_layers_are_looked_for_elsewhere_over_https_only(store, registry
 
 
 # --- crashes -----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def mirror():
+    r = Registry()
+    yield r
+    r.server.shutdown()
+    r.server.server_close()
+
+
+def test_a_mirror_is_asked_first_and_what_it_fails_at_comes_from_the_registry(store, registry, mirror):
+    image = Image([None, None, None])
+    registry.add("team/app", image)
+    mirror.add("copies/team/app", image)
+    store.configure("[[registry]]\nprefix = 'registry.example'\nlocation = '%s'\n[[registry.mirror]]\nlocation = '%s/copies'\n" % (registry.host, mirror.host))
+
+    def hook(handler, kind, what):
+        if kind == "blobs" and what == image.layer_digests[1]:
+            handler.answer(500, b"{}")
+            return True
+        return False
+    mirror.hook = hook
+    store("pull", "--retries", "0", "registry.example/team/app:1")
+    assert registry.asked("blobs") == [image.layer_digests[1]] and registry.asked("manifests") == []
+    assert image.layer_digests[0] in mirror.asked("blobs") and "1" in mirror.asked("manifests")
+    assert store.json("ls")[0]["repoTags"] == ["registry.example/team/app:1"]
+    store("rm", "registry.example/team/app:1")
+    mirror.hook = lambda handler, kind, what: handler.answer(503, b"{}") or True  # the mirror is ill altogether
+    store("pull", "--retries", "0", "registry.example/team/app:1")
+    store("rm", "registry.example/team/app:1")
+    registry.manifests.clear()
+    err = store("pull", "--retries", "0", "registry.example/team/app:1", code=3)
+    assert mirror.host in err and registry.host in err  # both are told
+
+
+def test_a_blocked_registry_is_not_asked(store, registry):
+    reference = registry.add("team/app", Image([None]))
+    store.configure("[[registry]]\nlocation = '%s/team'\nblocked = true\n" % registry.host)
+    assert "is blocked by %s/registries.conf" % store.folder in store("pull", reference, code=4)
+    assert registry.requests == []
+    os.makedirs(store.folder + "/registries.conf.d")
+    with open(store.folder + "/registries.conf.d/10-open.conf", "w") as f:
+        f.write("[[registry]]\nlocation = '%s/team'\n" % registry.host)  # a drop-in has the last word
+    store("pull", reference)
+
+
+def test_a_short_name_is_found_by_alias_or_search_list_and_known_by_the_short_name(store, registry, mirror):
+    registry.add("cache/redis", Image([None]))
+    mirror.add("tool", Image([None]))
+    store.configure("unqualified-search-registries = ['%s', '%s']\nshort-name-mode = 'permissive'\n[aliases]\nredis = '%s/cache/redis'\n" % (
+        registry.host, mirror.host, registry.host))
+    store("pull", "redis:1")
+    store("pull", "tool:1")  # the first registry of the list does not have it
+    names = [n for i in store.json("ls") for n in i["repoTags"]]
+    assert sorted(names) == sorted(["docker.io/library/redis:1", registry.host + "/cache/redis:1", "docker.io/library/tool:1", mirror.host + "/tool:1"])
+    store.configure("unqualified-search-registries = ['a.example', 'b.example']\n")
+    assert "could be an image of any of a.example, b.example" in store("pull", "other:1", code=6)
+    store.configure("registry = 1\n")
+    assert "registries.conf: registry has to be" in store("pull", "redis:1", code=7)
+    store.configure("x =\n")
+    assert "registries.conf: line 1: a value is missing" in store("pull", "redis:1", code=7)
+
+
+def test_hosts_toml_names_mirrors_with_their_own_path_and_headers(store, registry, mirror, tmp_path):
+    image = Image([None])
+    registry.add("app", image)
+    folder = tmp_path / "certs" / registry.host
+    folder.mkdir(parents=True)
+    paths = []
+
+    def hook(handler, kind, what):
+        paths.append((handler.path, handler.headers.get("X-Team")))
+        if handler.path.startswith("/own/app/blobs/"):
+            handler.answer(200, image.blobs[handler.path.split("/")[4].split("?")[0]])
+            return True
+        return False
+    mirror.hook = hook
+    (folder / "hosts.toml").write_text("server = 'http://%s'\n[host.'http://%s/own']\noverride_path = true\ncapabilities = ['pull']\n"
+                                       "[host.'http://%s/own'.header]\nX-Team = 'edge'\n" % (registry.host, mirror.host, mirror.host))
+    store("pull", "--certs-dir", str(tmp_path / "certs"), registry.host + "/app:1")
+    assert registry.asked("manifests") == ["1"] and registry.asked("blobs") == []  # the mirror may have old tags, and has the blobs
+    assert {p.split("/sha256")[0] for p, _ in paths} == {"/own/app/blobs"} or all(p.startswith("/own/app/blobs/") for p, _ in paths)
+    assert all("?ns=" + registry.host in p and team == "edge" for p, team in paths)
+
+
+def test_certificates_of_one_registry_are_trusted_and_shown(store, tmp_path):
+    folder = str(tmp_path)
+    cert, key = make_certificate(folder)
+    client = tmp_path / "client"
+    client.mkdir()
+    client_cert, client_key = make_certificate(str(client))
+    image = Image([None])
+    r = Registry()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(client_cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    r.server.socket = context.wrap_socket(r.server.socket, server_side=True)
+    try:
+        reference = r.add("app", image)
+        certs = tmp_path / "certs" / r.host
+        certs.mkdir(parents=True)
+        store("pull", "--retries", "0", reference, code=5)  # nothing to show
+        shutil.copy(cert, certs / "ca.crt")
+        shutil.copy(client_cert, certs / "client.cert")
+        assert "client.key is missing" in store("pull", "--certs-dir", str(certs.parent), reference, code=3)
+        shutil.copy(client_key, certs / "client.key")
+        store("pull", "--certs-dir", str(certs.parent), reference)
+        store("rm", reference)
+        shutil.copy(client_cert, certs / "ca.crt")  # trust somebody else: not even a loopback registry may show any certificate then
+        assert "not trusted" in store("pull", "--retries", "0", "--certs-dir", str(certs.parent), reference, code=5)
+    finally:
+        r.server.shutdown()
+        r.server.server_close()
+
+
+def test_a_credential_helper_is_asked(store, registry, tmp_path):
+    reference = registry.add("app", Image([None]))
+    seen = []
+
+    def hook(handler, kind, what):
+        seen.append(handler.headers.get("Authorization"))
+        if seen[-1] == "Basic " + base64.b64encode(b"u:p").decode():
+            return False
+        handler.answer(401, b"{}", WWW_Authenticate='Basic realm="x"')
+        return True
+    registry.hook = hook
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    store.env["PATH"] = "%s:%s" % (programs, os.environ["PATH"])
+    helper = programs / "docker-credential-mine"
+    helper.write_text("#!/bin/sh\nread host\necho \"$1 $host\" >> %s/asked\n[ $host = %s ] && echo '{\"Username\":\"u\",\"Secret\":\"p\"}' && exit\n"
+                      "echo credentials not found in native keychain; exit 1\n" % (tmp_path, registry.host))
+    helper.chmod(0o755)
+    store("pull", reference, code=4)
+    # a file that came with a pod names no programs
+    pods = tmp_path / "pod.json"
+    pods.write_text(json.dumps({"auths": {}, "credsStore": "mine"}))
+    store("pull", "--credentials-file", str(pods), reference, code=4)
+    assert not (tmp_path / "asked").exists()
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"credHelpers": {registry.host: "mine"}}))
+    store("pull", reference)
+    assert content(str(tmp_path / "asked")) == "get %s\n" % registry.host
+    store("rm", reference)
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"credsStore": "mine"}))
+    store("pull", reference)
+    store("rm", reference)
+    (tmp_path / ".docker/config.json").unlink()
+    store.configure("credential-helpers = ['containers-auth.json', 'mine']\n")
+    store("pull", reference)
+
 
 def test_a_pull_killed_at_any_moment_leaves_a_store_that_verifies_and_goes_on(store, registry):
     image = Image([tar(*[("d%d/f%d" % (i, j), os.urandom(3000)) for j in range(120)]) for i in range(5)])
