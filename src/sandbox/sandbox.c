@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/file.h"
+#include "base/mount.h"
 #include "base/process.h"
 #include "base/str.h"
 #include "sandbox/cgroup.h"
@@ -22,6 +23,7 @@
 #define RECORD_MAX 65536
 #define SHM_OPTIONS "mode=1777,size=65536k" /* as container runtimes give it */
 #define FINISH_TIMEOUT_MS 10000
+#define MOUNT_READ_ONLY 1 /* MOUNT_ATTR_RDONLY: <linux/mount.h> and <sys/mount.h> exclude each other */
 #define KILL_TIMEOUT_MS 10000
 
 /* Each namespace: its bit, its flag, its name in /proc/PID/ns. */
@@ -195,8 +197,11 @@ static void plan_release(struct infra_plan *plan) {
         free(plan->cgroup_fds);
 }
 
+/* A container that may trace the infra process (CAP_SYS_PTRACE in a shared pid namespace) finds its program behind
+ * /proc/1/exe: what it finds there is a mount of the program that nobody can write through (CVE-2019-5736). */
 static struct error *plan_program(struct infra_plan *plan, const char *program) {
         _cleanup_free_ char *found = NULL;
+        _cleanup_close_ int fd = -EBADF;
 
         if (!program) {
                 struct error *err = process_find_sister("husk-infra", &found);
@@ -204,8 +209,13 @@ static struct error *plan_program(struct infra_plan *plan, const char *program) 
                         return err;
                 program = found;
         }
-        plan->program = open(program, O_PATH | O_CLOEXEC);
-        return plan->program < 0 ? error_errno(errno, "open %s", program) : NULL;
+        fd = open(program, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+                return error_errno(errno, "open %s", program);
+        struct error *err = mount_clone(fd, false, &plan->program);
+        if (!err)
+                err = mount_set_attributes(plan->program, false, MOUNT_READ_ONLY, 0);
+        return error_context(err, "%s", program);
 }
 
 /* Only what belongs to a namespace the pod has of its own: anything else would be the node's setting. */

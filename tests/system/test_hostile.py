@@ -10,6 +10,8 @@ import textwrap
 
 import pytest
 
+from conftest import program
+
 BUSYBOX = next(p for p in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(p))
 APPLETS = "sh sleep ls cat echo readlink stat id mount touch grep head pwd wc true".split()
 
@@ -276,3 +278,90 @@ def test_secrets_lie_in_memory_and_are_not_shown(node, tmp_path):
     assert node.exec("secret", "/bin/sh", "-c", "cat /s/word; stat -f -c %T /s").out.split() == ["swordfishtmpfs"]
     for shown in (node.husk("describe", "pod", "secret"), node.husk("describe", "secret", "key"), node.husk("get", "pod", "secret", "-o", "yaml")):
         assert "swordfish" not in shown.out
+
+
+@pytest.fixture(scope="module")
+def snoop_image(shared_node):
+    shared_node.load("--busybox", "--program", program("snoop") + ":/bin/snoop", reference="localhost/husk/snoop:1")
+    return "localhost/husk/snoop:1"
+
+
+def snoop(node, name, image, capabilities, **spec):
+    """What a container sees of the infra process of its pod, where all share one pid namespace."""
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": dict({
+        "terminationGracePeriodSeconds": 0, "shareProcessNamespace": True,
+        "containers": [{"name": "a", "image": image, "command": ["sleep", "1000"],
+                        "securityContext": {"capabilities": {"add": capabilities}, "seccompProfile": {"type": "Unconfined"}}}]}, **spec)}))
+    node.running(name)
+    assert "infra" in node.sh(name, "cat /proc/1/comm")
+    return dict(line.split(": ", 1) for line in node.sh(name, "snoop 1").splitlines())
+
+
+def test_the_infra_process_shows_nothing_to_a_container_that_may_not_trace(node, snoop_image):
+    found = snoop(node, "snoop-plain", snoop_image, [])
+    assert (found.pop("descriptors"), found.pop("fd")) == ("none", "empty") and all(v in ("EACCES", "EPERM") for v in found.values()), json.dumps(found)
+
+
+def test_the_infra_process_has_nothing_of_the_host_for_one_that_may(node, snoop_image):
+    """SYS_PTRACE and a shared pid namespace: everything of the infra process can be looked at, and nothing of the host is there."""
+    found = snoop(node, "snoop-trace", snoop_image, ["SYS_PTRACE"])
+    assert {k: found[k] for k in ("root", "cwd", "fd", "descriptors")} == {"root": "empty", "cwd": "empty", "fd": "empty", "descriptors": "none"}, found
+    assert found["outside"] in ("ENOENT", "EACCES") and found["write exe"] == "EROFS", found
+    assert found["enter mnt"] == "EPERM", found  # that takes SYS_ADMIN
+    # nobody of husk's but the infra process is in the namespace
+    names = node.sh("snoop-trace", "cat /proc/[0-9]*/comm").split()
+    assert not [n for n in names if n.startswith("husk") and n != "husk-infra"], names
+
+
+def test_even_with_all_rights_in_it_the_infra_process_leads_nowhere(node, snoop_image):
+    found = snoop(node, "snoop-admin", snoop_image, ["SYS_PTRACE", "SYS_ADMIN", "SYS_CHROOT"])
+    assert found["root"] == "empty" and found["outside"] == "ENOENT" and found["write exe"] == "EROFS", found
+
+
+def test_tracing_stops_at_the_users_of_the_pod(node, snoop_image):
+    """With hostUsers: false even the program of the infra process, whose memory belongs to the machine's users, is closed."""
+    found = snoop(node, "snoop-users", snoop_image, ["SYS_PTRACE"], hostUsers=False)
+    assert found["root"] in ("empty", "EACCES", "EPERM") and found["write exe"] in ("EROFS", "EACCES", "EPERM") and found["outside"] != "opened", found
+
+
+def test_folders_of_husk_are_closed_to_others_and_no_socket_is_without_a_folder(node, tmp_path):
+    """CVE-2020-15257 (abstract sockets), CVE-2024-25621 (folders open to others)."""
+    load(node, tmp_path, "localhost/hostile:5")
+    pod(node, "closed", "localhost/hostile:5", volumes=[{"name": "e", "emptyDir": {}}], volumeMounts=[{"name": "e", "mountPath": "/e"}])
+    for top in (node.root, node.run):
+        assert os.stat(top).st_mode & 0o077 == 0, top
+    wide = []
+    for at, folders, _ in os.walk(node.run):
+        wide += [os.path.join(at, f) for f in folders if os.lstat(os.path.join(at, f)).st_mode & 0o022]
+    assert [w for w in wide if "/volumes/" not in w and not w.endswith("/shm")] == []
+    inodes = {line.split()[6] for line in open("/proc/net/unix").read().splitlines()[1:] if len(line.split()) > 7 and line.split()[7].startswith("@")}
+    for pid in node.processes():
+        for fd in os.listdir("/proc/%d/fd" % pid):
+            try:
+                assert os.readlink("/proc/%d/fd/%s" % (pid, fd)).strip("socket:[]") not in inodes
+            except OSError:
+                pass
+
+
+def test_a_race_over_dev_unmasks_nothing_and_reaches_no_device_of_the_host(node):
+    """CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: a volume is mounted over /dev of containers that start while another one of
+    the pod exchanges the files in it for links."""
+    swap = ("cd /d; while :; do for n in null console tty ptmx; do ln -sf /proc/sys/kernel/core_pattern $n.new; mv -f $n.new $n; rm -f $n; "
+            "ln -sf /proc/sysrq-trigger $n; rm -f $n; done; done")
+    look = ("for f in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do "
+            "if cat $f 2>/null-out | head -c 1 | grep -q .; then echo UNMASKED $f; fi; done; "
+            "for f in /proc/kcore /proc/keys /proc/timer_list; do if (echo pwned > $f) 2>/null-out; then :; fi; done; "
+            "if (echo pwned > /proc/sys/kernel/core_pattern) 2>/null-out; then echo WRITABLE; fi; echo looked")
+    before = open("/proc/sys/kernel/core_pattern").read()
+    image, names = "localhost/husk/busybox:1", ["v%d" % n for n in range(12)]
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "race"}, "spec": {
+        "terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "volumes": [{"name": "d", "emptyDir": {}}],
+        "initContainers": [{"name": "swap", "restartPolicy": "Always", "image": image, "command": ["sh", "-c", swap],
+                            "volumeMounts": [{"name": "d", "mountPath": "/d"}]}],
+        "containers": [{"name": n, "image": image, "command": ["sh", "-c", look], "volumeMounts": [{"name": "d", "mountPath": "/dev"}]}
+                       for n in names]}}))
+    node.wait("race", "an end of all", lambda p: len(p["status"].get("containerStatuses", [])) == len(names) and
+              all("terminated" in s["state"] for s in p["status"]["containerStatuses"]), 60)
+    said = "".join(node.husk("logs", "race", "-c", n, check=False).out for n in names)
+    assert "UNMASKED" not in said and "WRITABLE" not in said, said
+    assert open("/proc/sys/kernel/core_pattern").read() == before
