@@ -304,6 +304,7 @@ static void enter_image(struct container *c) {
         replace_string(&c->image, c->spec->image ?: "");
         replace_string(&c->image_reason, NULL);
         replace_string(&c->image_message, NULL);
+        c->image_at = 0;
         c->image_looked = false;
         c->image_asked = false;
         c->image_ready = false;

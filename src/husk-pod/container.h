@@ -81,6 +81,7 @@ struct container {
         char *image;                        /* the reference it was or is being started with */
         char *image_id;                     /* what that turned out to be */
         char *image_name;                   /* normalised, as the runtime named it; NULL: `image` */
+        size_t image_at;                    /* how many of its image volumes' images are here; then comes its own */
         bool image_looked;                  /* the store was asked whether it is there */
         bool image_asked;                   /* waits for the pull of it that is under way */
         bool image_ready;                   /* it is here: go on */

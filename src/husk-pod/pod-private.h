@@ -191,9 +191,11 @@ bool pod_is_turn_of(const struct pod *pod, const struct container *c);
 bool pod_is_turn_to_stop(const struct pod *pod, const struct container *c);
 int64_t pod_grace_ns(const struct pod *pod); /* of the deletion, else of the spec */
 
-/* The pull of an image for a container: starts it when due. True when the image is here (c->image_id is set). */
+/* The pull of the images a container needs: starts it when due. True when they are here (c->image_id is set). */
 bool pod_ensure_image(struct pod *pod, struct container *c);
 struct pull *pod_pull(const struct pod *pod, const char *image);
+/* Reference of the image it needs next. */
+const char *pod_image_needed(const struct container *c);
 
 struct container *pod_container(const struct pod *pod, const char *name);
 

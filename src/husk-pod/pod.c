@@ -292,21 +292,66 @@ static void set_string(char **p, const char *s) {
         *p = copy;
 }
 
+static const V1ImageVolumeSource *image_of_mount(const struct container *c, const V1VolumeMount *mount) {
+        const V1PodSpec *spec = c->pod->spec->spec;
+
+        for (size_t i = 0; i < spec->n_volumes; i++)
+                if (spec->volumes[i]->volumesource && streq_ptr(spec->volumes[i]->name, mount->name))
+                        return spec->volumes[i]->volumesource->image;
+        return NULL;
+}
+
+/* The image volume whose image it needs next: a kubelet fetches those of the volumes before the container's own. NULL:
+ * they are all here. */
+static const V1ImageVolumeSource *volume_needed(const struct container *c) {
+        size_t seen = 0;
+
+        for (size_t i = 0; i < c->spec->n_volumemounts; i++) {
+                const V1ImageVolumeSource *image = image_of_mount(c, c->spec->volumemounts[i]);
+                if (image && seen++ == c->image_at)
+                        return image;
+        }
+        return NULL;
+}
+
+const char *pod_image_needed(const struct container *c) {
+        const V1ImageVolumeSource *volume = volume_needed(c);
+
+        return volume ? volume->reference ?: "" : c->image;
+}
+
+static const char *policy_of_needed(const struct container *c) {
+        const V1ImageVolumeSource *volume = volume_needed(c);
+        const char *policy = volume ? volume->pullpolicy : c->spec->imagepullpolicy;
+
+        return policy ?: "IfNotPresent";
+}
+
+/* Whom events about the image it needs are about: images of volumes are the pod's. */
+static struct container *concerned(struct container *c) {
+        return volume_needed(c) ? NULL : c;
+}
+
 static void take_image(struct container *c, const struct image_facts *facts) {
-        set_string(&c->image_id, facts->id ?: "");
-        set_string(&c->image_name, facts->name);
         set_string(&c->image_reason, NULL);
         set_string(&c->image_message, NULL);
-        c->image_ready = true;
         c->image_asked = false;
+        if (volume_needed(c)) {
+                c->image_at++;
+                c->image_looked = false;
+        } else {
+                set_string(&c->image_id, facts->id ?: "");
+                set_string(&c->image_name, facts->name);
+                c->image_ready = true;
+        }
         pod_touch(c->pod);
 }
 
 static void image_hopeless(struct container *c, const char *event, const char *reason, const char *message) {
         struct pod *pod = c->pod;
 
-        pod_event(pod, c, EVENT_WARNING, event, "%s", message);
-        pod_event(pod, c, EVENT_WARNING, "Failed", "Error: %s", reason);
+        pod_event(pod, concerned(c), EVENT_WARNING, event, "%s", message);
+        pod_event(pod, concerned(c), EVENT_WARNING, "Failed", "Error: %s", reason);
         set_string(&c->image_reason, reason);
         set_string(&c->image_message, message);
         c->image_retry_ns = pod->now_ns + IMAGE_LOOK_AGAIN_NS;
@@ -316,30 +361,30 @@ static void image_hopeless(struct container *c, const char *event, const char *r
 
 /* Looks for the image where it would be. True: nothing more to be done now (it is here, or cannot be had). */
 static bool look_for_image(struct pod *pod, struct container *c) {
-        const char *policy = c->spec->imagepullpolicy ?: "IfNotPresent";
+        const char *policy = policy_of_needed(c), *image = pod_image_needed(c);
         struct image_facts facts = { 0 };
         _cleanup_free_ char *message = NULL;
 
         c->image_looked = true;
-        switch (pod->ops->image_lookup(pod->ctx, c->image, &facts)) {
+        switch (pod->ops->image_lookup(pod->ctx, image, &facts)) {
         case IMAGE_INVALID_NAME:
                 message =
                         xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid "
                                   "reference format",
-                                  c->image, c->image);
+                                  image, image);
                 image_hopeless(c, "InspectFailed", "InvalidImageName", message);
                 return true;
         case IMAGE_PRESENT:
                 if (streq(policy, "Always"))
                         return false;
-                pod_event(pod, c, EVENT_NORMAL, "Pulled",
-                          "Container image \"%s\" already present on machine and can be accessed by the pod", c->image);
+                pod_event(pod, concerned(c), EVENT_NORMAL, "Pulled",
+                          "Container image \"%s\" already present on machine and can be accessed by the pod", image);
                 take_image(c, &facts);
                 return true;
         case IMAGE_ABSENT:
                 if (!streq(policy, "Never"))
                         return false;
-                message = xasprintf("Container image \"%s\" is not present with pull policy of Never", c->image);
+                message = xasprintf("Container image \"%s\" is not present with pull policy of Never", image);
                 image_hopeless(c, "ErrImageNeverPull", "ErrImageNeverPull", message);
                 return true;
         }
@@ -347,7 +392,7 @@ static bool look_for_image(struct pod *pod, struct container *c) {
 }
 
 static void start_pull(struct pod *pod, struct container *c, struct pull *p) {
-        pod_event(pod, c, EVENT_NORMAL, "Pulling", "Pulling image \"%s\"", c->image);
+        pod_event(pod, concerned(c), EVENT_NORMAL, "Pulling", "Pulling image \"%s\"", p->image);
         c->image_asked = true;
         if (p->running)
                 return;
@@ -365,21 +410,22 @@ static void wait_for_pull(struct pod *pod, struct pull *p) {
                 for (size_t i = 0; i < pod->n_containers; i++) {
                         struct container *c = pod->containers[i];
 
-                        if (c->state != CONTAINER_IMAGE || !streq(c->image, p->image))
+                        if (c->state != CONTAINER_IMAGE || !streq(pod_image_needed(c), p->image))
                                 continue;
-                        pod_event(pod, c, EVENT_NORMAL, "BackOff", "Back-off pulling image \"%s\"", p->image);
-                        pod_event(pod, c, EVENT_WARNING, "Failed", "Error: ImagePullBackOff");
+                        pod_event(pod, concerned(c), EVENT_NORMAL, "BackOff", "Back-off pulling image \"%s\"",
+                                  p->image);
+                        pod_event(pod, concerned(c), EVENT_WARNING, "Failed", "Error: ImagePullBackOff");
                 }
                 pod_touch(pod);
         }
         pod_wake(pod, p->backoff_told ? p->retry_ns : MIN(shown_ns, p->retry_ns));
 }
 
-bool pod_ensure_image(struct pod *pod, struct container *c) {
+/* True: the image it needed next is here. */
+static bool ensure_next(struct pod *pod, struct container *c) {
+        size_t at = c->image_at;
         struct pull *p;
 
-        if (c->image_ready)
-                return true;
         if (c->image_asked) /* a pull is under way */
                 return false;
         if (c->image_reason) {
@@ -390,14 +436,21 @@ bool pod_ensure_image(struct pod *pod, struct container *c) {
                 c->image_looked = false;
         }
         if (!c->image_looked && look_for_image(pod, c))
-                return c->image_ready;
-        p = pull_get(pod, c->image);
+                return c->image_ready || c->image_at > at;
+        p = pull_get(pod, pod_image_needed(c));
         if (p->failed && !p->running && pod->now_ns < p->retry_ns) {
                 wait_for_pull(pod, p);
                 return false;
         }
         start_pull(pod, c, p);
         return false;
+}
+
+bool pod_ensure_image(struct pod *pod, struct container *c) {
+        while (!c->image_ready)
+                if (!ensure_next(pod, c))
+                        return false;
+        return true;
 }
 
 /* Go's way to print a duration, to the millisecond: "523ms", "1.5s", "1m2.25s". */
@@ -1197,9 +1250,9 @@ void pod_image_pulled(struct pod *pod, const char *image, const struct image_fac
         for (size_t i = 0; i < pod->n_containers; i++) {
                 struct container *c = pod->containers[i];
 
-                if (c->state != CONTAINER_IMAGE || !c->image_asked || !streq(c->image, image))
+                if (c->state != CONTAINER_IMAGE || !c->image_asked || !streq(pod_image_needed(c), image))
                         continue;
-                pod_event(pod, c, EVENT_NORMAL, "Pulled",
+                pod_event(pod, concerned(c), EVENT_NORMAL, "Pulled",
                           "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu bytes.",
                           image, took, waited, (unsigned long long)facts->size);
                 take_image(c, facts);
@@ -1224,11 +1277,12 @@ void pod_image_failed(struct pod *pod, const char *image, const char *reason, co
         for (size_t i = 0; i < pod->n_containers; i++) {
                 struct container *c = pod->containers[i];
 
-                if (c->state != CONTAINER_IMAGE || !c->image_asked || !streq(c->image, image))
+                if (c->state != CONTAINER_IMAGE || !c->image_asked || !streq(pod_image_needed(c), image))
                         continue;
                 c->image_asked = false;
-                pod_event(pod, c, EVENT_WARNING, "Failed", "Failed to pull image \"%s\": %s", image, message);
-                pod_event(pod, c, EVENT_WARNING, "Failed", "Error: %s", p->reason);
+                pod_event(pod, concerned(c), EVENT_WARNING, "Failed", "Failed to pull image \"%s\": %s", image,
+                          message);
+                pod_event(pod, concerned(c), EVENT_WARNING, "Failed", "Error: %s", p->reason);
         }
         pod_touch(pod);
         pod_step(pod);

@@ -51,7 +51,7 @@ static const char *default_waiting_reason(const struct pod *pod) {
 }
 
 static V1ContainerStateWaiting *waiting_for_image(const struct container *c, struct api_arena *arena) {
-        const struct pull *p = pod_pull(c->pod, c->image);
+        const struct pull *p = pod_pull(c->pod, pod_image_needed(c));
 
         if (c->image_reason)
                 return waiting(arena, c->image_reason, text(arena, c->image_message));

@@ -317,6 +317,8 @@ static struct error *add_mount(struct plan *plan, const V1VolumeMount *mount, si
         err = volume_type_of(volume, &request.type);
         if (!err)
                 err = request.type->path(plan->context, volume, &request.path);
+        if (!err && request.type->late)
+                err = request.type->setup(plan->context, volume);
         if (!err && plan->context->label && request.type->relabelled)
                 err = relabel(request.path, plan->context->label);
         if (!err)

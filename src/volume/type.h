@@ -9,6 +9,7 @@ struct volume_type {
         size_t offset;       /* of its pointer in V1VolumeSource */
         bool read_only;      /* for every container, whatever its mounts say */
         bool relabelled;     /* its files get the SELinux label of a container that asks for one */
+        bool late;           /* set up when a container mounts it, whose images are here only then */
         bool mapped;         /* setup has shown its files as the pod's user namespace does already */
         const char *options; /* more options of every mount of it, separated by commas; NULL: none */
         /* Where it is on the host; owned by the caller. */

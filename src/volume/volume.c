@@ -22,8 +22,8 @@ static const struct volume_type types[] = {
         { "persistentVolumeClaim", SOURCE(persistentvolumeclaim), .relabelled = true, .path = claim_path,
           .setup = claim_setup },
         { "ephemeral", SOURCE(ephemeral), .relabelled = true, .path = claim_path, .setup = claim_setup },
-        { "image", SOURCE(image), .read_only = true, .mapped = true, .options = "noexec", .path = volume_disk_path,
-          .setup = image_volume_setup },
+        { "image", SOURCE(image), .read_only = true, .late = true, .mapped = true, .options = "noexec",
+          .path = volume_disk_path, .setup = image_volume_setup },
 };
 
 static bool has_source(const V1Volume *volume, const struct volume_type *type) {
@@ -176,7 +176,7 @@ struct error *volume_setup(const struct volume_context *context, const V1Volume 
         struct error *err;
 
         err = volume_type_of(volume, &type);
-        if (!err)
+        if (!err && !type->late)
                 err = type->setup(context, volume);
         return error_context(err, "MountVolume.SetUp failed for volume \"%s\" ", volume->name);
 }

@@ -1,7 +1,7 @@
 /* volume.h - the volumes of a pod: prepared on the host, mounted into containers, refreshed, removed.
  *
- * A volume is set up once per pod, before its first container, and only if a container mounts it. What it is made of
- * lies in
+ * A volume is set up once per pod, before its first container (an image volume: before the first that mounts it, for
+ * only then its image is here), and only if a container mounts it. What it is made of lies in
  *
  *   <root>/pods/<uid>/volumes/<name>        emptyDir on disk; mount points of Memory emptyDirs, images
  *   <run>/pods/<uid>/volumes/               one tmpfs for the files of all configMap, secret, downwardAPI and projected

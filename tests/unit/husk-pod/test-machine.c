@@ -590,6 +590,46 @@ TEST(two_containers_with_one_image_share_a_pull) {
         assert_lines(&w, "pull x\nstart a/1\n");
 }
 
+TEST(a_container_waits_for_the_images_of_its_volumes_and_the_others_do_not) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','volumeMounts':[{'name':'v','mountPath':'/v'}]},"
+                       "{'name':'b','image':'x'}],'volumes':[{'name':'v','image':{'reference':'files','pullPolicy':"
+                       "'IfNotPresent'}},{'name':'unused','image':{'reference':'none'}}]}");
+        w.absent_image = "files";
+        w.pull_fails = "connection refused";
+        pod_step(w.pod);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "waiting/ErrImagePull");
+        assert_string_equal(world_state(&w, "b"), "running");
+        assert_int_equal(world_event(&w, "Pulling", "Pulling image \"files\""), 1);
+        assert_int_equal(world_event(&w, "Pulling", NULL), 1);
+        world_advance(&w, 2);
+        assert_string_equal(world_state(&w, "a"), "waiting/ImagePullBackOff");
+        assert_string_equal(world_status(&w, "a")->state->waiting->message,
+                            "Back-off pulling image \"files\": ErrImagePull: connection refused");
+        w.pull_fails = NULL;
+        world_advance(&w, 20);
+        assert_string_equal(world_state(&w, "a"), "running");
+        assert_string_equal(world_status(&w, "a")->imageid, "x@sha256:1");
+}
+
+TEST(an_image_volume_with_policy_never_is_not_pulled) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','volumeMounts':[{'name':'v','mountPath':'/v'}]}],"
+                       "'volumes':[{'name':'v','image':{'reference':'files','pullPolicy':'Never'}}]}");
+        w.absent_image = "files";
+        pod_step(w.pod);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "waiting/ErrImageNeverPull");
+        assert_int_equal(world_event(&w, "Pulling", NULL), 0);
+        w.absent_image = NULL; /* loaded by hand */
+        pod_objects_changed(w.pod);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "running");
+}
+
 TEST(an_image_name_that_is_none_is_said_so) {
         _cleanup_world_ struct world w;
 

@@ -202,7 +202,6 @@ TEST(what_is_missing_or_wrong_is_said_in_the_kubelets_words) {
                 { "'hostPath': {'path': '@/file', 'type': 'CharDevice'}", "/file is not a character device" },
                 { "'hostPath': {'path': '/dev/null', 'type': 'BlockDevice'}", "/dev/null is not a block device" },
                 { "'persistentVolumeClaim': {'claimName': 'none'}", "persistentvolumeclaim \"none\" not found" },
-                { "'image': {'reference': 'localhost/none:1'}", "not present" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
