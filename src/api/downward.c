@@ -133,15 +133,31 @@ static const char *quantity_text(V1QuantityEntry *const *entries, size_t n, cons
         return q ? q->string : NULL;
 }
 
-/* A limit that the container does not set is the pod's (pod-level resources), else what the node can allocate. */
-static const char *limit_text(const struct downward *d, const V1Container *container, const char *resource) {
+static bool is_zero(const char *text) {
+        struct quantity q;
+
+        return quantity_parse(text, &q, NULL) && quantity_sign(q) == 0;
+}
+
+static bool is_main_container(const V1Pod *pod, const V1Container *container) {
+        for (size_t i = 0; i < pod->spec->n_containers; i++)
+                if (pod->spec->containers[i] == container)
+                        return true;
+        return false;
+}
+
+/* A limit that the container does not set, or sets to 0, is the pod's (pod-level resources), else what the node can
+ * allocate; but not where an environment names an init container (`fallback` is false): so a kubelet does it. */
+static const char *limit_text(const struct downward *d, const V1Container *container, const char *resource,
+                              bool fallback) {
         const V1ResourceRequirements *own = container->resources, *pod = d->pod->spec->resources;
         const char *text = own ? quantity_text(own->limits, own->n_limits, resource) : NULL;
 
-        if (!text && !streq(resource, "cpu") && !streq(resource, "memory") && !streq(resource, "ephemeral-storage"))
-                return NULL;
-        if (!text && pod)
-                text = quantity_text(pod->limits, pod->n_limits, resource);
+        if (!fallback || (text && !is_zero(text)))
+                return text;
+        if (!streq(resource, "cpu") && !streq(resource, "memory") && !streq(resource, "ephemeral-storage"))
+                return text;
+        text = pod ? quantity_text(pod->limits, pod->n_limits, resource) : NULL;
         if (!text && d->node && d->node->status)
                 text = quantity_text(d->node->status->allocatable, d->node->status->n_allocatable, resource);
         return text;
@@ -157,18 +173,22 @@ struct error *downward_resource(const struct downward *d, const V1Container *con
         const char *resource = selector->resource ? selector->resource : "", *dot = strchr(resource, '.'), *text = NULL;
         struct quantity q = quantity_from_int(0, QUANTITY_DECIMAL_SI),
                         divisor = quantity_from_int(1, QUANTITY_DECIMAL_SI);
+        bool fallback = true;
 
         if (!str_empty(selector->containername)) {
+                bool for_volume = !container;
+
                 container = find_container(d->pod, selector->containername);
                 if (!container)
                         return error_new(ERROR_INVALID, "container %s not found", selector->containername);
+                fallback = for_volume || is_main_container(d->pod, container);
         }
         if (!container)
                 return error_new(ERROR_INVALID, "resourceFieldRef %s names no container", resource);
         if (!dot || !is_known_resource(dot + 1))
                 return error_new(ERROR_INVALID, "Unsupported container resource : %s", resource);
         if (str_starts_with(resource, "limits."))
-                text = limit_text(d, container, dot + 1);
+                text = limit_text(d, container, dot + 1, fallback);
         else if (str_starts_with(resource, "requests.")) {
                 if (container->resources)
                         text = quantity_text(container->resources->requests, container->resources->n_requests, dot + 1);

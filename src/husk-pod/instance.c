@@ -445,7 +445,10 @@ static struct error *prepare_environment(struct preparation *p, struct volume_co
                 .open_volume = open_volume,
                 .userdata = volumes,
         };
-        return env_build(&config, &p->env);
+        struct error *err = env_build(&config, &p->env);
+        for (char **w = err ? NULL : p->env.warnings; w && *w; w++)
+                pod_warned(rt->pod, "InvalidEnvironmentVariableNames", *w);
+        return err;
 }
 
 /* An empty file, writable by whoever the container runs as. */

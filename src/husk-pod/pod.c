@@ -1145,6 +1145,13 @@ void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds) {
         pod_step(pod);
 }
 
+void pod_warned(struct pod *pod, const char *reason, const char *message) {
+        if (!pod_listens(pod))
+                return;
+        pod_event(pod, NULL, EVENT_WARNING, reason, "%s", message);
+        pod_step(pod);
+}
+
 bool pod_set_condition(struct pod *pod, const char *type, const char *status, const char *reason, const char *message) {
         struct condition *found = NULL;
 

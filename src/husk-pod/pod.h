@@ -53,6 +53,9 @@ void pod_objects_changed(struct pod *pod);
  * No condition DisruptionTarget: that is for pods that have to go for others' sake. Containers get `grace_seconds` (a
  * kubelet: 1 for a local limit) or the pod's own if that is less. */
 void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds);
+/* Something about the pod as a whole deserves a Warning event, but stops nothing (InvalidEnvironmentVariableNames,
+ * DNSConfigForming). */
+void pod_warned(struct pod *pod, const char *reason, const char *message);
 /* Somebody wrote a condition that is not the machine's own (a readiness gate). Types that are its own are refused. */
 bool pod_set_condition(struct pod *pod, const char *type, const char *status, const char *reason, const char *message);
 

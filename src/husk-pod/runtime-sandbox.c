@@ -90,8 +90,12 @@ static struct error *write_etc_files(struct runtime *rt) {
         _cleanup_strv_ char **warnings = NULL;
         struct error *err = hosts_write(rt->store, &config, &warnings);
 
-        for (char **w = warnings; w && *w; w++)
-                log_warning("%s", *w);
+        for (char **w = warnings; w && *w; w++) {
+                _cleanup_free_ char *reason = xstrndup(*w, strcspn(*w, ":"));
+                const char *message = *w + strlen(reason);
+
+                pod_warned(rt->pod, reason, message + strspn(message, ": "));
+        }
         return err;
 }
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import fields_table
 from conftest import BUSYBOX, SLOW
 
 SELF = "kubernetes.io/hostname"
@@ -46,7 +47,7 @@ def get(node, name, ns=None):
 
 
 def until(what, question, timeout=20):
-    end = time.time() + timeout * SLOW
+    end = time.time() + fields_table.patience(timeout) * SLOW
     while True:
         answer = question()
         if answer:
@@ -137,15 +138,15 @@ def test_node_affinity_by_the_nodes_own_name(place):
     waits(place, "elsewhere", MISMATCH)
 
 
-def test_preferred_terms_have_no_effect(place):
+def test_preferred_terms_are_kept_and_have_no_effect(place):
     wish = {"weight": 100, "preference": {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}}
     near = {"weight": 100, "podAffinityTerm": {"topologyKey": SELF, "labelSelector": {"matchLabels": {"app": "none"}}}}
-    far = {"weight": 100, "podAffinityTerm": {"topologyKey": SELF, "labelSelector": {}}}
-    apply(place, pod("p", {"affinity": {
-        "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]},
-        "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [near]},
-        "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [far]}}}))
-    place.running("p")
+    far = {"weight": 1, "podAffinityTerm": {"topologyKey": SELF, "labelSelector": {}}}
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]},
+                "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [near]},
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [far]}}
+    apply(place, pod("p", {"affinity": affinity}))
+    assert place.running("p")["spec"]["affinity"] == affinity
 
 
 def test_node_name_of_another_node_waits(place):
@@ -173,11 +174,12 @@ def test_no_schedule_keeps_out_who_does_not_tolerate_it(place):
     apply(place, pod("p"),
           pod("equal", {"tolerations": [{"key": "use", "operator": "Equal", "value": "db", "effect": "NoSchedule"}]}, command="true"),
           pod("exists", {"tolerations": [{"operator": "Exists"}]}, command="true"),
-          pod("other", {"tolerations": [{"key": "use", "value": "web", "effect": "NoSchedule"}]}))
+          pod("other", {"tolerations": [{"key": "use", "value": "web", "effect": "NoSchedule"}]}),
+          pod("effect", {"tolerations": [{"key": "use", "operator": "Exists", "effect": "NoExecute"}]}))
     scheduled(place, "equal")
     scheduled(place, "exists")
-    waits(place, "p", TAINTED)
-    waits(place, "other", TAINTED)
+    for name in ("p", "other", "effect"):
+        waits(place, name, TAINTED)
     assert get(place, "before")["status"]["phase"] == "Running"
     assert place.husk("taint", "node", place.name, "use-").out == "node/%s untainted\n" % place.name
     place.running("p")
@@ -403,6 +405,19 @@ def test_affinity_selects_namespaces_by_their_labels(place):
     waits(place, "q", ALONE)
 
 
+def test_affinity_reads_label_expressions(place):
+    def expression(operator, *values):
+        return {"topologyKey": SELF, "labelSelector": {"matchExpressions": [{"key": "app", "operator": operator, **({"values": list(values)} if values else {})}]}}
+
+    apply(place, pod("db", labels={"app": "db"}))
+    place.running("db")
+    apply(place, pod("in", near(expression("In", "web", "db")), command="true"), pod("exists", near(expression("Exists")), command="true"),
+          pod("apart", far(expression("In", "db"))))
+    scheduled(place, "in")
+    scheduled(place, "exists")
+    waits(place, "apart", CROWDED)
+
+
 def test_match_label_keys_take_the_pods_own_values(place):
     apply(place, pod("old", labels={"app": "web", "version": "1"}))
     place.running("old")
@@ -429,6 +444,18 @@ def test_topology_spread_counts_domains_that_are_missing(place):
     apply(place, pod("first", spread(minDomains=2), labels={"app": "web"}))
     place.running("first")
     apply(place, pod("p", spread(minDomains=2), labels={"app": "web"}), pod("q", spread(), labels={"app": "web"}, command="true"))
+    scheduled(place, "q")
+    waits(place, "p", none_fits("1 node(s) didn't match pod topology spread constraints", NO_VICTIMS))
+
+
+def test_topology_spread_counts_the_pods_with_equal_label_keys(place):
+    spread = {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": SELF, "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2,
+                                             "labelSelector": {"matchLabels": {"app": "web"}}, "matchLabelKeys": ["version"],
+                                             "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor"}]}
+    apply(place, pod("old", spread, labels={"app": "web", "version": "1"}))
+    kept = place.running("old")["spec"]["topologySpreadConstraints"][0]
+    assert (kept["nodeAffinityPolicy"], kept["nodeTaintsPolicy"]) == ("Ignore", "Honor")
+    apply(place, pod("p", spread, labels={"app": "web", "version": "1"}), pod("q", spread, labels={"app": "web", "version": "2"}, command="true"))
     scheduled(place, "q")
     waits(place, "p", none_fits("1 node(s) didn't match pod topology spread constraints", NO_VICTIMS))
 
@@ -487,6 +514,8 @@ def test_preemption_policy_never_waits(classes):
     apply(classes, pod("first", container=requests(most)))
     classes.running("first")
     apply(classes, priority_class("patient", 10, preemptionPolicy="Never"), important(most, of="patient"))
+    other = pod("other", {"priorityClassName": "patient", "preemptionPolicy": "PreemptLowerPriority"})
+    assert "the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided" in apply(classes, other, check=False).err
     waits(classes, "important", "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to "
           "preemptionPolicy=Never.")
     assert "deletionTimestamp" not in get(classes, "first")["metadata"]

@@ -174,6 +174,34 @@ TEST(resources_are_divided_and_rounded_up) {
         }
 }
 
+TEST(a_limit_that_is_not_set_or_zero_is_what_the_node_can_allocate) {
+        static const struct {
+                const char *container, *resource, *text; /* container NULL: the asking one */
+        } cases[] = {
+                { NULL, "limits.cpu", "4" }, { NULL, "limits.memory", "1" },
+                { "b", "limits.cpu", "4" },  { "b", "limits.memory", "8589934592" },
+                { "i", "limits.cpu", "0" },  { "i", "requests.cpu", "0" },
+        };
+        _cleanup_fixture_ struct fixture f = fixture_new(
+                "'initContainers': [{'name': 'i', 'image': 'x'}], 'containers': [{'name': 'a', 'image': 'x', "
+                "'resources': {'limits': {'cpu': '0', 'memory': '1'}}}, {'name': 'b', 'image': 'x'}]",
+                NULL);
+        V1Node *node = fixture_object(f.arena, &v1_node__descriptor,
+                                      "{'metadata': {'name': 'n'}, 'status': {'allocatable': {'cpu': '4', 'memory': "
+                                      "'8Gi'}}}");
+        struct downward d = { .pod = f.pod, .node = node };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                V1ResourceFieldSelector selector = V1_RESOURCE_FIELD_SELECTOR__INIT;
+                _cleanup_free_ char *text = NULL;
+
+                selector.resource = (char *)cases[i].resource;
+                selector.containername = (char *)cases[i].container;
+                assert_ok(downward_resource(&d, f.pod->spec->containers[0], &selector, &text));
+                assert_string_equal(text, cases[i].text);
+        }
+}
+
 TEST(config_maps_and_secrets_give_single_variables_and_whole_sets) {
         _cleanup_fixture_ struct fixture f = fixture_new(
                 "'containers': [{'name': 'a', 'image': 'x', 'envFrom': [{'configMapRef': {'name': 'c'}}, "
