@@ -73,24 +73,32 @@ PodCondition:lastProbeTime,lastTransitionTime  PodList:metadata  PodTemplate:met
 PodTemplateSpec:metadata,spec  PreferredSchedulingTerm:preference  ResourceFieldSelector:divisor
 Secret:metadata  SecretList:metadata  TCPSocketAction:port  WeightedPodAffinityTerm:podAffinityTerm
 APIGroup:preferredVersion  APIResource:verbs  ObjectMeta:creationTimestamp  PartialObjectMetadata:metadata
-PartialObjectMetadataList:metadata  PriorityClass:metadata  Status:metadata
+PartialObjectMetadataList:metadata  PriorityClass:metadata  RuntimeClass:metadata
+Status:metadata
 """
 OMITZERO = "ObjectMeta:creationTimestamp"
 KINDS = """
 PersistentVolumeClaim Pod PodTemplate Node Namespace Binding PodLogOptions PodAttachOptions PodExecOptions
 PodPortForwardOptions Event Secret ConfigMap ListOptions GetOptions DeleteOptions CreateOptions PatchOptions
 UpdateOptions Status APIVersions APIGroupList APIGroup APIResourceList PartialObjectMetadata
-PriorityClass PersistentVolumeClaimList PodList NodeList NamespaceList EventList SecretList ConfigMapList
+PriorityClass RuntimeClass PersistentVolumeClaimList PodList NodeList NamespaceList EventList SecretList ConfigMapList
 PartialObjectMetadataList
 """.split()
 
-# scheduling.k8s.io/v1, in the table's columns.
+# scheduling.k8s.io/v1 and node.k8s.io/v1, in the table's columns.
 OTHER_GROUPS = """
 PriorityClass	metadata	1	optional	ObjectMeta			omitempty
 PriorityClass	value	2	optional	int32			always
 PriorityClass	globalDefault	3	optional	bool			omitempty
 PriorityClass	description	4	optional	string			omitempty
 PriorityClass	preemptionPolicy	5	optional	string			omitempty
+RuntimeClass	metadata	1	optional	ObjectMeta			omitempty
+RuntimeClass	handler	2	optional	string			always
+RuntimeClass	overhead	3	optional	Overhead			omitempty
+RuntimeClass	scheduling	4	optional	Scheduling			omitempty
+Overhead	podFixed	1		map<string,resource.Quantity>			omitempty
+Scheduling	nodeSelector	1		map<string,string>			omitempty
+Scheduling	tolerations	2	repeated	Toleration			omitempty
 """
 
 

@@ -3,6 +3,7 @@
 #include "api/priority.h"
 #include "api/quantity.h"
 #include "api/resources.h"
+#include "api/runtime-class.h"
 
 #define DEFAULT_GRACE_PERIOD 30
 #define DEFAULT_FILE_MODE 0644
@@ -516,6 +517,8 @@ void api_set_pod_defaults(V1Pod *pod, struct api_arena *arena) {
         default_text(&spec->restartpolicy, "Always", arena);
         default_text(&spec->schedulername, "default-scheduler", arena);
         priority_set(spec, arena);
+        if (!pod->metadata || str_empty(pod->metadata->uid)) /* an apiserver admits what is new */
+                runtime_class_set(spec, arena);
         DEFAULT_NUMBER(spec, enableservicelinks, true);
         DEFAULT_NUMBER(spec, terminationgraceperiodseconds, DEFAULT_GRACE_PERIOD);
         /* Older clusters took a negative period to mean "at once". */

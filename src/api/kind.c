@@ -15,6 +15,8 @@ static const struct api_kind kinds[] = {
           &v1_persistent_volume_claim__descriptor },
         { "PriorityClass", "priorityclasses", "priorityclass", SHORT("pc"), "scheduling.k8s.io/v1", false,
           &v1_priority_class__descriptor },
+        { "RuntimeClass", "runtimeclasses", "runtimeclass", SHORT(), "node.k8s.io/v1", false,
+          &v1_runtime_class__descriptor },
 };
 
 const struct api_kind *api_kinds(size_t *ret_count) {

@@ -1,4 +1,4 @@
-/* ConfigMap, Secret, Namespace, Node and PriorityClass: small kinds with few rules. */
+/* ConfigMap, Secret, Namespace, Node, PriorityClass and RuntimeClass: small kinds with few rules. */
 #include "api/priority.h"
 #include "api/validate-walk.h"
 
@@ -265,6 +265,33 @@ void api_validate_priority_class_update(const V1PriorityClass *new_class, const 
                               "field is immutable");
 }
 
+/* ---- RuntimeClass ---- */
+
+void api_validate_runtime_class(const V1RuntimeClass *class, struct diagnostics *diags) {
+        const V1Scheduling *scheduling = class->scheduling;
+        path_t path = CHILD(NULL, "scheduling");
+
+        validate_meta(diags, class->metadata, false, text_check_dns_subdomain);
+        /* An empty one is no DNS label either. */
+        validate_text(diags, text_or_empty(class->handler), text_check_dns_label, CHILD(NULL, "handler"));
+        if (class->overhead)
+                validate_overhead_list(diags, class->overhead->podfixed, class->overhead->n_podfixed,
+                                       CHILD(CHILD(NULL, "overhead"), "podFixed"));
+        if (!scheduling)
+                return;
+        validate_labels(diags, scheduling->nodeselector, scheduling->n_nodeselector, CHILD(path, "nodeSelector"));
+        validate_tolerations(diags, scheduling->tolerations, scheduling->n_tolerations, CHILD(path, "tolerations"));
+}
+
+void api_validate_runtime_class_update(const V1RuntimeClass *new_class, const V1RuntimeClass *old_class,
+                                       struct diagnostics *diags) {
+        api_validate_runtime_class(new_class, diags);
+        if (new_class->metadata && old_class->metadata)
+                validate_meta_update(diags, new_class->metadata, old_class->metadata);
+        if (!streq_ptr(new_class->handler, old_class->handler))
+                fault_invalid(diags, CHILD(NULL, "handler"), new_class->handler, "field is immutable");
+}
+
 /* One row a kind. */
 #define KIND(type, function) \
         static void create_##function(const ProtobufCMessage *m, struct diagnostics *d) { \
@@ -281,6 +308,7 @@ KIND(V1Namespace, namespace)
 KIND(V1PersistentVolumeClaim, claim)
 KIND(V1Node, node)
 KIND(V1PriorityClass, priority_class)
+KIND(V1RuntimeClass, runtime_class)
 
 static const struct kind_rules {
         const ProtobufCMessageDescriptor *descriptor;
@@ -293,6 +321,7 @@ static const struct kind_rules {
         { &v1_namespace__descriptor, create_namespace, update_namespace },
         { &v1_persistent_volume_claim__descriptor, create_claim, update_claim },
         { &v1_node__descriptor, create_node, update_node },
+        { &v1_runtime_class__descriptor, create_runtime_class, update_runtime_class },
         { &v1_priority_class__descriptor, create_priority_class, update_priority_class },
 };
 

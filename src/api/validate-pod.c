@@ -1,4 +1,5 @@
 #include "api/priority.h"
+#include "api/runtime-class.h"
 #include "api/validate-walk.h"
 
 #define NAMESERVERS_MAX 3
@@ -304,6 +305,48 @@ static void validate_priority(struct diagnostics *diags, const V1PodSpec *spec, 
                                 policy, class->preemption_policy);
 }
 
+static bool same_overhead(const V1PodSpec *spec, const V1Overhead *overhead) {
+        if (spec->n_overhead != overhead->n_podfixed)
+                return false;
+        for (size_t i = 0; i < spec->n_overhead; i++) {
+                const V1Quantity *q = api_quantity_get(overhead->podfixed, overhead->n_podfixed,
+                                                       text_or_empty(spec->overhead[i]->key));
+
+                if (!q || quantity_compare(quantity_of(q), quantity_of(spec->overhead[i]->value)) != 0)
+                        return false;
+        }
+        return true;
+}
+
+/* The class and what the pod has of it, as an apiserver's admission wants them. */
+static void validate_runtime_class(struct diagnostics *diags, const V1PodSpec *spec, path_t path) {
+        const char *name = spec->runtimeclassname;
+        const V1RuntimeClass *class = name ? runtime_class_find(name) : NULL;
+        const V1Scheduling *scheduling = class ? class->scheduling : NULL;
+
+        if (name && !class) {
+                diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "runtimeClassName"),
+                                "pod rejected: RuntimeClass \"%s\" not found", name);
+                return;
+        }
+        if (class && class->overhead && !same_overhead(spec, class->overhead))
+                fault_forbidden(diags, CHILD(path, "overhead"),
+                                "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+        if (spec->n_overhead && (!class || !class->overhead))
+                fault_forbidden(diags, CHILD(path, "overhead"),
+                                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
+        for (size_t i = 0; scheduling && i < scheduling->n_nodeselector; i++) {
+                const V1StringEntry *entry = scheduling->nodeselector[i];
+                const char *own = api_map_get(spec->nodeselector, spec->n_nodeselector, text_or_empty(entry->key));
+
+                if (!streq_ptr(own, entry->value))
+                        diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, CHILD(path, "nodeSelector"),
+                                        "conflict: runtimeClass.scheduling.nodeSelector[%s] = %s; "
+                                        "pod.spec.nodeSelector[%s] = %s",
+                                        entry->key, text_or_empty(entry->value), entry->key, text_or_empty(own));
+        }
+}
+
 void api_validate_pod(const V1Pod *pod, struct diagnostics *diags) {
         struct pod_walk walk = walk_of(pod, diags);
         path_t path = CHILD(NULL, "spec");
@@ -315,5 +358,6 @@ void api_validate_pod(const V1Pod *pod, struct diagnostics *diags) {
                 fault_forbidden(diags, CHILD(path, "nodeName"),
                                 "cannot be set until all schedulingGates have been cleared");
         validate_priority(diags, walk.spec, path);
+        validate_runtime_class(diags, walk.spec, path);
         validate_security_annotations_match(&walk);
 }

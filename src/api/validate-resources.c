@@ -206,9 +206,13 @@ void validate_requirements(const struct pod_walk *walk, const V1ResourceRequirem
         validate_claims(walk, r, CHILD(path, "claims"));
 }
 
+void validate_overhead_list(struct diagnostics *diags, V1QuantityEntry *const *entries, size_t n, path_t path) {
+        for (size_t i = 0; i < n; i++)
+                validate_entry(diags, entries[i], RESOURCES_OF_CONTAINER, path);
+}
+
 void validate_overhead(const struct pod_walk *walk, path_t path) {
-        for (size_t i = 0; i < walk->spec->n_overhead; i++)
-                validate_entry(walk->diags, walk->spec->overhead[i], RESOURCES_OF_CONTAINER, CHILD(path, "limits"));
+        validate_overhead_list(walk->diags, walk->spec->overhead, walk->spec->n_overhead, CHILD(path, "limits"));
 }
 
 /* The pod's own share must be large enough for its containers. */

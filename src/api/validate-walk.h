@@ -93,6 +93,7 @@ enum resource_scope { RESOURCES_OF_CONTAINER, RESOURCES_OF_POD };
 void validate_requirements(const struct pod_walk *walk, const V1ResourceRequirements *r, enum resource_scope scope,
                            path_t path);
 void validate_overhead(const struct pod_walk *walk, path_t path);
+void validate_overhead_list(struct diagnostics *diags, V1QuantityEntry *const *entries, size_t n, path_t path);
 void validate_pod_level_resources(const struct pod_walk *walk, path_t path);
 /* The quantity is there and parses (it does after decoding); else zero. */
 struct quantity quantity_of(const V1Quantity *quantity);

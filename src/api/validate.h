@@ -33,6 +33,9 @@ void api_validate_namespace_update(const V1Namespace *new_ns, const V1Namespace 
 void api_validate_claim(const V1PersistentVolumeClaim *claim, struct diagnostics *diags);
 void api_validate_claim_update(const V1PersistentVolumeClaim *new_claim, const V1PersistentVolumeClaim *old_claim,
                                struct diagnostics *diags);
+void api_validate_runtime_class(const V1RuntimeClass *class, struct diagnostics *diags);
+void api_validate_runtime_class_update(const V1RuntimeClass *new_class, const V1RuntimeClass *old_class,
+                                       struct diagnostics *diags);
 void api_validate_priority_class(const V1PriorityClass *class, struct diagnostics *diags);
 void api_validate_priority_class_update(const V1PriorityClass *new_class, const V1PriorityClass *old_class,
                                         struct diagnostics *diags);

@@ -89,8 +89,8 @@ static void remove_below(const char *folder, const char *const *names, struct er
 
 /* A pod that has ended but was not deleted: its status, events and logs stay. */
 static void remove_all_but_status(struct runtime *rt, struct error **first) {
-        static const char *const in_run[] = { "state.json", "bundles", "instances",    "crun",
-                                              "etc",        "exits",   CONTROL_SOCKET, NULL };
+        static const char *const in_run[] = { "state.json", "bundles",      "instances",      "crun", "etc",
+                                              "exits",      CONTROL_SOCKET, OCI_PROGRAM_FILE, NULL };
         static const char *const in_root[] = { "containers", "volumes", "state.json", NULL };
 
         remove_below(rt->run_folder, in_run, first);

@@ -12,9 +12,12 @@
 #include <linux/mount.h>
 #include <sys/statvfs.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mount.h"
 #include "base/process.h"
+#include "base/str.h"
+#include "store/node-config.h"
 
 static bool is_read_only(int fd) {
         struct statvfs fs;
@@ -41,9 +44,69 @@ static void protect(const char *path) {
                 log_warning("protect %s: %s", path, error_message(err));
 }
 
+/* ---- RuntimeClass ---- */
+
+static struct error *handler_of_class(struct runtime *rt, const char *class_name, char **ret) {
+        json_t *class = NULL;
+        struct error *err = store_get(rt->store, api_kind_of("RuntimeClass"), NULL, class_name, &class);
+
+        if (error_is(err, ERROR_NOT_FOUND)) {
+                error_free(err);
+                return error_new(ERROR_NOT_FOUND, "RuntimeClass \"%s\" not found", class_name);
+        }
+        if (!err)
+                *ret = xstrdup(json_string_value(json_object_get(class, "handler")) ?: "");
+        json_decref(class);
+        return err;
+}
+
+static struct error *program_of_class(struct runtime *rt, const char *class_name, char **ret) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        _cleanup_free_ char *handler = NULL;
+        struct error *err = handler_of_class(rt, class_name, &handler);
+
+        if (!err)
+                err = node_config_read(rt->store, &config);
+        if (err)
+                return err;
+        const char *program = node_config_runtime(&config, handler);
+        if (!program)
+                return error_new(ERROR_NOT_FOUND,
+                                 "failed to get sandbox runtime: no runtime for \"%s\" is configured (the handler of "
+                                 "RuntimeClass \"%s\"); name its program under runtimeHandlers in %s/config.yaml",
+                                 handler, class_name, rt->store->root);
+        *ret = process_find_program(program);
+        if (!*ret)
+                return error_new(ERROR_NOT_FOUND,
+                                 "failed to get sandbox runtime: %s, the program of handler \"%s\", is not there or "
+                                 "cannot be executed",
+                                 program, handler);
+        return NULL;
+}
+
+/* The program is written down beside the sandbox: whatever becomes of class and configuration, who comes after talks to
+ * the runtime that has made the containers. */
+struct error *runtime_oci_choose(struct runtime *rt) {
+        const char *class_name = rt->spec->spec->runtimeclassname;
+        _cleanup_free_ char *path = path_join(rt->run_folder, OCI_PROGRAM_FILE), *program = NULL;
+        struct error *err;
+
+        if (str_empty(class_name))
+                return NULL;
+        err = program_of_class(rt, class_name, &program);
+        if (!err)
+                err = file_replace(path, program, strlen(program), 0600, 0);
+        if (err)
+                return err;
+        free(rt->oci_program);
+        rt->oci_program = TAKE_PTR(program);
+        return NULL;
+}
+
 struct oci_runtime runtime_oci(struct runtime *rt, const char *log) {
         const char *asked = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
-        const char *name = str_empty(asked) ? "crun" : asked;
+        _cleanup_free_ char *of_class = rt->oci_program ? NULL : oci_runtime_chosen(rt->run_folder);
+        const char *name = of_class ? of_class : str_empty(asked) ? "crun" : asked;
 
         if (!rt->oci_program || access(rt->oci_program, X_OK) < 0) {
                 free(rt->oci_program);

@@ -174,8 +174,10 @@ static struct error *make_sandbox(struct runtime *rt) {
         struct sandbox_config config = {
                 .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt, .ids = &rt->ids
         };
-        struct error *err = runtime_ids_open(rt);
+        struct error *err = runtime_oci_choose(rt);
 
+        if (!err)
+                err = runtime_ids_open(rt);
         if (!err)
                 err = make_cgroups(rt);
 

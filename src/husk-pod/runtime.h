@@ -24,6 +24,7 @@
  *   instances/<id>.pid    pid of its first process, by the OCI runtime
  *   bundles/<id>/         config.json, the OCI runtime's log, processes of probes
  *   crun/                 the OCI runtime's own state (--root)
+ *   oci-program           which one it is, if a RuntimeClass says so
  */
 #pragma once
 
@@ -212,6 +213,8 @@ void container_id_make(const char *pod_uid, const char *name, unsigned attempt, 
 
 /* ---- oci-program.c ---- */
 
+/* Looks up the program that runtimeClassName stands for, for the sandbox that is being made. */
+struct error *runtime_oci_choose(struct runtime *rt) _must_check_;
 /* The OCI runtime for this pod, protected from what it runs. `log`: see struct oci_runtime. Borrowed from rt. */
 struct oci_runtime runtime_oci(struct runtime *rt, const char *log);
 

@@ -120,6 +120,13 @@ static const struct column priority_class_columns[] = {
         { 0 },
 };
 
+static const struct column runtime_class_columns[] = {
+        { "NAME", .path = "metadata.name" },
+        { "HANDLER", .path = "handler" },
+        { "AGE", .text = age },
+        { 0 },
+};
+
 /* ---- nodes ---- */
 
 static char *node_status(const json_t *node, int64_t now) {
@@ -339,6 +346,7 @@ static const struct {
         { "PersistentVolumeClaim", claim_columns },
         { "PersistentVolume", volume_columns },
         { "PriorityClass", priority_class_columns },
+        { "RuntimeClass", runtime_class_columns },
 };
 
 const struct column *columns_of(const char *kind) {

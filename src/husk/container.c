@@ -118,18 +118,21 @@ static struct error *read_json(const char *folder, const char *name, json_t **re
         return NULL;
 }
 
-/* The OCI runtime keeps `status` (pid, bundle) and a copy of config.json in its state folder. */
-static struct error *running_read(struct running *r) {
+/* What husk-pod has written down of a run, so that it does not matter which OCI runtime made it: the record of its
+ * process, and the bundle. */
+static struct error *running_read(struct running *r, const char *run) {
+        _cleanup_free_ char *record = xasprintf("instances/%s.json", r->id);
+        _cleanup_free_ char *config = xasprintf("bundles/%s/config.json", r->id);
         _cleanup_json_ json_t *state = NULL;
         struct error *err;
 
-        err = read_json(r->state_folder, "status", &state);
+        err = read_json(run, record, &state);
         if (!err)
-                err = read_json(r->state_folder, "config.json", &r->config);
+                err = read_json(run, config, &r->config);
         if (err)
                 return err;
         r->pid = field_number(state, "pid", 0);
-        r->pidfd = r->pid > 0 ? process_open(r->pid, field_number(state, "process-start-time", 0)) : -ESRCH;
+        r->pidfd = r->pid > 0 ? process_open(r->pid, field_number(state, "startTime", 0)) : -ESRCH;
         if (r->pidfd < 0)
                 return error_new(ERROR_NOT_FOUND, "container %s has just ended", r->id);
         return NULL;
@@ -145,8 +148,7 @@ struct error *container_open(struct store *store, const json_t *pod, const char 
         if (!field_at(status, "state.running") || !scheme)
                 return not_running(pod, name);
         r.id = xstrdup(scheme + 3);
-        r.state_folder = xasprintf("%s/crun/%s", run, r.id);
-        err = running_read(&r);
+        err = running_read(&r, run);
         if (err)
                 return error_context(err, "container %s", name);
         *ret = r;
@@ -173,7 +175,6 @@ bool running_map_id(const struct running *running, const char *file, uint64_t in
 
 void running_release(struct running *r) {
         free(r->id);
-        free(r->state_folder);
         json_decref(r->config);
         fd_close(r->pidfd);
         *r = (struct running)RUNNING_INIT;

@@ -23,9 +23,8 @@ const char **container_names_in_order(const json_t *pod);
 
 /* A running container, ready to be entered. */
 struct running {
-        char *id;           /* of the OCI runtime */
-        char *state_folder; /* <run>/pods/<uid>/crun/<id> */
-        json_t *config;     /* its config.json */
+        char *id;       /* of the OCI runtime */
+        json_t *config; /* its config.json */
         pid_t pid;
         int pidfd; /* on that pid */
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/priority.h"
+#include "api/runtime-class.h"
 #include "base/str.h"
 #include "husk/cli.h"
 #include "server/classes.h"
@@ -113,11 +114,22 @@ static void load_classes(void *arg) {
                 classes_load(store);
 }
 
+static void load_runtime_classes(void *arg) {
+        struct store *store;
+        struct error *err = cli_store(arg, &store);
+
+        if (err)
+                error_free(err);
+        else
+                runtime_classes_load(store);
+}
+
 int cli_main(int argc, char **argv) {
         struct cli *cli = &cli_invocation;
         struct error *err;
 
         priority_classes_on_demand(load_classes, cli);
+        runtime_classes_on_demand(load_runtime_classes, cli);
         err = dispatch(cli, argv + (argc > 0));
 
         if (fflush(stdout) != 0 && !err)

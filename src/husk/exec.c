@@ -148,7 +148,8 @@ static struct error *run_command(struct store *store, const char *uid, const str
                         dup2(null, STDIN_FILENO);
         }
         give_pipes(running);
-        const struct oci_runtime runtime = { .program = "crun", .state_root = state_root };
+        _cleanup_free_ char *of_class = oci_runtime_chosen(run);
+        const struct oci_runtime runtime = { .program = of_class ? of_class : "crun", .state_root = state_root };
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&runtime, running->id, path, NULL, NULL, false);
         execvp(argv[0], argv);
         return error_errno(errno, "run %s", argv[0]);

@@ -131,8 +131,7 @@ static struct error *add_documents(struct cli *cli, struct plan *plan, struct se
 /* Pods may name classes of the same files. */
 static void add_classes(const struct plan *plan) {
         for (size_t i = 0; i < plan->n; i++)
-                if (streq(plan->items[i].kind->kind, "PriorityClass"))
-                        classes_add(plan->items[i].document->json);
+                classes_add(plan->items[i].document->json);
 }
 
 static struct error *plan_mistakes(struct plan *plan) {

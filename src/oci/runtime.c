@@ -1,13 +1,23 @@
 #include "oci/runtime.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "base/file.h"
 #include "base/str.h"
 
 #define MESSAGE_MAX 1024
 #define OUTPUT_MAX (1024 * 1024)
+
+char *oci_runtime_chosen(const char *run_folder) {
+        _cleanup_free_ char *path = path_join(run_folder, OCI_PROGRAM_FILE);
+        char *program = NULL;
+        _cleanup_error_ struct error *err = file_read(path, PATH_MAX, &program, NULL);
+
+        return err ? NULL : program;
+}
 
 /* ---- argument lists ---- */
 

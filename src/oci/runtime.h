@@ -13,6 +13,11 @@ struct oci_runtime {
         const char *log;        /* file the runtime appends its JSON log to; NULL: standard error */
 };
 
+/* The program that a RuntimeClass chose for a pod, as husk-pod has written it into the pod's run folder; NULL: none, it
+ * is the node's own. Owned by the caller. */
+#define OCI_PROGRAM_FILE "oci-program"
+char *oci_runtime_chosen(const char *run_folder);
+
 /* Argument lists; owned by the caller (strv_free). Paths and ids are copied. */
 /* Creates and starts: returns when the container's program has been executed. Standard streams are inherited by the
  * container. `console_socket` (terminal) and `pid_file` may be NULL. */

@@ -112,13 +112,6 @@ def test_one_container_without_a_limit_leaves_the_pod_without(node):
     assert (Cgroup(p, "a").memory, Cgroup(p, "b").memory) == (32 << 20, None)
 
 
-def test_overhead(node):
-    """spec.overhead comes on top of what the containers have, in the pod's cgroup."""
-    p = pod(node, "overhead", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}), spec="overhead: {cpu: 100m, memory: 16Mi}")
-    assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (48 << 20, 300, weight(307))
-    assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (32 << 20, 200)
-
-
 # ---- the pod's own resources ----
 
 def test_pod_level_resources(node):

@@ -1,0 +1,98 @@
+"""RuntimeClass: another OCI runtime for a pod, what it costs beside the containers, and where it is to be had."""
+import os
+import shutil
+
+import pytest
+
+from test_resources import Cgroup, container, events, pod, weight
+
+RUNC = shutil.which("runc")
+CLASS = "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: %s}\nhandler: %s\n%s"
+
+
+@pytest.fixture(autouse=True)
+def classes(node):
+    yield
+    node.delete_all()
+    node.husk("delete", "runtimeclasses", "--all")
+
+
+@pytest.fixture
+def wrapped(node, tmp_path):
+    """A handler whose program is crun under another name, which writes down what it is asked for."""
+    folder, calls = tmp_path, tmp_path / "calls"
+    program = folder / "traced"
+    program.write_text("#!/bin/sh\necho \"$*\" >> %s\nexec %s \"$@\"\n" % (calls, shutil.which("crun")))
+    program.chmod(0o755)
+    config = os.path.join(node.root, "config.yaml")
+    with open(config, "w") as f:
+        f.write("runtimeHandlers:\n  traced: %s\n  gone: %s/gone\n%s" % (program, folder, "  runc: %s\n" % RUNC if RUNC else ""))
+    yield lambda: calls.read_text() if calls.exists() else ""
+    os.unlink(config)
+
+
+def test_runtime_class(node, wrapped):
+    """runtimeClassName: the handler's program starts, enters and ends the containers, and its cost is the pod's overhead."""
+    node.apply(CLASS % ("traced", "traced", "overhead: {podFixed: {cpu: 100m, memory: 16Mi}}"))
+    p = pod(node, "classed", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}), spec="runtimeClassName: traced")
+    assert p["spec"]["overhead"] == {"cpu": "100m", "memory": "16Mi"}
+    assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (48 << 20, 300, weight(307))
+    assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (32 << 20, 200)
+    assert " run " in wrapped()
+    # class and configuration may change: this pod's containers are still that program's
+    node.husk("delete", "runtimeclass", "traced")
+    assert node.sh("classed", "echo inside") == "inside"
+    assert " exec " in wrapped()
+    node.husk("delete", "pod", "classed", "--grace-period=0")
+    assert " delete " in wrapped()
+
+
+def test_a_class_that_is_not_there(node):
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec:\n  runtimeClassName: lost\n  containers: [{name: a, image: x}]\n"
+    r = node.fails("apply", "-f", "-", input=text)
+    assert 'spec.runtimeClassName: Forbidden: pod rejected: RuntimeClass "lost" not found' in r.err
+    assert node.get("lost") is None
+
+
+def test_overhead_without_a_class_is_refused(node):
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: heavy}\nspec:\n  overhead: {cpu: 1m}\n  containers: [{name: a, image: x}]\n"
+    assert "Pod Overhead set without corresponding RuntimeClass defined Overhead" in node.fails("apply", "-f", "-", input=text).err
+
+
+def test_a_class_and_its_pod_in_one_file(node, wrapped):
+    """A handler that the node does not have keeps the pod waiting, until the configuration names it."""
+    pod_text = ("---\napiVersion: v1\nkind: Pod\nmetadata: {name: early}\nspec:\n  terminationGracePeriodSeconds: 0\n  runtimeClassName: later\n"
+                "  containers: [{name: a, image: 'localhost/husk/busybox:1', command: [sleep, '100000']}]\n")
+    node.apply(pod_text + "---\n" + CLASS % ("later", "later", ""))
+    node.wait("early", "an event", lambda _: any(
+        r == "FailedCreatePodSandBox" and 'no runtime for "later" is configured' in m and "runtimeHandlers" in m for r, m in events(node, "early")))
+    with open(os.path.join(node.root, "config.yaml"), "a") as f:
+        f.write("  later: crun\n")
+    node.running("early", timeout=60)
+    assert node.husk("get", "runtimeclasses", "--no-headers").out.split()[:2] == ["later", "later"]
+
+
+def test_a_program_that_is_not_there(node, wrapped):
+    node.apply(CLASS % ("gone", "gone", ""))
+    pod(node, "orphan", container("a"), spec="runtimeClassName: gone", wait=False)
+    node.wait("orphan", "an event", lambda _: any("is not there or cannot be executed" in m for _, m in events(node, "orphan")))
+
+
+def test_the_handler_of_a_class_is_immutable(node):
+    node.apply(CLASS % ("fixed", "one", ""))
+    assert "handler: Invalid value" in node.fails("apply", "-f", "-", input=CLASS % ("fixed", "two", "")).err
+
+
+def test_a_class_says_where_it_is_to_be_had(node):
+    node.apply(CLASS % ("far", "far", "scheduling: {nodeSelector: {far: 'yes'}}"))
+    pod(node, "far", container("a"), spec="runtimeClassName: far", wait=False)
+    p = node.wait("far", "a reason", lambda p: any(c["type"] == "PodScheduled" and c["status"] == "False" for c in p["status"].get("conditions", [])))
+    assert p["spec"]["nodeSelector"] == {"far": "yes"}
+
+
+@pytest.mark.skipif(not RUNC, reason="runc is not installed")
+def test_runc(node, wrapped):
+    node.apply(CLASS % ("runc", "runc", ""))
+    p = pod(node, "runc", container("a", {"limits": {"memory": "32Mi"}}), spec="runtimeClassName: runc")
+    assert Cgroup(p, "a").memory == 32 << 20
+    assert node.sh("runc", "echo inside") == "inside"
