@@ -10,6 +10,7 @@
 #include "husk-image/content.h"
 #include "husk-image/gc.h"
 #include "husk-image/options.h"
+#include "husk-image/prune.h"
 
 #define KEEP_PARTS_DAYS 3 /* how long a half-downloaded blob may be gone on with */
 
@@ -57,13 +58,17 @@ static int await_all(pid_t pid) {
         }
 }
 
-static struct error *clean_up(const char *images) {
+/* What is half made goes, and, now that something was added, what the disk has no room for. */
+static struct error *clean_up(const struct context *context) {
+        struct context silent = { context->options, context->store, context->images, true };
         struct gc_result result = { 0 };
         bool done;
-        struct error *err = content_sweep(images, KEEP_PARTS_DAYS);
+        struct error *err = content_sweep(context->images, KEEP_PARTS_DAYS);
 
         if (!err)
-                err = gc_collect(images, NULL, true, &done, &result);
+                err = gc_collect(context->images, NULL, true, &done, &result);
+        if (!err)
+                err = image_gc(&silent);
         gc_result_release(&result);
         return err;
 }
@@ -101,7 +106,7 @@ struct error *run_confined(struct context *context, verb_function work) {
         stopped_child = 0;
         ssize_t n = read(report[0], &failure, sizeof(failure));
         fd_close(report[0]);
-        err = clean_up(context->images);
+        err = clean_up(context);
         if (err)
                 log_warning("%s", error_message(err));
         error_free(err);

@@ -49,6 +49,8 @@ static const struct verb {
           verb_rm },
         { "prune", "", "remove images without a name (--all: all that no pod uses) and what is left over",
           "husk-image prune --all", 0, 0, verb_prune },
+        { "gc", "", "remove images that no pod uses if the disk is as full as the node's configuration says",
+          "husk-image gc", 0, 0, verb_gc },
         { "save", "IMAGE...", "write images into an OCI archive that docker, podman and containerd read too",
           "husk-image save --output redis.tar redis:7", 1, SIZE_MAX, verb_save },
         { "df", "", "show what images take on the disk", "husk-image df", 0, 0, verb_df },

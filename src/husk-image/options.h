@@ -32,6 +32,7 @@ struct context {
         const struct options *options;
         struct store *store;
         char *images;
+        bool silent; /* say nothing of what is removed: it is not what the user asked for */
 };
 
 typedef struct error *(*verb_function)(struct context *context);
@@ -45,6 +46,7 @@ struct error *verb_history(struct context *context);
 struct error *verb_tag(struct context *context);
 struct error *verb_rm(struct context *context);
 struct error *verb_prune(struct context *context);
+struct error *verb_gc(struct context *context);
 struct error *verb_save(struct context *context);
 struct error *verb_df(struct context *context);
 struct error *verb_verify(struct context *context);

@@ -1,14 +1,13 @@
-/* husk-image tag IMAGE REFERENCE, rm IMAGE… and prune */
-#include <stdio.h>
-
+/* husk-image tag IMAGE REFERENCE and rm IMAGE… */
 #include "base/file.h"
-#include "base/log.h"
 #include "base/str.h"
 #include "husk-image/content.h"
 #include "husk-image/find.h"
 #include "husk-image/gc.h"
 #include "husk-image/install.h"
+#include "husk-image/names.h"
 #include "husk-image/options.h"
+#include "husk-image/prune.h"
 #include "image/layout.h"
 
 struct error *verb_tag(struct context *context) {
@@ -43,138 +42,6 @@ struct error *verb_tag(struct context *context) {
         return reference_record_write(path, &record);
 }
 
-/* --- names of images --------------------------------------------------------------------------------------------- */
-
-/* One reference record, and all of them. */
-struct name {
-        char *text, *repository, *path, *id;
-        bool has_tag, implied, pinned;
-};
-
-struct names {
-        const char *images;
-        struct name *list;
-        size_t n;
-};
-
-static void names_release(struct names *names) {
-        for (size_t i = 0; i < names->n; i++) {
-                free(names->list[i].text);
-                free(names->list[i].repository);
-                free(names->list[i].path);
-                free(names->list[i].id);
-        }
-        free(names->list);
-}
-
-static struct error *gather_name(void *context, const struct reference *reference,
-                                 const struct reference_record *record) {
-        struct names *names = context;
-
-        names->list = xreallocarray(names->list, names->n + 1, sizeof(*names->list));
-        names->list[names->n++] = (struct name){
-                .text = reference_format(reference),
-                .repository = reference_repository(reference),
-                .path = layout_reference(names->images, reference),
-                .id = xstrdup(record->id),
-                .has_tag = !reference->digest,
-                .implied = record->implied,
-                .pinned = record->pinned,
-        };
-        return NULL;
-}
-
-/* Removes a reference record and the folders that are empty then. */
-static struct error *remove_name(const struct name *name, const char *images) {
-        _cleanup_free_ char *path = xstrdup(name->path), *top = path_join(images, "references");
-
-        if (unlink(path) < 0 && errno != ENOENT)
-                return error_errno(errno, "remove %s", path);
-        for (char *slash; (slash = strrchr(path, '/')) && slash > path + strlen(top);) {
-                *slash = '\0';
-                if (rmdir(path) < 0)
-                        break;
-        }
-        return NULL;
-}
-
-/* True if anything but implied names speaks of the image. */
-static bool is_named(const struct names *names, const char *id, const bool *removed) {
-        for (size_t i = 0; i < names->n; i++)
-                if (!removed[i] && !names->list[i].implied && streq(names->list[i].id, id))
-                        return true;
-        return false;
-}
-
-/* Implied names go with the last tag of their repository for the image. */
-static bool implied_is_orphan(const struct names *names, const struct name *implied, const bool *removed) {
-        for (size_t i = 0; i < names->n; i++)
-                if (!removed[i] && names->list[i].has_tag && streq(names->list[i].id, implied->id) &&
-                    streq(names->list[i].repository, implied->repository))
-                        return false;
-        return true;
-}
-
-static struct error *remove_marked(struct context *context, const struct names *names, bool *removed) {
-        for (size_t i = 0; i < names->n; i++) {
-                const struct name *name = &names->list[i];
-                if (!removed[i] && name->implied && implied_is_orphan(names, name, removed))
-                        removed[i] = true;
-                if (!removed[i])
-                        continue;
-                struct error *err = remove_name(name, context->images);
-                if (err)
-                        return err;
-        }
-        return NULL;
-}
-
-static char **names_of(const struct names *names, const char *id) {
-        char **list = NULL;
-
-        for (size_t i = 0; i < names->n; i++)
-                if (streq(names->list[i].id, id))
-                        list = strv_add(list, names->list[i].text);
-        return list;
-}
-
-static void print_collected(const struct options *o, char *const *untagged, const struct gc_result *result) {
-        char size[SIZE_TEXT];
-
-        if (o->json) {
-                json_auto_t *names = json_array(), *ids = json_array(), *json = NULL;
-                for (size_t i = 0; untagged && untagged[i]; i++)
-                        json_array_append_new(names, json_string(untagged[i]));
-                for (size_t i = 0; result->ids && result->ids[i]; i++)
-                        json_array_append_new(ids, json_string(result->ids[i]));
-                json = json_pack("{s:O, s:O, s:i, s:i, s:I}", "untagged", names, "deleted", ids, "layers",
-                                 (int)result->layers, "blobs", (int)result->blobs, "bytes", (json_int_t)result->bytes);
-                _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
-                puts(text);
-                return;
-        }
-        for (size_t i = 0; untagged && untagged[i]; i++)
-                printf("Untagged: %s\n", untagged[i]);
-        for (size_t i = 0; result->ids && result->ids[i]; i++)
-                printf("Deleted: %s\n", result->ids[i]);
-        if (result->layers || result->blobs)
-                printf("Freed: %s (%zu layers, %zu blobs)\n", size_format(result->bytes, size), result->layers,
-                       result->blobs);
-}
-
-static struct error *collect(struct context *context, char *const *ids, char *const *untagged) {
-        struct gc_result result = { 0 };
-        bool done;
-        struct error *err = gc_collect(context->images, ids, false, &done, &result);
-
-        if (!err && !done)
-                log_warning("images are being pulled: what is not needed any more goes with the next rm or prune");
-        if (!err)
-                print_collected(context->options, untagged, &result);
-        gc_result_release(&result);
-        return err;
-}
-
 /* Marks what one argument of rm means: a name, or all names of an image given by id. */
 static struct error *mark(struct context *context, const struct names *names, const char *argument, bool *removed,
                           char **ret_id) {
@@ -193,14 +60,14 @@ static struct error *mark(struct context *context, const struct names *names, co
 
 struct error *verb_rm(struct context *context) {
         const struct options *o = context->options;
-        _cleanup_(names_release) struct names names = { .images = context->images };
+        _cleanup_names_ struct names names = { 0 };
         _cleanup_strv_ char **in_use = NULL, **ids = NULL, **untagged = NULL;
         _cleanup_free_ bool *removed = NULL;
         struct error *err;
 
         err = gc_in_use(context->store, &in_use);
         if (!err)
-                err = reference_each(context->images, gather_name, &names);
+                err = names_read(context->images, &names);
         if (err)
                 return err;
         removed = xcalloc(names.n + 1, sizeof(*removed));
@@ -211,7 +78,7 @@ struct error *verb_rm(struct context *context) {
                 if (err)
                         return err;
                 all = names_of(&names, id);
-                if (is_named(&names, id, removed))
+                if (names_speak_of(&names, id, removed))
                         continue; /* it stays, under its other names */
                 if (!o->force && gc_is_used(in_use, id, all))
                         return error_new(ERROR_CONFLICT,
@@ -223,44 +90,6 @@ struct error *verb_rm(struct context *context) {
         for (size_t i = 0; i < names.n; i++)
                 if (removed[i])
                         untagged = strv_add(untagged, names.list[i].text);
-        err = remove_marked(context, &names, removed);
-        return err ? err : collect(context, ids, untagged);
-}
-
-struct error *verb_prune(struct context *context) {
-        const struct options *o = context->options;
-        _cleanup_(names_release) struct names names = { .images = context->images };
-        _cleanup_strv_ char **in_use = NULL, **ids = NULL, **all_ids = NULL, **untagged = NULL;
-        _cleanup_free_ bool *removed = NULL;
-        struct error *err;
-
-        err = gc_in_use(context->store, &in_use);
-        if (!err)
-                err = content_prepare(context->images);
-        if (!err)
-                err = content_sweep(context->images, 0);
-        if (!err)
-                err = reference_each(context->images, gather_name, &names);
-        if (!err)
-                err = image_record_ids(context->images, &all_ids);
-        if (err)
-                return err;
-        removed = xcalloc(names.n + 1, sizeof(*removed));
-        for (size_t i = 0; all_ids && all_ids[i]; i++) {
-                const char *id = all_ids[i];
-                _cleanup_strv_ char **all = names_of(&names, id);
-                bool pinned = false;
-                for (size_t j = 0; j < names.n; j++)
-                        pinned = pinned || (names.list[j].pinned && streq(names.list[j].id, id));
-                if (pinned || gc_is_used(in_use, id, all) || (!o->all && is_named(&names, id, removed)))
-                        continue;
-                ids = strv_add(ids, id);
-                for (size_t j = 0; j < names.n; j++)
-                        if (streq(names.list[j].id, id)) {
-                                removed[j] = true;
-                                untagged = strv_add(untagged, names.list[j].text);
-                        }
-        }
-        err = remove_marked(context, &names, removed);
-        return err ? err : collect(context, ids, untagged);
+        err = names_remove(&names, removed);
+        return err ? err : collect(context, ids, untagged, NULL);
 }

@@ -473,6 +473,7 @@ static struct error *prepare_parts(struct preparation *p, struct volume_context 
         err = image_open(i->rt->store, c->image, &p->image);
         if (err)
                 return err;
+        image_mark_used(i->rt->store, p->image);
         p->failure = START_CONFIG_ERROR;
         err = oci_user_verify(i->rt->spec, c, p->image);
         if (!err)

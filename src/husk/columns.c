@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "base/str.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 #include "server/field.h"
 #include "husk/pod-summary.h"
 

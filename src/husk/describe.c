@@ -7,7 +7,7 @@
 #include "api/yaml.h"
 #include "base/clock.h"
 #include "husk/columns.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 #include "husk/selection.h"
 #include "husk/verbs.h"
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "husk/columns.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 #include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"

@@ -1,7 +1,7 @@
 #include "husk/flag.h"
 
 #include "base/str.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 
 /* One pass over a command line. */
 struct parser {

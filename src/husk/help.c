@@ -3,7 +3,7 @@
 
 #include "base/str.h"
 #include "husk/cli.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 
 #define HELP_WIDTH 100
 #define HELP_COLUMN 30

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 #include "server/field.h"
 
 static void set_status(struct pod_summary *s, char *status) {

@@ -1,5 +1,8 @@
 #include "image/image.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "base/str.h"
 #include "image/layout.h"
 #include "image/reference.h"
@@ -129,4 +132,10 @@ struct image **image_list_free(struct image **list, size_t n) {
                 image_free(list[i]);
         free(list);
         return NULL;
+}
+
+void image_mark_used(const struct store *store, const struct image *image) {
+        _cleanup_free_ char *images = layout_root(store), *path = layout_image(images, image->id);
+
+        (void)!utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW); /* a preference, lost without harm */
 }

@@ -1,6 +1,8 @@
 #include "store/node-config.h"
 
 #include "api/yaml.h"
+#include "base/clock.h"
+#include "base/duration.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -102,6 +104,41 @@ static struct error *runtimes_read(const json_t *value, struct node_config *conf
         return NULL;
 }
 
+static struct error *gc_high_read(const json_t *value, struct node_config *config) {
+        return read_number(value, "imageGCHighThresholdPercent", 0, 100, &config->image_gc_high_percent);
+}
+
+static struct error *gc_low_read(const json_t *value, struct node_config *config) {
+        return read_number(value, "imageGCLowThresholdPercent", 0, 100, &config->image_gc_low_percent);
+}
+
+static struct error *read_duration(const json_t *value, const char *field, int64_t *ret_s) {
+        const char *text = json_string_value(value);
+        int64_t ns;
+
+        if (!text || !duration_parse(text, &ns) || ns < 0)
+                return error_new(ERROR_INVALID, "%s: must be a duration such as 2m or 36h", field);
+        *ret_s = ns / NSEC_PER_SEC;
+        return NULL;
+}
+
+static struct error *gc_min_age_read(const json_t *value, struct node_config *config) {
+        return read_duration(value, "imageMinimumGCAge", &config->image_min_age_s);
+}
+
+static struct error *gc_max_age_read(const json_t *value, struct node_config *config) {
+        return read_duration(value, "imageMaximumGCAge", &config->image_max_age_s);
+}
+
+/* What single fields cannot tell. */
+static struct error *check(const struct node_config *config) {
+        if (config->image_gc_low_percent >= config->image_gc_high_percent)
+                return error_new(ERROR_INVALID,
+                                 "imageGCLowThresholdPercent: must be less than imageGCHighThresholdPercent (%u)",
+                                 config->image_gc_high_percent);
+        return NULL;
+}
+
 static struct error *ignored(const json_t *value, struct node_config *config) {
         return NULL;
 }
@@ -116,6 +153,10 @@ static const struct {
         { "userNamespaces", user_namespaces_read },
         { "cdiSpecDirs", cdi_read },
         { "podPidsLimit", pids_read },
+        { "imageGCHighThresholdPercent", gc_high_read },
+        { "imageGCLowThresholdPercent", gc_low_read },
+        { "imageMinimumGCAge", gc_min_age_read },
+        { "imageMaximumGCAge", gc_max_age_read },
         { "runtimeHandlers", runtimes_read },
 };
 
@@ -140,7 +181,10 @@ const char *node_config_runtime(const struct node_config *config, const char *ha
 static void defaults_set(struct node_config *config) {
         *config = (struct node_config){ .userns_first = IDS_FIRST_DEFAULT,
                                         .userns_pods = IDS_PODS_DEFAULT,
-                                        .pod_pids_limit = -1 };
+                                        .pod_pids_limit = -1,
+                                        .image_gc_high_percent = 85, /* as a kubelet's, all three */
+                                        .image_gc_low_percent = 80,
+                                        .image_min_age_s = 120 };
         config->cdi_spec_dirs = strv_add(strv_add(NULL, "/etc/cdi"), "/var/run/cdi");
 }
 
@@ -170,6 +214,8 @@ struct error *node_config_parse(const char *name, const char *text, size_t len, 
                                 break;
                 }
         json_decref(json);
+        if (!err)
+                err = check(&config);
         if (err)
                 return error_context(err, "%s", name);
         *ret = config;

@@ -640,7 +640,7 @@ def test_broken_connections_are_resumed_where_they_broke(store, registry):
         assert out["layersFetched"] == 2 and len(sent) > 3 and any(sent)
         if ranges:
             assert out["fetched"] == sum(len(b) for d, b in image.blobs.items() if d in image.layer_digests)
-        store("verify")
+        store("verify", "--keep-free", "1M")
         store("rm", reference)
 
 
@@ -676,7 +676,7 @@ def test_a_damaged_part_of_an_earlier_run_is_thrown_away(store, registry):
             f.write(junk)
         store("pull", reference)
         assert content(store.layer(image.diff_ids[0]) + "/f") if False else os.stat(store.layer(image.diff_ids[0]) + "/f").st_size == 1 << 20
-        store("verify")
+        store("verify", "--keep-free", "1M")
         store("rm", reference)
 
 
@@ -991,7 +991,7 @@ def test_a_pull_killed_at_any_moment_leaves_a_store_that_verifies_and_goes_on(st
                 p.send_signal(signal.SIGKILL)  # only the outermost: the others must follow
         p.communicate(timeout=30 * SLOW)
         killed += p.returncode == -signal.SIGKILL
-        store("verify")
+        store("verify", "--keep-free", "1M")
         if i % 6 == 5:
             subprocess.run([PROGRAM, "prune", "--all"], env=store.env, check=True, capture_output=True)
     assert killed > 10
@@ -1116,6 +1116,53 @@ def test_what_pods_use_is_never_removed(store):
     shutil.rmtree(store.run + "/pods")
     assert store.json("prune")["deleted"] == [one.id]
     assert store.layers() == set() and os.listdir(store.images + "/blobs/sha256") == []
+
+
+def configure_node(store, text):
+    os.makedirs(store.root, exist_ok=True)
+    with open(store.root + "/config.yaml", "w") as f:
+        f.write(text)
+
+
+def image_named(store, name):
+    return next(i for i in store.json("ls") if name in i["repoTags"])
+
+
+def test_a_full_disk_is_emptied_of_what_was_not_used_for_longest(tmp_path):
+    """A disk of its own, of 128 MiB; an image takes 12 of them, and its blob again as much."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(disk)], check=True)
+    try:
+        store = Store(disk)
+        configure_node(store, "imageGCHighThresholdPercent: 60\nimageGCLowThresholdPercent: 40\nimageMinimumGCAge: 0s\n")
+
+        def load(name, *flags):
+            store("load", *flags, "-", stdin=archive((name, Image([tar(("f", os.urandom(12 << 20)))], "plain"))))
+
+        def names():
+            return {n for i in store.json("ls") for n in i["repoTags"]}
+        pinned, used, old, young = ("localhost/%s:1" % n for n in ("pinned", "used", "old", "young"))
+        load(pinned, "--keep-free", "1M", "--pin")
+        load(used, "--keep-free", "1M")
+        assert names() == {pinned, used}  # some 48 MiB of 128
+        os.makedirs(store.root + "/pods/u")
+        with open(store.root + "/pods/u/pod.json", "w") as f:
+            json.dump({"spec": {"containers": [{"name": "a", "image": used}]}}, f)
+        load(old, "--keep-free", "1M")
+        os.utime("%s/images/sha256/%s.json" % (store.images, image_named(store, old)["id"][7:]), (1, 1))
+        load(young, "--keep-free", "1M")  # 96 MiB: too many; the oldest that is neither used nor pinned goes
+        assert old not in names() and {pinned, used} <= names()
+        configure_node(store, "imageGCHighThresholdPercent: 100\nimageGCLowThresholdPercent: 80\nimageMaximumGCAge: 1h\n")
+        load(old, "--keep-free", "1M")
+        store("gc")
+        assert old in names()
+        os.utime("%s/images/sha256/%s.json" % (store.images, image_named(store, old)["id"][7:]), (1, 1))
+        assert "Untagged: " + old in store("gc")  # too old, however empty the disk is
+        assert {pinned, used} <= names() and old not in names()
+        store("verify", "--keep-free", "1M")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_names_are_given_taken_and_pinned(store):

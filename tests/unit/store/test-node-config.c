@@ -38,13 +38,19 @@ TEST(every_field_is_read) {
         assert_ok(parse("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
                         "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
                         "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n"
-                        "podPidsLimit: 100\nruntimeHandlers: {kata: kata-runtime, gvisor: /usr/bin/runsc}\n",
+                        "podPidsLimit: 100\nimageGCHighThresholdPercent: 70\nimageGCLowThresholdPercent: 60\n"
+                        "imageMinimumGCAge: 1m30s\nimageMaximumGCAge: 48h\nruntimeHandlers: {kata: kata-runtime, "
+                        "gvisor: /usr/bin/runsc}\n",
                         &config));
         assert_string_equal(config.allowed_unsafe_sysctls[0], "kernel.msgmax");
         assert_string_equal(config.allowed_unsafe_sysctls[1], "net.core.*");
         assert_int_equal(config.userns_first, 131072);
         assert_int_equal(config.userns_pods, 7);
         assert_int_equal(config.pod_pids_limit, 100);
+        assert_int_equal(config.image_gc_high_percent, 70);
+        assert_int_equal(config.image_gc_low_percent, 60);
+        assert_int_equal(config.image_min_age_s, 90);
+        assert_int_equal(config.image_max_age_s, 48 * 3600);
         assert_string_equal(node_config_runtime(&config, "gvisor"), "/usr/bin/runsc");
         assert_string_equal(node_config_runtime(&config, "kata"), "kata-runtime");
         assert_null(node_config_runtime(&config, "kat"));
@@ -67,6 +73,10 @@ TEST(mistakes_are_named) {
         refused("runtimeHandlers: [runc]", "runtimeHandlers: must have fields");
         refused("runtimeHandlers: {a=b: runc}", "runtimeHandlers.a=b: not a name");
         refused("runtimeHandlers: {a: ''}", "runtimeHandlers.a: must be the name or path of a program");
+        refused("imageGCLowThresholdPercent: 85", "must be less than imageGCHighThresholdPercent (85)");
+        refused("imageGCHighThresholdPercent: 101", "must be a number from 0 to 100");
+        refused("imageMinimumGCAge: 2", "imageMinimumGCAge: must be a duration");
+        refused("imageMaximumGCAge: -1s", "imageMaximumGCAge: must be a duration");
         refused("- a", "must have fields");
         refused("a: [", "config.yaml:");
 }

@@ -1,4 +1,4 @@
-#include "husk/duration.h"
+#include "base/duration.h"
 
 #include <ctype.h>
 #include <inttypes.h>

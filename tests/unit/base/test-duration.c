@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "base/clock.h"
-#include "husk/duration.h"
+#include "base/duration.h"
 
 static void parses(const char *text, int64_t ns) {
         int64_t result = -42;
