@@ -6,9 +6,9 @@
  *   podPidsLimit: 1024                           processes and threads a pod may have, -1: any number; as a kubelet's
  *   runtimeHandlers: {gvisor: /usr/bin/runsc}    OCI runtimes by the name that a RuntimeClass gives as its handler
  *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is as
- *   imageGCLowThresholdPercent: 80               full as that, ends when it is as empty as this, leaves images that came
- *   imageMinimumGCAge: 2m                        or were used so lately, and, if the last is not 0s, removes whatever
- *   imageMaximumGCAge: 0s                        was not used for so long. 100 for the first: no collection
+ *   imageGCLowThresholdPercent: 80               full as that, ends when it is as empty as this, leaves images that
+ * came imageMinimumGCAge: 2m                        or were used so lately, and, if the last is not 0s, removes
+ * whatever imageMaximumGCAge: 0s                        was not used for so long. 100 for the first: no collection
  *
  * Every field may be left out; apiVersion and kind are not looked at. An unknown field or a value out of range is an
  * error that names it: protection that was asked for must not be lost by a slip of the pen. */
@@ -22,7 +22,7 @@ struct node_config {
         uint32_t userns_first;         /* a multiple of 65536 */
         uint32_t userns_pods;
         char **cdi_spec_dirs;
-        int64_t pod_pids_limit;  /* -1: none */
+        int64_t pod_pids_limit; /* -1: none */
         uint32_t image_gc_high_percent, image_gc_low_percent;
         int64_t image_min_age_s, image_max_age_s; /* seconds; the second 0: no limit */
         char **runtime_handlers; /* "handler=program", the program an absolute path or a name in PATH; may be NULL */

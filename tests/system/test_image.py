@@ -640,7 +640,7 @@ def test_broken_connections_are_resumed_where_they_broke(store, registry):
         assert out["layersFetched"] == 2 and len(sent) > 3 and any(sent)
         if ranges:
             assert out["fetched"] == sum(len(b) for d, b in image.blobs.items() if d in image.layer_digests)
-        store("verify", "--keep-free", "1M")
+        store("verify")
         store("rm", reference)
 
 
@@ -676,7 +676,7 @@ def test_a_damaged_part_of_an_earlier_run_is_thrown_away(store, registry):
             f.write(junk)
         store("pull", reference)
         assert content(store.layer(image.diff_ids[0]) + "/f") if False else os.stat(store.layer(image.diff_ids[0]) + "/f").st_size == 1 << 20
-        store("verify", "--keep-free", "1M")
+        store("verify")
         store("rm", reference)
 
 
@@ -991,7 +991,7 @@ def test_a_pull_killed_at_any_moment_leaves_a_store_that_verifies_and_goes_on(st
                 p.send_signal(signal.SIGKILL)  # only the outermost: the others must follow
         p.communicate(timeout=30 * SLOW)
         killed += p.returncode == -signal.SIGKILL
-        store("verify", "--keep-free", "1M")
+        store("verify")
         if i % 6 == 5:
             subprocess.run([PROGRAM, "prune", "--all"], env=store.env, check=True, capture_output=True)
     assert killed > 10
