@@ -46,8 +46,8 @@ class Daemon:
 
     def start(self, env=None):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([HUSKD], env=dict(self.node.env, **(env or {})), stdin=subprocess.DEVNULL, stderr=log)
-        ready = len(self.text())
+            ready = log.tell()
+            self.process = subprocess.Popen([HUSKD], env=dict(self.node.env, **(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         until("huskd is ready", lambda: "ready:" in self.text()[ready:] and self.process.poll() is None)
 
     def end(self, how=signal.SIGTERM):
@@ -319,7 +319,7 @@ def test_husk_is_upgraded_under_running_pods(own_node, tmp_path):
     until("every line once", lambda: node.logs("serves", "-c", "counts") == "".join("line %d\n" % i for i in range(1, 3001)))
     # exits are still told, and huskd, started anew, does the same by itself
     install()
-    daemon = subprocess.Popen([str(tmp_path / "huskd")], env=node.env, stderr=subprocess.DEVNULL)
+    daemon = subprocess.Popen([str(tmp_path / "huskd")], env=node.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until("the newest keeper", lambda: exe(keeper) == os.stat(str(tmp_path / "husk-keeper")).st_ino)
     os.kill(node.oldest_in("serves", "pid", c="counts"), signal.SIGKILL)
     node.wait("serves", "a restart", lambda p: [(c["restartCount"], c["lastState"]) for c in p["status"]["containerStatuses"] if c["name"] == "counts" and
