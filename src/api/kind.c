@@ -66,18 +66,42 @@ static const struct {
         const char *kind;
         const char *advice;
 } foreign[] = {
+#define ONE_POD_EACH "husk runs Pods: put its pod template under kind: Pod, once for each replica"
+#define NO_API_SERVER "there is no API server here whose use could be ruled; leave it out"
+#define NO_STORAGE "husk makes volumes for claims itself; leave it out"
+#define NO_QUOTA "say in each pod what it requests and may use; leave it out"
+        { "APIService", "there is no API server here to extend" },
+        { "CSIDriver", NO_STORAGE },
+        { "ClusterRole", NO_API_SERVER },
+        { "ClusterRoleBinding", NO_API_SERVER },
         { "CronJob", "start its pod template as a Pod from cron or a systemd timer" },
+        { "CustomResourceDefinition", "there is no API server here to extend" },
         { "DaemonSet", "on one machine its pod template is a Pod: put that under kind: Pod" },
-        { "Deployment", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
-        { "Job", "put its pod template under kind: Pod with restartPolicy: OnFailure" },
-        { "ReplicaSet", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
-        { "ReplicationController", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
-        { "StatefulSet", "husk runs Pods: put its pod template under kind: Pod, once for each replica" },
-        { "Service", "reach the pod by its address or give its container a hostPort" },
+        { "Deployment", ONE_POD_EACH },
+        { "EndpointSlice", "reach the pod by its address or give its container a hostPort" },
+        { "Endpoints", "reach the pod by its address or give its container a hostPort" },
+        { "HorizontalPodAutoscaler", "nothing here makes more pods of one; leave it out" },
         { "Ingress", "give the container a hostPort" },
-        { "PersistentVolume", "husk makes volumes for claims itself" },
-        { "StorageClass", "husk makes volumes for claims itself" },
-        { "ServiceAccount", "there is no API server here for it to speak to" },
+        { "IngressClass", "give the container a hostPort" },
+        { "Job", "put its pod template under kind: Pod with restartPolicy: OnFailure" },
+        { "LimitRange", NO_QUOTA },
+        { "MutatingWebhookConfiguration", "there is no API server here to ask it" },
+        { "NetworkPolicy", "filter with the machine's own firewall (nftables) what reaches the pods" },
+        { "PersistentVolume", NO_STORAGE },
+        { "PodDisruptionBudget", "nothing here evicts pods for the sake of maintenance; leave it out" },
+        { "PodTemplate", "husk runs Pods: put what it holds under kind: Pod" },
+        { "ReplicaSet", ONE_POD_EACH },
+        { "ReplicationController", ONE_POD_EACH },
+        { "ResourceQuota", NO_QUOTA },
+        { "Role", NO_API_SERVER },
+        { "RoleBinding", NO_API_SERVER },
+        { "RuntimeClass", "all pods here have the same OCI runtime; leave it out" },
+        { "Service", "reach the pod by its address or give its container a hostPort" },
+        { "ServiceAccount", "there is no API server here for it to speak to; leave it out" },
+        { "StatefulSet", ONE_POD_EACH },
+        { "StorageClass", NO_STORAGE },
+        { "ValidatingWebhookConfiguration", "there is no API server here to ask it" },
+        { "VolumeAttachment", NO_STORAGE },
 };
 
 static const char *advice_for(const char *kind) {
@@ -87,10 +111,10 @@ static const char *advice_for(const char *kind) {
         return NULL;
 }
 
-/* A kind or version close enough to `word` to be what was meant. */
+/* A kind close enough to `word` to be what was meant: one slip in a short word, two in a longer one. */
 static const struct api_kind *nearest_kind(const char *word) {
         const struct api_kind *best = NULL;
-        size_t best_distance = 3;
+        size_t best_distance = strlen(word) >= 6 ? 3 : 2;
 
         for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
                 size_t distance;
@@ -144,8 +168,9 @@ const struct api_kind *api_kind_of_json(const json_t *json, struct diagnostics *
                                         near->kind);
                 else
                         diagnostics_add(diags, DIAGNOSTIC_DECODE, &at_kind,
-                                        "no kind \"%s\" in version \"%s\" on a single machine%s%s", word, version,
-                                        advice ? ": " : "", advice ? advice : "");
+                                        "no kind \"%s\" in version \"%s\" on a single machine: %s", word, version,
+                                        advice ? advice
+                                               : "husk runs Pods; `husk api-resources` lists what else it keeps");
                 return NULL;
         }
         if (!streq(version, kind->api_version)) {

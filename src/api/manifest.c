@@ -139,11 +139,11 @@ static bool is_blank_or_comment(const char *line, const char *end) {
 
 /* A line "---" begins a document and "..." ends one, wherever they stand; so that a mistake in one document does not
  * hide those in the next, the text is cut there before it is parsed. Directives (%YAML) belong to what follows. */
-static void add_yaml_documents(struct manifest *manifest, struct manifest_file *file) {
-        const char *text = file->text, *end = text + file->len, *start = text;
+static void add_yaml_documents(struct manifest *manifest, struct manifest_file *file, size_t offset) {
+        const char *text = file->text, *end = text + file->len, *start = text + offset;
         bool has_content = false;
 
-        for (const char *line = text; line < end;) {
+        for (const char *line = start; line < end;) {
                 const char *newline = memchr(line, '\n', end - line);
                 const char *line_end = newline ? newline : end, *next = newline ? newline + 1 : end;
                 bool begins = is_separator(line, line_end, "---"), ends = is_separator(line, line_end, "...");
@@ -166,7 +166,7 @@ static void add_yaml_documents(struct manifest *manifest, struct manifest_file *
         }
 }
 
-/* One JSON value after the other. */
+/* One JSON value after the other. From a line "---" on it is YAML, of which JSON is a part. */
 static void add_json_documents(struct manifest *manifest, struct manifest_file *file) {
         size_t offset = 0;
 
@@ -178,6 +178,11 @@ static void add_json_documents(struct manifest *manifest, struct manifest_file *
                 offset += strspn(file->text + offset, " \t\r\n");
                 if (offset >= file->len)
                         return;
+                if (offset > 0 && file->text[offset - 1] == '\n' &&
+                    is_separator(file->text + offset, file->text + file->len, "---")) {
+                        add_yaml_documents(manifest, file, offset);
+                        return;
+                }
                 at.offset = offset;
                 at.len = file->len - offset;
                 json = json_loadb(file->text + offset, at.len, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
@@ -223,7 +228,7 @@ void manifest_add_text(struct manifest *manifest, const char *name, const char *
                         struct manifest_document *as_json = manifest->documents[before];
 
                         manifest->n = before;
-                        add_yaml_documents(manifest, file);
+                        add_yaml_documents(manifest, file, 0);
                         if (manifest->n > before && manifest->documents[before]->json) {
                                 document_free(as_json);
                         } else {
@@ -233,7 +238,7 @@ void manifest_add_text(struct manifest *manifest, const char *name, const char *
                         }
                 }
         } else {
-                add_yaml_documents(manifest, file);
+                add_yaml_documents(manifest, file, 0);
         }
 }
 

@@ -4,6 +4,9 @@
  * Changes are merged three ways, between what was applied last (kept in an annotation), what is applied now, and the
  * object as it is, so that what others have set since is kept and what was taken out of the file goes. */
 #include "api/patch.h"
+
+#include <stdio.h>
+
 #include "base/str.h"
 #include "server/field.h"
 #include "husk/output.h"
@@ -46,35 +49,37 @@ const struct flag apply_flags[] = {
         { 0 },
 };
 
-/* The document in the namespace it goes to. */
-static json_t *manifest_of(const struct plan_item *item) {
-        json_t *manifest = json_deep_copy(item->document->json);
-
-        if (item->ns)
-                json_object_set_new(field_make_object(manifest, "metadata"), "namespace", json_string(item->ns));
-        return manifest;
-}
-
 /* --force: an object that must not become what it shall be is deleted and made anew. */
-static bool must_recreate(struct plan_item *item, const json_t *manifest, const json_t *merged) {
+static bool must_recreate(struct plan_item *item, const json_t *merged) {
         _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
-        _cleanup_json_ json_t *changed = NULL, *fresh = json_deep_copy(manifest);
+        _cleanup_json_ json_t *changed = NULL, *fresh = plan_document_saved(item);
 
         submit_check_update(item->kind, merged, item->live, NULL, &diags, &changed);
         if (changed)
                 return false;
-        last_applied_set(fresh, manifest);
         submit_check_new(item->kind, fresh, item->ns, &item->document->diags, &item->object);
         item->action = PLAN_RECREATE;
         return true;
+}
+
+/* Without the annotation nothing can be taken away that an earlier manifest had. */
+static void warn_of_missing_annotation(const struct plan_item *item) {
+        if (!json_object_get(field_at(item->live, "metadata.annotations"), LAST_APPLIED_ANNOTATION))
+                fprintf(stderr,
+                        "Warning: resource %s/%s is missing the " LAST_APPLIED_ANNOTATION
+                        " annotation which is required by husk "
+                        "apply. husk apply should only be used on resources created declaratively by husk apply. The "
+                        "missing annotation will be patched automatically.\n",
+                        item->kind->plural, item->name);
 }
 
 static struct error *plan_update(struct plan_item *item, const json_t *manifest) {
         if (field_text(item->live, "metadata.deletionTimestamp"))
                 return error_new(ERROR_CONFLICT, "%s \"%s\" is being deleted; apply again when it is gone",
                                  item->kind->plural, item->name);
+        warn_of_missing_annotation(item);
         _cleanup_json_ json_t *merged = patch_apply(api_type_of(item->kind->descriptor), manifest, item->live);
-        if (force && must_recreate(item, manifest, merged))
+        if (force && must_recreate(item, merged))
                 return NULL;
         submit_check_update(item->kind, merged, item->live, NULL, &item->document->diags, &item->object);
         item->action =
@@ -83,14 +88,13 @@ static struct error *plan_update(struct plan_item *item, const json_t *manifest)
 }
 
 static struct error *plan_one(struct plan_item *item) {
-        _cleanup_json_ json_t *manifest = manifest_of(item);
-
-        if (item->live)
+        if (item->live) {
+                _cleanup_json_ json_t *manifest = plan_document(item);
                 return plan_update(item, manifest);
-        _cleanup_json_ json_t *written = json_deep_copy(manifest);
-        last_applied_set(manifest, written);
+        }
+        _cleanup_json_ json_t *fresh = plan_document_saved(item);
         item->action = PLAN_CREATE;
-        submit_check_new(item->kind, manifest, item->ns, &item->document->diags, &item->object);
+        submit_check_new(item->kind, fresh, item->ns, &item->document->diags, &item->object);
         return NULL;
 }
 

@@ -5,6 +5,7 @@
 
 static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
+static bool save_config;
 
 const struct flag create_flags[] = {
         FLAGS_FILENAME(selection),
@@ -18,14 +19,16 @@ const struct flag create_flags[] = {
         { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL, "there is no server to send it to" },
         { "edit", 0, FLAG_REFUSED, NULL, NULL, NULL, "edit the file first, or the object later with `husk edit`" },
         FLAG_FIELD_MANAGER,
-        { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
+        { "save-config", 0, FLAG_BOOL, &save_config, NULL, NULL, "Let a later apply know what this manifest has" },
         { "windows-line-endings", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "concerns --edit alone" },
         { 0 },
 };
 
 static struct error *plan_one(struct plan_item *item) {
+        _cleanup_json_ json_t *document = save_config ? plan_document_saved(item) : plan_document(item);
+
         item->action = PLAN_CREATE;
-        submit_check_new(item->kind, item->document->json, item->ns, &item->document->diags, &item->object);
+        submit_check_new(item->kind, document, item->ns, &item->document->diags, &item->object);
         if (item->live)
                 return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", item->kind->plural, item->name);
         return NULL;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "api/patch.h"
 #include "base/str.h"
 #include "server/classes.h"
 #include "server/field.h"
@@ -186,6 +187,22 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
         *ret = plan;
         plan = (struct plan)PLAN_INIT;
         return NULL;
+}
+
+json_t *plan_document(const struct plan_item *item) {
+        json_t *document = json_deep_copy(item->document->json);
+
+        if (item->ns)
+                json_object_set_new(field_make_object(document, "metadata"), "namespace", json_string(item->ns));
+        return document;
+}
+
+json_t *plan_document_saved(const struct plan_item *item) {
+        _cleanup_json_ json_t *document = plan_document(item);
+        json_t *saved = json_deep_copy(document);
+
+        last_applied_set(saved, document);
+        return saved;
 }
 
 static struct error *recreate(struct cli *cli, const struct plan *plan, struct plan_item *item) {

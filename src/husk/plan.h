@@ -43,6 +43,10 @@ void plan_release(struct plan *plan);
 typedef struct error *(*plan_decide)(struct plan_item *item);
 struct error *plan_make(struct cli *cli, struct selection *selection, plan_decide decide,
                         struct plan *ret) _must_check_;
+/* The document in the namespace it goes to, as `apply` remembers it. New reference. */
+json_t *plan_document(const struct plan_item *item);
+/* The same, with itself in the annotation that a later `apply` compares with (--save-config). */
+json_t *plan_document_saved(const struct plan_item *item);
 /* Carries it out and prints what was done. */
 struct error *plan_carry_out(struct cli *cli, struct plan *plan, enum dry_run dry_run,
                              const struct output *output) _must_check_;

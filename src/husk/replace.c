@@ -6,7 +6,7 @@
 
 static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
-static bool force;
+static bool force, save_config;
 static int64_t grace = -1, timeout_ns;
 
 const struct flag replace_flags[] = {
@@ -20,7 +20,7 @@ const struct flag replace_flags[] = {
         { "subresource", 0, FLAG_REFUSED, NULL, "NAME", NULL, "use `husk patch --subresource`" },
         FLAG_FIELD_MANAGER,
         { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--force always waits" },
-        { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
+        { "save-config", 0, FLAG_BOOL, &save_config, NULL, NULL, "Let a later apply know what this manifest has" },
         { "cascade", 0, FLAG_ACCEPTED, NULL, "HOW", NULL, "no kind here has dependents" },
         FLAG_DRY_RUN(dry_run_text),
         FLAG_OUTPUT(output_text),
@@ -32,18 +32,16 @@ const struct flag replace_flags[] = {
 
 static struct error *plan_one(struct plan_item *item) {
         struct diagnostics *diags = &item->document->diags;
+        _cleanup_json_ json_t *document = save_config ? plan_document_saved(item) : plan_document(item);
 
         if (force) {
                 item->action = PLAN_RECREATE;
-                submit_check_new(item->kind, item->document->json, item->ns, diags, &item->object);
+                submit_check_new(item->kind, document, item->ns, diags, &item->object);
                 return NULL;
         }
         if (!item->live)
                 return error_new(ERROR_NOT_FOUND, "%s \"%s\" not found", item->kind->plural, item->name);
         item->action = PLAN_UPDATE;
-        _cleanup_json_ json_t *document = json_deep_copy(item->document->json);
-        if (item->ns)
-                json_object_set_new(field_make_object(document, "metadata"), "namespace", json_string(item->ns));
         submit_check_update(item->kind, document, item->live, NULL, diags, &item->object);
         return NULL;
 }

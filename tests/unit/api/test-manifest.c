@@ -112,6 +112,18 @@ TEST(several_json_values_may_follow_one_another) {
         assert_true(manifest->documents[2]->is_json);
 }
 
+TEST(json_values_may_be_apart_like_yaml_documents) {
+        assert_explained("x.json",
+                         "{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"x\": 1}\n---\n"
+                         "{\"kind\": \"Pod\", \"apiVersion\": \"v1\",\n \"y\": 1}\n--- # end\n"
+                         "kind: Pod\napiVersion: v1\nz: 1\n",
+                         "x.json:1:37: x: unknown field\n"
+                         "    1 | {\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"x\": 1}\n"
+                         "      |                                     ^\n"
+                         "x.json:4:2: y: unknown field\n    4 |  \"y\": 1}\n      |  ^\n"
+                         "x.json:8:1: z: unknown field\n    8 | z: 1\n      | ^\n");
+}
+
 TEST(flow_yaml_is_no_bad_json) {
         _cleanup_(manifest_freep) struct manifest *manifest =
                 manifest_of("x", "{metadata: {name: a}}\n---\nmetadata: {name: b}\n");
