@@ -303,7 +303,11 @@ TEST(a_wrong_kind_or_version_is_explained) {
                   "kind: no kind \"Deployment\" in version \"apps/v1\" on a single machine: husk runs Pods: put its "
                   "pod template under kind: Pod, once for each replica" },
                 { "{\"apiVersion\":\"x/v1\",\"kind\":\"Gadget\"}",
-                  "kind: no kind \"Gadget\" in version \"x/v1\" on a single machine" },
+                  "kind: no kind \"Gadget\" in version \"x/v1\" on a single machine: husk runs Pods; `husk "
+                  "api-resources` lists what else it keeps" },
+                { "{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"Role\"}",
+                  "kind: no kind \"Role\" in version \"rbac.authorization.k8s.io/v1\" on a single machine: there is no "
+                  "API server here whose use could be ruled; leave it out" },
                 { "{\"apiVersion\":\"v2\",\"kind\":\"Pod\"}",
                   "apiVersion: no kind \"Pod\" in version \"v2\"; its version is \"v1\"" },
                 { "{\"apiVersion\":1,\"kind\":\"Pod\"}", "apiVersion: apiVersion must be a string" },
