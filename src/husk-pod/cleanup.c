@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "husk-pod/control.h"
 #include "net/net.h"
+#include "oci/device-lease.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/userns.h"
 
@@ -65,6 +66,8 @@ static void undo_kernel_objects(struct runtime *rt, struct error **first) {
         collect(first, volumes_teardown(rt->folder, rt->run_folder));
         if (!*first) /* while something of it may run, nobody else gets its ids */
                 collect(first, userns_release(rt->store, rt->uid));
+        if (!*first)
+                collect(first, devices_release(rt->store, rt->uid));
 }
 
 /* The folder's name begins with namespace and name, which may be unknown by now. */

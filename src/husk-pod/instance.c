@@ -26,6 +26,7 @@
 #include "husk-pod/hook.h"
 #include "husk-pod/pidfd-exit.h"
 #include "image/image.h"
+#include "oci/device-lease.h"
 #include "oci/env.h"
 #include "oci/lsm.h"
 #include "oci/rootfs.h"
@@ -33,6 +34,7 @@
 #include "oci/user.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/hosts.h"
+#include "store/node-config.h"
 
 static const char *const role_names[] = {
         [ROLE_INIT] = "init",
@@ -576,6 +578,26 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         return oci_spec_build(&config, ret);
 }
 
+/* The devices the container asks for by their kind; the first container that starts chooses them for all of the pod. */
+static struct error *prepare_devices(const struct preparation *p, json_t *spec) {
+        const struct runtime *rt = p->instance->rt;
+        _cleanup_node_config_ struct node_config config = { 0 };
+        _cleanup_cdi_ struct cdi_registry registry = CDI_REGISTRY_INIT;
+        json_t *allocation = NULL;
+
+        if (!devices_are_wanted(rt->spec))
+                return NULL;
+        struct error *err = node_config_read(rt->store, &config);
+        if (err)
+                return err;
+        cdi_read(config.cdi_spec_dirs, &registry);
+        err = devices_allocate(rt->store, rt->spec, &registry, &allocation);
+        if (!err)
+                err = devices_apply(allocation, p->run->spec->name, &registry, id_map_is_set(&rt->ids), spec);
+        json_decref(allocation);
+        return err;
+}
+
 static struct error *bundle_write(struct instance *i, const json_t *spec) {
         _cleanup_free_ char *path = path_join(i->bundle, "config.json"), *text = json_dumps(spec, JSON_COMPACT);
         struct error *err =
@@ -658,6 +680,8 @@ static struct error *start(struct preparation *p) {
                 err = prepare_files(p, &volumes);
         if (!err)
                 err = prepare_spec(p, &spec);
+        if (!err)
+                err = prepare_devices(p, spec);
         if (!err)
                 err = bundle_write(i, spec);
         json_decref(spec);

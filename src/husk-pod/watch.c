@@ -7,8 +7,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "oci/device-lease.h"
+#include "store/node-config.h"
 
 #define REPLACED (IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
+#define WRITTEN (REPLACED | IN_CLOSE_WRITE) /* by people, who need not replace files at once */
+#define DEVICE_FOLDERS_MAX 8
 
 static const char *const kinds[] = { "ConfigMap", "Secret" };
 
@@ -16,9 +20,10 @@ struct watches {
         struct loop_watch *pod;
         struct loop_watch *objects[ARRAY_SIZE(kinds)];
         struct loop_watch *node;
-        struct loop_watch *claims;        /* while the pod waits for room: */
-        struct loop_watch *volume_claims; /* likewise */
-        struct loop_watch *namespaces;    /* their labels matter to affinity */
+        struct loop_watch *claims;                      /* while the pod waits for room: */
+        struct loop_watch *volume_claims;               /* likewise */
+        struct loop_watch *namespaces;                  /* their labels matter to affinity */
+        struct loop_watch *devices[DEVICE_FOLDERS_MAX]; /* folders of device specifications */
         struct loop_deferred *changed;
         char **names[ARRAY_SIZE(kinds)]; /* changed since, by kind */
         bool node_changed, pod_changed;
@@ -38,6 +43,9 @@ static void note_node(void *arg, uint32_t events, const char *name) {
         struct runtime *rt = arg;
         if (streq(name, "node.json") || events & IN_Q_OVERFLOW) {
                 rt->watches->node_changed = true;
+                loop_deferred_arm(rt->watches->changed);
+        } else if (streq(name, "config.yaml") && rt->watches->claims) {
+                rt->watches->others_changed = true;
                 loop_deferred_arm(rt->watches->changed);
         }
 }
@@ -216,6 +224,21 @@ void watches_update(struct runtime *rt) {
                 watch_objects(rt, kind, wanted);
 }
 
+/* A pod that waits for devices starts when they are described. Folders that are not there are not watched. */
+static void watch_devices(struct runtime *rt, bool wanted) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        _cleanup_error_ struct error *err = NULL;
+        struct watches *w = rt->watches;
+
+        for (size_t i = 0; i < DEVICE_FOLDERS_MAX; i++)
+                w->devices[i] = loop_watch_free(w->devices[i]);
+        if (!wanted || !devices_are_wanted(rt->spec))
+                return;
+        err = node_config_read(rt->store, &config);
+        for (size_t i = 0; !err && i < DEVICE_FOLDERS_MAX && config.cdi_spec_dirs && config.cdi_spec_dirs[i]; i++)
+                error_free(loop_watch_new(rt->loop, config.cdi_spec_dirs[i], WRITTEN, note_other, rt, &w->devices[i]));
+}
+
 void watches_others(struct runtime *rt, bool wanted) {
         struct watches *w = rt->watches;
 
@@ -225,6 +248,7 @@ void watches_others(struct runtime *rt, bool wanted) {
                 w->claims = loop_watch_free(w->claims);
                 w->namespaces = loop_watch_free(w->namespaces);
                 w->volume_claims = loop_watch_free(w->volume_claims);
+                watch_devices(rt, false);
                 return;
         }
         _cleanup_free_ char *namespaces = store_objects_folder(rt->store, api_kind_of("Namespace"), NULL);
@@ -238,6 +262,7 @@ void watches_others(struct runtime *rt, bool wanted) {
                 err = loop_watch_new(rt->loop, volume_claims, REPLACED, note_other, rt, &w->volume_claims);
         if (err)
                 log_warning("%s", error_message(err));
+        watch_devices(rt, true);
         /* What changed between the look at the claims and now would be missed. */
         w->others_changed = true;
         loop_deferred_arm(w->changed);
@@ -250,7 +275,7 @@ struct error *watches_begin(struct runtime *rt) {
         w->changed = loop_deferred_new(rt->loop, changed, rt);
         err = loop_watch_new(rt->loop, rt->folder, REPLACED, note_pod, rt, &w->pod);
         if (!err)
-                err = loop_watch_new(rt->loop, rt->store->root, REPLACED, note_node, rt, &w->node);
+                err = loop_watch_new(rt->loop, rt->store->root, WRITTEN, note_node, rt, &w->node);
         loop_deferred_arm(w->changed); /* for the first look at the node */
         return err;
 }
@@ -265,6 +290,7 @@ void watches_end(struct runtime *rt) {
         loop_watch_free(w->claims);
         loop_watch_free(w->namespaces);
         loop_watch_free(w->volume_claims);
+        watch_devices(rt, false);
         for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
                 loop_watch_free(w->objects[k]);
                 strv_free(w->names[k]);

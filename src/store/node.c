@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "store/cdi.h"
+#include "store/node-config.h"
 #include "store/store.h"
 
 /* A kubelet takes 110 pods unless told otherwise; a pod of husk's costs about a hundredth of one there. */
@@ -203,19 +205,51 @@ static json_t *node_info(void) {
                          system, "systemUUID", machine_id);
 }
 
-void node_fill_status(json_t *node) {
+/* Devices that pods can ask for by their kind, as extended resources. */
+static void add_devices(const struct cdi_registry *devices, json_t *resources) {
+        char text[24];
+
+        for (size_t i = 0; i < devices->n; i++) {
+                const char *kind = devices->devices[i].kind;
+
+                if (i > 0 && streq(kind, devices->devices[i - 1].kind))
+                        continue;
+                snprintf(text, sizeof(text), "%zu", cdi_count(devices, kind));
+                json_object_set_new(resources, kind, json_string(text));
+        }
+}
+
+/* Said only when there is something to say: it is no condition of Kubernetes'. */
+static void add_device_problems(const struct cdi_registry *devices, const char *since, json_t *conditions) {
+        if (!devices->problems)
+                return;
+        _cleanup_free_ char *message = strv_join(devices->problems, "; ");
+        json_array_append_new(conditions, json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "DeviceSpecificationsInvalid",
+                                                    "status", "True", "lastTransitionTime", since, "reason",
+                                                    "InvalidSpecification", "message", message));
+}
+
+void node_fill_status(const struct store *store, json_t *node) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        _cleanup_cdi_ struct cdi_registry devices = CDI_REGISTRY_INIT;
         const json_t *metadata = json_object_get(node, "metadata");
         const char *name = json_string_value(json_object_get(metadata, "name"));
         const char *since = json_string_value(json_object_get(metadata, "creationTimestamp"));
         json_t *resources = node_resources();
         char now[RFC3339_MAX];
 
+        error_free(node_config_read(store, &config)); /* told to those whom it keeps from running */
+        cdi_read(config.cdi_spec_dirs, &devices);
+        add_devices(&devices, resources);
         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, now);
+        json_t *conditions = json_array();
         json_t *ready = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "Ready", "status", "True",
                                   "lastHeartbeatTime", now, "lastTransitionTime", since ? since : now, "reason",
                                   "KubeletReady", "message", "husk is ready to run pods");
+        json_array_append_new(conditions, ready);
+        add_device_problems(&devices, since ? since : now, conditions);
         json_object_set_new(node, "status",
-                            json_pack("{s:o, s:O, s:o, s:[o], s:o}", "addresses", node_addresses(name ? name : ""),
-                                      "allocatable", resources, "capacity", resources, "conditions", ready, "nodeInfo",
-                                      node_info()));
+                            json_pack("{s:o, s:O, s:o, s:o, s:o}", "addresses", node_addresses(name ? name : ""),
+                                      "allocatable", resources, "capacity", resources, "conditions", conditions,
+                                      "nodeInfo", node_info()));
 }

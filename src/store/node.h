@@ -8,5 +8,5 @@ struct store;
 
 /* A Node object for this machine: its name, labels and times; no status. */
 json_t *node_new(struct store *store);
-/* Sets node.status from the machine as it is now. */
-void node_fill_status(json_t *node);
+/* Sets node.status from the machine as it is now, and from what its configuration and device specifications say. */
+void node_fill_status(const struct store *store, json_t *node);

@@ -491,7 +491,7 @@ struct error *store_node(struct store *store, json_t **ret) {
                         err = json_read(path, ret);
         }
         if (!err)
-                node_fill_status(*ret);
+                node_fill_status(store, *ret);
         return err;
 }
 

@@ -246,6 +246,8 @@ class Node:
         leases = os.path.join(self.run, "net", "pods")
         left += ["lease " + f for f in (os.listdir(leases) if os.path.isdir(leases) else [])]
         users = os.path.join(self.run, "userns")
+        devices = os.path.join(self.run, "devices")
+        left += ["devices of " + f for f in (os.listdir(devices) if os.path.isdir(devices) else []) if f != "lock"]
         left += ["user ids " + f for f in (os.listdir(users) if os.path.isdir(users) else []) if f != "lock"]
         for at, dirs, _ in os.walk("/sys/fs/cgroup"):
             left += ["cgroup " + os.path.join(at, d) for d in dirs if d == "husk-" + self.tag() or
