@@ -533,14 +533,31 @@ static struct error *prepare_files(struct preparation *p, const struct volume_co
         return err;
 }
 
+/* Nobody gets below his own score without CAP_SYS_RESOURCE; then the container has husk's, and once for all that is
+ * said. */
+static int64_t oom_score_adj(const struct instance *i, const V1Container *container) {
+        static bool told;
+        const V1Pod *pod = runtime_allocated(i->rt);
+        struct sysinfo machine = { 0 };
+        bool clamped;
+
+        sysinfo(&machine);
+        int64_t score = oci_oom_score_adj(pod, container, pod_qos_string(pod_qos(pod)),
+                                          (uint64_t)machine.totalram * machine.mem_unit, &clamped);
+        if (clamped && !told)
+                log_warning("without the capability SYS_RESOURCE containers of this pod have an oom_score_adj of %lld, "
+                            "not the lower one of their QoS class: the kernel may end them before less important ones",
+                            (long long)score);
+        told = told || clamped;
+        return score;
+}
+
 static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         struct instance *i = p->instance;
         struct runtime *rt = i->rt;
         const V1PodSpec *pod = rt->spec->spec;
         _cleanup_free_ char *seccomp = path_join(rt->store->root, "seccomp");
-        struct sysinfo machine = { 0 };
 
-        sysinfo(&machine);
         p->namespaces[0] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_NET);
         p->namespaces[1] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_IPC);
         p->namespaces[2] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_UTS);
@@ -569,9 +586,7 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
                 .resolv_conf = p->resolv,
                 .termination_log = p->termination_log,
                 .seccomp_folder = seccomp,
-                .oom_score_adj =
-                        oci_oom_score_adj(runtime_allocated(rt), p->run->spec, pod_qos_string(pod_qos(rt->spec)),
-                                          (uint64_t)machine.totalram * machine.mem_unit, NULL),
+                .oom_score_adj = oom_score_adj(i, p->run->spec),
                 .terminal = p->run->spec->has_tty && p->run->spec->tty,
         };
         i->own_pidns = !host_pid && !p->namespaces[3];

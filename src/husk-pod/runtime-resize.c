@@ -21,9 +21,11 @@ static struct error *resize_container(struct runtime *rt, const struct instance 
         struct process_options options = { .input = input, .timeout_ms = UPDATE_TIMEOUT_MS };
         int status = 0;
         struct error *err = process_run(argv, &options, &status, NULL, &errors);
-        if (!err && status)
+        if (!err && status) {
+                _cleanup_free_ char *message = oci_runtime_log_message(errors ?: "", errors ? strlen(errors) : 0);
                 err = error_new(ERROR_INTERNAL, "%s",
-                                str_empty(errors) ? "the OCI runtime could not change the limits" : errors);
+                                *message ? message : "the OCI runtime could not change the limits");
+        }
         return error_context(err, "container %s", i->name);
 }
 

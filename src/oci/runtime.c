@@ -84,7 +84,8 @@ char **oci_runtime_state_argv(const struct oci_runtime *rt, const char *id) {
 }
 
 char **oci_runtime_update_argv(const struct oci_runtime *rt, const char *id) {
-        char **argv = argv_option(argv_start(rt, "update"), "--resources", "-");
+        /* Not "-": crun opens /dev/stdin then, which a machine without udev need not have. */
+        char **argv = argv_option(argv_start(rt, "update"), "--resources", "/proc/self/fd/0");
 
         return strv_add(argv, id);
 }

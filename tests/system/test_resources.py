@@ -367,3 +367,28 @@ def test_huge_pages(node, huge_pages):
         assert g.read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(8 << 20)
     p = pod(node, "plain-pages", container("a"))
     assert Cgroup(p).read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == "0"
+
+
+# ---- the rest of what a container may ask for ----
+
+def test_oom_scores(node):
+    """Who asks for nothing dies first, who is guaranteed last; what this machine does not let husk do is said once."""
+    pod(node, "least", container("a"))
+    assert node.sh("least", "cat /proc/1/oom_score_adj") == "1000"
+    p = pod(node, "most", container("a", {"limits": {"cpu": "10m", "memory": "16Mi"}}), container("b", {"limits": {"cpu": "10m", "memory": "16Mi"}}))
+    score = int(node.sh("most", "cat /proc/1/oom_score_adj", c="a"))
+    with open(os.path.join(node.run, "pods", p["metadata"]["uid"], "supervisor.log")) as f:
+        told = f.read().count("without the capability SYS_RESOURCE")
+    assert (score, told) == (-997, 0) if can("SYS_RESOURCE") else (score > -997 and told == 1)
+
+
+def can(capability):
+    number = {"SYS_RESOURCE": 24}[capability]
+    with open("/proc/self/status") as f:
+        return int(next(line for line in f if line.startswith("CapEff")).split()[1], 16) >> number & 1
+
+
+def test_ephemeral_storage_is_counted_at_admission(node):
+    pod(node, "large", container("a", {"requests": {"ephemeral-storage": "1Pi"}}), wait=False)
+    p = node.wait("large", "a reason", lambda p: condition(p, "PodScheduled"))
+    assert "Insufficient ephemeral-storage" in condition(p, "PodScheduled")["message"]
