@@ -406,6 +406,21 @@ static void ask_resize(const struct question *q, struct admission_result *ret) {
                 wait_for(ret, "Deferred", message);
 }
 
+/* The kubelet looks at this before all else (KEP-2802). */
+static void check_os(const V1PodSpec *spec, struct admission_result *ret) {
+        if (spec->os && !streq(spec->os->name ?: "", "linux"))
+                refuse_for_good(ret, "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
+}
+
+/* In a cluster without that scheduler the pod would wait for ever without a word; here it is told. */
+static void wait_for_scheduler(const V1PodSpec *spec, struct admission_result *ret) {
+        char message[400];
+
+        snprintf(message, sizeof(message),
+                 "no scheduler \"%.253s\" looks after this machine: leave out spec.schedulerName", spec->schedulername);
+        wait_for(ret, "Unschedulable", message);
+}
+
 static void ask(struct question *q, const json_t *held, struct admission_result *ret) {
         struct misfits m = { 0 };
         const char *node_name = q->node->metadata->name ?: "", *wanted = q->pod->spec->nodename;
@@ -417,10 +432,14 @@ static void ask(struct question *q, const json_t *held, struct admission_result 
                 ask_resize(q, ret);
         else if (!str_empty(wanted))
                 ask_kubelet(q, ret);
+        else if (!streq(q->pod->spec->schedulername ?: "default-scheduler", "default-scheduler"))
+                wait_for_scheduler(q->pod->spec, ret);
         else
                 question_ask_scheduler(q, &m);
         if (m.n)
                 refuse_as_scheduler(q, &m, held, ret);
+        if (ret->admission != ADMIT_WAIT)
+                check_os(q->pod->spec, ret);
 }
 
 /* The claims of the others. Room that is kept for a pod of lower priority is not taken, but for all others it is. */
