@@ -226,7 +226,7 @@ def main():
            ".SH DESCRIPTION", escape(description.replace("\n", " "))]
     overview = sections(help_of(program))
     if name == "husk":
-        verbs = [re.match(r"  (\S+)", line).group(1) for title, lines in overview if title not in ("", "Usage", "Global flags")
+        verbs = [re.match(r"  (\S+(?: \S+)*)", line).group(1) for title, lines in overview if title not in ("", "Usage", "Global flags")
                  for line in filter(None, lines)]
         out += [".SH GLOBAL FLAGS", *table(dict(overview)["Global flags"]), ".SH VERBS"]
         for verb in verbs:

@@ -45,7 +45,3 @@ void credentials_add_helpers(struct credentials *credentials, char *const *names
 /* Asks the helpers for a host's credentials and adds them. A helper that fails is a warning, one that knows nothing is
  * not. */
 void credentials_ask_helpers(struct credentials *credentials, const char *host);
-
-/* Base64, for Basic authorization. */
-char *base64_encode(const void *data, size_t len);
-bool base64_decode(const char *text, char **ret, size_t *ret_len);

@@ -139,6 +139,16 @@ static struct error *attach(struct client *c, const json_t *request, struct desc
         return err;
 }
 
+/* The client's own input is over. */
+static void end_stdin(struct client *c) {
+        struct instance *i = attached_to(c);
+        bool close = i && c->has_stdin && i->stdin_once && i->state == INSTANCE_RUNNING;
+
+        if (close)
+                instance_close_stdin(i);
+        reply(c, json_pack("{s:b}", "stdinClosed", (int)close), -1);
+}
+
 static struct error *set_condition(struct client *c, const json_t *request) {
         const char *type = NULL, *status = NULL, *reason = "", *message = "";
 
@@ -153,10 +163,12 @@ static struct error *set_condition(struct client *c, const json_t *request) {
 
 static void handle(struct client *c, const char *text, size_t len, struct descriptors *d) {
         json_t *json = json_loadb(text, len, 0, NULL), *request;
-        struct error *err;
+        struct error *err = NULL;
 
         if ((request = json_object_get(json, "attach")))
                 err = attach(c, request, d);
+        else if (json_object_get(json, "stdinEnd"))
+                end_stdin(c);
         else if ((request = json_object_get(json, "condition")))
                 err = set_condition(c, request);
         else

@@ -13,7 +13,8 @@
  *              with a tty its terminal's master, to which the client then writes (and on which it sets the window
  * size). Asking for stdin of a container without `stdin: true` is an error. The connection stays open while attached.
  * When the client closes it, or says {"stdinEnd": {}} on it because its own input has ended, husk-pod closes the
- * container's standard input if it has `stdinOnce` and stdin was asked for. When the container ends, the client gets
+ * container's standard input if it has `stdinOnce` and stdin was asked for; "stdinEnd" is answered with
+ * {"stdinClosed": BOOL}. When the container ends, the client gets
  *              {"exitCode": N} after the last byte is in the pipes, and husk-pod hangs up.
  *
  *   condition  {"type": T, "status": S, "reason": R, "message": M}

@@ -503,12 +503,23 @@ static struct error *prepare_parts(struct preparation *p, struct volume_context 
         return err;
 }
 
-/* The pid namespace of an ephemeral container's target, else that of the pod if its containers share one. */
-static char *pid_namespace(struct preparation *p) {
-        struct instance *target = p->run->target ? instance_running(p->instance->rt, p->run->target) : NULL;
-        if (target && !(p->instance->rt->spec->spec->has_hostpid && p->instance->rt->spec->spec->hostpid))
-                return xasprintf("/proc/%d/ns/pid", target->pid);
-        return sandbox_namespace_path(p->instance->rt->sb.sandbox, SANDBOX_PID);
+/* The pid namespace of an ephemeral container's target, else that of the pod if its containers share one. A target that
+ * does not run has none: as with a kubelet the container then waits for it. */
+static struct error *pid_namespace(struct preparation *p, char **ret) {
+        struct runtime *rt = p->instance->rt;
+        const V1PodSpec *pod = rt->spec->spec;
+        bool shared =
+                (pod->has_hostpid && pod->hostpid) || (pod->has_shareprocessnamespace && pod->shareprocessnamespace);
+        struct instance *target = p->run->target ? instance_running(rt, p->run->target) : NULL;
+
+        if (p->run->target && !target && !shared) {
+                p->failure = START_CONFIG_ERROR;
+                return error_new(ERROR_NOT_FOUND, "unable to find target container %s: it does not run",
+                                 p->run->target);
+        }
+        *ret = target && !shared ? xasprintf("/proc/%d/ns/pid", target->pid)
+                                 : sandbox_namespace_path(rt->sb.sandbox, SANDBOX_PID);
+        return NULL;
 }
 
 /* The files husk itself binds into the container, as its user namespace sees them. */
@@ -561,7 +572,9 @@ static struct error *prepare_spec(struct preparation *p, json_t **ret) {
         p->namespaces[0] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_NET);
         p->namespaces[1] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_IPC);
         p->namespaces[2] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_UTS);
-        p->namespaces[3] = pid_namespace(p);
+        struct error *err = pid_namespace(p, &p->namespaces[3]);
+        if (err)
+                return err;
         p->namespaces[4] = sandbox_namespace_path(rt->sb.sandbox, SANDBOX_USER);
         bool host_pid = pod->has_hostpid && pod->hostpid;
         struct oci_spec_config config = {

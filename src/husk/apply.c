@@ -3,6 +3,8 @@
  * All documents are read and checked before the first is stored: a file with a refused document changes nothing.
  * Changes are merged three ways, between what was applied last (kept in an annotation), what is applied now, and the
  * object as it is, so that what others have set since is kept and what was taken out of the file goes. */
+#include "husk/apply.h"
+
 #include "api/patch.h"
 
 #include <stdio.h>
@@ -87,7 +89,7 @@ static struct error *plan_update(struct plan_item *item, const json_t *manifest)
         return NULL;
 }
 
-static struct error *plan_one(struct plan_item *item) {
+struct error *apply_decide(struct plan_item *item) {
         if (item->live) {
                 _cleanup_json_ json_t *manifest = plan_document(item);
                 return plan_update(item, manifest);
@@ -114,7 +116,7 @@ struct error *apply_run(struct cli *cli, struct arguments *arguments) {
         if (!err)
                 err = output_parse(output_text, template_text, &output);
         if (!err)
-                err = plan_make(cli, &selection, plan_one, &plan);
+                err = plan_make(cli, &selection, apply_decide, &plan);
         if (err)
                 return err;
         plan.delete_options = (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns };

@@ -18,6 +18,7 @@
 #include "husk/selection.h"
 #include "husk/verbs.h"
 
+#define LINGER_MS 500       /* of silence after the last input, where nothing else tells that it was the last answer */
 #define PIPE_SIZE (1 << 20) /* what the supervisor does not have to wait for */
 
 /* ---- the caller's terminal ---- */
@@ -59,6 +60,7 @@ struct session {
         bool in_ended; /* the caller's input is over */
         int window_fd; /* signalfd of SIGWINCH */
         int status;    /* exit status of the container, -1: not told */
+        bool lingers;  /* the input is over and the container does not know: what it still answers is waited for */
         bool ended;
 };
 
@@ -128,8 +130,8 @@ static void input_copy(struct session *s) {
         s->in_ended = true;
         if (!s->tty)
                 s->in = fd_close(s->in);
-        if (socket_send(s->connection, ended, strlen(ended), NULL, 0) < 0)
-                s->ended = true;
+        /* If the supervisor has hung up meanwhile, what it said last is still to be heard. */
+        (void)!socket_send(s->connection, ended, strlen(ended), NULL, 0);
 }
 
 static void hear(struct session *s) {
@@ -140,6 +142,10 @@ static void hear(struct session *s) {
         if (n > 0) {
                 _cleanup_json_ json_t *message = json_loadb(buffer, n, 0, NULL);
                 s->status = (int)field_number(message, "exitCode", s->status);
+                const json_t *closed = json_object_get(message, "stdinClosed");
+                s->lingers |= json_is_false(closed);
+                if (closed)
+                        return;
         }
         if (n != -EAGAIN && n != -EINTR)
                 s->ended = true;
@@ -155,7 +161,8 @@ static void session_step(struct session *s) {
         };
 
         /* After the end only what is in the pipes is left. */
-        if (poll(fds, ARRAY_SIZE(fds), s->ended ? 0 : -1) < 0 && errno != EINTR)
+        int n = poll(fds, ARRAY_SIZE(fds), s->ended ? 0 : s->lingers ? LINGER_MS : -1);
+        if ((n < 0 && errno != EINTR) || (n == 0 && s->lingers))
                 s->ended = true;
         for (int i = 0; i < 2; i++)
                 if (fds[1 + i].revents && !copy_some(s->out[i], i ? STDERR_FILENO : STDOUT_FILENO))

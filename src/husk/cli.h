@@ -22,7 +22,8 @@ struct cli {
 extern struct cli cli_invocation; /* the one there is; the table of global flags points into it */
 
 struct verb {
-        const char *name;        /* two words for a verb below another: "create configmap" */
+        const char *name;        /* several words for a verb below another: "create configmap" */
+        const char *alias;       /* another name, or NULL */
         const char *group;       /* heading in `husk help` */
         const char *summary;     /* one line, no full stop */
         const char *usage;       /* what follows the verb's name */

@@ -7,28 +7,31 @@
 #include "husk/cli.h"
 #include "server/classes.h"
 
+#define NAME_WORDS_MAX 3 /* "create secret generic" */
+
 struct cli cli_invocation;
 
 const struct verb *verb_find(const char *name) {
         for (const struct verb *v = verbs; v->name; v++)
-                if (streq(v->name, name))
+                if (streq(v->name, name) || streq_ptr(v->alias, name))
                         return v;
         return NULL;
 }
 
 const struct verb *verb_find_words(char *const *words, size_t *ret_n) {
-        *ret_n = 1;
-        if (!words[0])
-                return NULL;
-        if (words[1]) {
-                _cleanup_free_ char *both = xasprintf("%s %s", words[0], words[1]);
-                const struct verb *verb = verb_find(both);
+        size_t n = MIN(strv_len((char **)words), NAME_WORDS_MAX);
+
+        for (; n > 0; n--) {
+                _cleanup_strbuf_ struct strbuf name = STRBUF_INIT;
+                for (size_t i = 0; i < n; i++)
+                        strbuf_addf(&name, "%s%s", i ? " " : "", words[i]);
+                const struct verb *verb = verb_find(strbuf_str(&name));
                 if (verb) {
-                        *ret_n = 2;
+                        *ret_n = n;
                         return verb;
                 }
         }
-        return verb_find(words[0]);
+        return NULL;
 }
 
 struct error *verb_unknown(const char *name) {

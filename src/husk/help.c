@@ -111,7 +111,7 @@ static void print_subverbs(FILE *f, const struct verb *verb) {
                 if (!any)
                         fprintf(f, "\nMore verbs:\n");
                 any = true;
-                fprintf(f, "  %-*s%s\n", HELP_COLUMN - 2, v->name, v->summary);
+                fprintf(f, "  %-*s  %s\n", HELP_COLUMN - 4, v->name, v->summary);
         }
 }
 
@@ -131,12 +131,20 @@ void help_print_verb(FILE *f, const struct verb *verb) {
         help_print_flags(f, global_flags);
 }
 
+/* "create configmap" is shown in the help of "create"; "set image" has nobody to show it. */
+static bool has_parent(const struct verb *verb) {
+        size_t len = strcspn(verb->name, " ");
+        _cleanup_free_ char *parent = xstrndup(verb->name, len);
+
+        return verb->name[len] && verb_find(parent);
+}
+
 void help_print_overview(FILE *f) {
         const char *group = NULL;
 
         fprintf(f, "husk runs Kubernetes Pods on this machine, without a cluster.\n");
         for (const struct verb *v = verbs; v->name; v++) {
-                if (!v->summary || strchr(v->name, ' '))
+                if (!v->summary || has_parent(v))
                         continue;
                 if (!streq_ptr(group, v->group))
                         fprintf(f, "\n%s:\n", v->group);

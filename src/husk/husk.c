@@ -44,6 +44,62 @@ const struct verb verbs[] = {
                 CODE(create),
         },
         {
+                .name = "create configmap",
+                .alias = "create cm",
+                .group = BASIC,
+                .summary = "Create a ConfigMap from files and values",
+                .usage = "NAME [--from-file=[KEY=]PATH] [--from-literal=KEY=VALUE] [--from-env-file=FILE] [flags]",
+                .example = "# a value, and a file under its own name\n"
+                           "husk create configmap web --from-literal=mode=fast --from-file=settings.json\n"
+                           "# each file of a folder\n"
+                           "husk create configmap site --from-file=site/\n"
+                           "# the manifest only\n"
+                           "husk create configmap web --from-env-file=web.env --dry-run=client -o yaml",
+                CODE(create_configmap),
+        },
+        {
+                .name = "create secret generic",
+                .group = BASIC,
+                .summary = "Create a Secret from files and values",
+                .usage = "NAME [--from-file=[KEY=]PATH] [--from-literal=KEY=VALUE] [--from-env-file=FILE] [flags]",
+                .example = "# a password\n"
+                           "husk create secret generic db --from-literal=password=hunter2\n"
+                           "# from a file, so that it stands in no shell's history\n"
+                           "husk create secret generic db --from-file=password=db.pw",
+                CODE(create_secret_generic),
+        },
+        {
+                .name = "create secret tls",
+                .group = BASIC,
+                .summary = "Create a Secret of a certificate and its key",
+                .usage = "NAME --cert=FILE --key=FILE [flags]",
+                .example = "# for a server in a pod\n"
+                           "husk create secret tls web --cert=web.crt --key=web.key",
+                CODE(create_secret_tls),
+        },
+        {
+                .name = "create secret docker-registry",
+                .group = BASIC,
+                .summary = "Create a Secret with a registry's login, for imagePullSecrets",
+                .usage = "NAME (--docker-username=USER --docker-password=TEXT | --from-file=FILE) [flags]",
+                .example = "# a login of your own registry\n"
+                           "husk create secret docker-registry pull --docker-server=registry.example.com \\\n"
+                           "  --docker-username=me --docker-password=secret\n"
+                           "# what docker or podman login has left\n"
+                           "husk create secret docker-registry pull --from-file=$HOME/.docker/config.json",
+                CODE(create_secret_docker_registry),
+        },
+        {
+                .name = "create namespace",
+                .alias = "create ns",
+                .group = BASIC,
+                .summary = "Create a namespace",
+                .usage = "NAME [flags]",
+                .example = "# for the pods of one project\n"
+                           "husk create namespace shop",
+                CODE(create_namespace),
+        },
+        {
                 .name = "run",
                 .group = BASIC,
                 .summary = "Run an image as a pod of one container",
@@ -71,6 +127,19 @@ const struct verb verbs[] = {
                            "husk get pods -l app=web -o "
                            "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image",
                 CODE(get),
+        },
+        {
+                .name = "diff",
+                .group = BASIC,
+                .summary = "Show what apply would change",
+                .usage = "-f (FILE | DIR | -) [flags]",
+                .description = "It exits with 0 if that is nothing, with 1 if it is something, with 2 on an error. "
+                               "KUBECTL_EXTERNAL_DIFF names "
+                               "another\n"
+                               "program than `diff -u -N`; it is given two folders.",
+                .example = "# before it is applied\n"
+                           "husk diff -f web.yaml",
+                CODE(diff),
         },
         {
                 .name = "delete",
@@ -134,6 +203,24 @@ const struct verb verbs[] = {
                            "# in another container, with input\n"
                            "husk exec -i web -c db -- psql < dump.sql",
                 CODE(exec),
+        },
+        {
+                .name = "debug",
+                .group = LOOK,
+                .summary = "Look into a pod with a container of your own tools",
+                .usage = "(POD | TYPE/NAME…) --image=IMAGE [flags] [-- COMMAND [ARGUMENT…]]",
+                .description =
+                        "The container joins the running pod (--target: sees the processes of one container), or a\n"
+                        "copy of the pod (--copy-to), or the node (node/NAME: its files are at /host).",
+                .example = "# a shell in the pod, with the processes of its container app\n"
+                           "husk debug -it web --image=busybox --target=app -- sh\n"
+                           "# a copy whose container app runs a shell instead of what it runs\n"
+                           "husk debug -it web --copy-to=web-debug -c app -- sh\n"
+                           "# a copy with another image\n"
+                           "husk debug web --copy-to=web-debug --set-image=app=app:debug\n"
+                           "# as root of the machine\n"
+                           "husk debug -it node/$(hostname) --image=busybox --profile=sysadmin -- chroot /host",
+                CODE(debug),
         },
         {
                 .name = "attach",
@@ -253,6 +340,19 @@ const struct verb verbs[] = {
                 CODE(annotate),
         },
         {
+                .name = "edit",
+                .group = CHANGE,
+                .summary = "Change an object in your editor",
+                .usage = "(TYPE NAME… | TYPE/NAME… | -f FILE) [flags]",
+                .description = "The editor is KUBE_EDITOR, EDITOR or vi. A mistake opens it again, with the mistake "
+                               "above the text.",
+                .example = "# labels, images, what may be changed of a pod\n"
+                           "husk edit pod web\n"
+                           "# with another editor, as JSON\n"
+                           "EDITOR=nano husk edit configmap settings -o json",
+                CODE(edit),
+        },
+        {
                 .name = "patch",
                 .group = CHANGE,
                 .summary = "Change parts of an object",
@@ -304,6 +404,17 @@ const struct verb verbs[] = {
                 CODE(uncordon),
         },
         {
+                .name = "set image",
+                .group = CHANGE,
+                .summary = "Change images of containers; each restarts alone",
+                .usage = "(pod NAME… | pod/NAME… | -f FILE | pod (-l SELECTOR | --all)) CONTAINER=IMAGE… [flags]",
+                .example = "# a newer version, beside the others that go on\n"
+                           "husk set image pod/web app=registry.example.com/app:2\n"
+                           "# of every container\n"
+                           "husk set image pods -l app=web '*=app:2'",
+                CODE(set_image),
+        },
+        {
                 .name = "image",
                 .group = OTHER,
                 .summary = "Pull, load, list and remove images",
@@ -327,6 +438,15 @@ const struct verb verbs[] = {
                 .example = "# with their short names\n"
                            "husk api-resources",
                 CODE(api_resources),
+        },
+        {
+                .name = "api-versions",
+                .group = OTHER,
+                .summary = "List the versions of the API whose objects husk takes",
+                .usage = "[flags]",
+                .example = "# v1, and nothing that needs a cluster\n"
+                           "husk api-versions",
+                CODE(api_versions),
         },
         {
                 .name = "explain",

@@ -1,22 +1,23 @@
 /* run.c - `husk run`: a pod of one container, made from the command line. */
 #include <stdio.h>
 
+#include "api/patch.h"
 #include "api/yaml.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "husk/attach.h"
-#include "husk/container.h"
 #include "husk/delete.h"
-#include "husk/logs.h"
 #include "husk/output.h"
 #include "husk/selection.h"
+#include "husk/session.h"
 #include "husk/submit.h"
-#include "husk/watch.h"
 #include "husk/verbs.h"
+#include "server/field.h"
 
-static const char *image, *port, *restart, *output_text, *dry_run_text, *pull_policy, *labels, *overrides;
+static const char *image, *port, *restart, *output_text, *template_text, *dry_run_text;
+static const char *pull_policy, *labels, *overrides, *override_type = "merge";
+static struct delete_options removal = DELETE_OPTIONS_INIT;
 static char **env, **annotations;
-static bool use_stdin, use_tty, attach, remove_after, as_command, privileged, quiet, leave_open;
+static bool use_stdin, use_tty, attach, remove_after, as_command, privileged, quiet, leave_open, force;
 static int64_t running_timeout_ns = 60 * NSEC_PER_SEC;
 
 const struct flag run_flags[] = {
@@ -30,6 +31,8 @@ const struct flag run_flags[] = {
         { "image-pull-policy", 0, FLAG_TEXT, &pull_policy, "POLICY", NULL, "Always, IfNotPresent or Never" },
         { "privileged", 0, FLAG_BOOL, &privileged, NULL, NULL, "Run the container privileged" },
         { "overrides", 0, FLAG_TEXT, &overrides, "JSON", NULL, "Fields that are merged into the Pod" },
+        { "override-type", 0, FLAG_TEXT, &override_type, "merge|strategic|json", NULL,
+          "How: lists replaced (merge, the default), merged by their keys, or a JSON patch" },
         { "stdin", 'i', FLAG_BOOL, &use_stdin, NULL, NULL, "Keep standard input open and attach to it" },
         { "tty", 't', FLAG_BOOL, &use_tty, NULL, NULL, "Give the container a terminal" },
         { "attach", 0, FLAG_BOOL, &attach, NULL, NULL, "Wait until the pod runs and attach to it" },
@@ -40,7 +43,23 @@ const struct flag run_flags[] = {
         { "pod-running-timeout", 0, FLAG_DURATION, &running_timeout_ns, NULL, NULL,
           "Longest time to wait until it runs" },
         FLAG_DRY_RUN(dry_run_text),
-        { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the pod as json, yaml, name, jsonpath=…" },
+        FLAG_OUTPUT(output_text),
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        FLAG_FIELD_MANAGER,
+        { "grace-period", 0, FLAG_NUMBER, &removal.grace, "SECONDS", NULL, "With --rm: time the pod gets to end" },
+        { "timeout", 0, FLAG_DURATION, &removal.timeout_ns, NULL, NULL,
+          "With --rm: how long to wait for its end (0: for ever)" },
+        { "force", 0, FLAG_BOOL, &force, NULL, NULL, "With --rm: kill it at once, without any grace" },
+        { "expose", 0, FLAG_REFUSED, NULL, NULL, NULL,
+          "there are no Services on one machine; see `husk port-forward`" },
+        { "filename", 'f', FLAG_REFUSED, NULL, "FILE", NULL, "`husk apply -f` runs what a file describes" },
+        { "kustomize", 'k', FLAG_REFUSED, NULL, "DIR", NULL, "`husk apply -f` runs what a file describes" },
+        { "recursive", 'R', FLAG_REFUSED, NULL, NULL, NULL, "`husk apply -f` runs what a file describes" },
+        { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
+        { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--rm always waits" },
+        { "cascade", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "no kind here has dependents" },
         { 0 },
 };
 
@@ -118,14 +137,27 @@ static struct error *make_container(const char *name, char *const *words, json_t
 }
 
 static struct error *merge_overrides(json_t *pod) {
-        _cleanup_json_ json_t *patch = NULL;
+        _cleanup_json_ json_t *patch = NULL, *merged = NULL;
         struct error *err = yaml_parse(overrides, strlen(overrides), &patch, NULL);
 
         if (err)
                 return error_context(err, "--overrides");
-        if (!json_is_object(patch))
-                return usage_error("--overrides must be an object");
-        json_object_update_recursive(pod, patch);
+        if (streq(override_type, "json"))
+                err = patch_json(pod, patch, &merged);
+        else if (!json_is_object(patch))
+                err = usage_error("an object is expected");
+        else if (streq(override_type, "merge"))
+                merged = patch_merge(pod, patch);
+        else if (streq(override_type, "strategic"))
+                err = patch_strategic(api_type_named("V1Pod"), pod, patch, &merged);
+        else
+                return usage_error("invalid override type: %s; expected json, merge or strategic", override_type);
+        if (!err && !json_is_object(merged))
+                err = usage_error("nothing is left of the pod");
+        if (err)
+                return error_context(err, "--overrides");
+        json_object_clear(pod);
+        json_object_update(pod, merged);
         return NULL;
 }
 
@@ -148,59 +180,12 @@ static struct error *make_pod(const char *name, char *const *words, json_t **ret
         return NULL;
 }
 
-/* ---- attaching ---- */
-
-/* Waits until the container runs or has run; `ret` is the pod then. */
-static struct error *wait_until_started(struct store *store, const json_t *created, const char *name, json_t **ret) {
-        const char *uid = field_text_or(created, "metadata.uid", "");
-        _cleanup_watch_ struct watch watch = WATCH_INIT;
-        struct error *err = watch_open(running_timeout_ns, &watch);
-
-        while (!err) {
-                _cleanup_json_ json_t *pod = NULL;
-                watch_add_pod(&watch, store, uid);
-                err = store_get(store, api_kind_of("Pod"), object_namespace(created), object_name(created), &pod);
-                if (err)
-                        break;
-                const json_t *status = container_status(pod, name);
-                if (field_at(status, "state.running") || field_at(status, "state.terminated") ||
-                    field_at(status, "lastState.terminated")) {
-                        *ret = json_incref(pod);
-                        return NULL;
-                }
-                if (watch_wait(&watch, -1) == WATCH_TIMEOUT)
-                        err = error_new(ERROR_TIMEOUT, "timed out waiting for pod %s to run: %s", object_name(pod),
-                                        field_text_or(status, "state.waiting.reason", "Pending"));
-        }
-        return err;
-}
-
-static struct error *attach_to(struct cli *cli, struct store *store, const json_t *created) {
-        const char *name = field_text_or(json_array_get(field_at(created, "spec.containers"), 0), "name", "");
-        const struct attach_options options = { .use_stdin = use_stdin, .use_tty = use_tty, .quiet = quiet };
-        _cleanup_json_ json_t *pod = NULL;
-        struct error *err;
-        int status = -1;
-
-        err = wait_until_started(store, created, name, &pod);
-        if (err)
-                return err;
-        /* Over before anybody could attach: what it printed is still there. */
-        if (!field_at(container_status(pod, name), "state.running"))
-                return logs_print(cli, pod, name);
-        err = attach_container(store, pod, name, &options, &status);
-        if (!err && status > 0)
-                cli->status = status;
-        return err;
-}
-
 struct error *run_run(struct cli *cli, struct arguments *arguments) {
         _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
         _cleanup_output_ struct output output = OUTPUT_INIT;
         _cleanup_json_ json_t *pod = NULL, *checked = NULL;
         const struct api_kind *pods = api_kind_of("Pod");
         enum dry_run dry_run;
-        struct store *store;
         struct error *err;
 
         attach = attach || use_stdin;
@@ -210,9 +195,11 @@ struct error *run_run(struct cli *cli, struct arguments *arguments) {
                 return usage_error("required flag(s) \"image\" not set");
         if (remove_after && !attach)
                 return usage_error("--rm should only be used for attached containers");
+        if (use_tty && !use_stdin)
+                return usage_error("-i/--stdin is required for containers with -t/--tty=true");
         err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
-                err = output_parse(output_text, NULL, &output);
+                err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = make_pod(arguments->words[0], arguments->words + 1, &pod);
         if (err)
@@ -225,16 +212,18 @@ struct error *run_run(struct cli *cli, struct arguments *arguments) {
                 return err;
         _cleanup_free_ char *action = xasprintf("created%s", dry_run_suffix(dry_run));
         if (!attach || dry_run != DRY_RUN_NONE)
-                return output_result(&output, checked, action);
-        err = cli_store(cli, &store);
-        if (!err)
-                err = attach_to(cli, store, checked);
+                return output_result(&output, dry_run == DRY_RUN_CLIENT ? pod : checked, action);
+        const struct attach_options options = { .use_stdin = use_stdin, .use_tty = use_tty, .quiet = quiet };
+        const char *container = field_text_or(json_array_get(field_at(checked, "spec.containers"), 0), "name", "");
+        err = session_run(cli, checked, container, running_timeout_ns, &options);
         if (remove_after) {
-                const struct delete_options delete_options = DELETE_OPTIONS_INIT;
-                struct error *removal = delete_object(cli, pods, checked, &delete_options);
-                if (!removal && !quiet)
-                        fprintf(stderr, "pod \"%s\" deleted\n", object_name(checked));
-                cli_report(cli, removal);
+                if (force && removal.grace < 0)
+                        removal.grace = 0;
+                struct error *problem = delete_object(cli, pods, checked, &removal);
+                if (!problem && !quiet)
+                        fprintf(stderr, "pod \"%s\" deleted from %s namespace\n", object_name(checked),
+                                object_namespace(checked));
+                cli_report(cli, problem);
         }
         return err;
 }

@@ -18,12 +18,9 @@ struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t
 static struct error *take_newer_version(struct store *store, const struct api_kind *kind, json_t *object,
                                         const json_t *live, bool *ret_taken) {
         _cleanup_json_ json_t *now = NULL;
-        const char *version = field_text_or(live, "metadata.resourceVersion", "");
         struct error *err;
 
         *ret_taken = false;
-        if (!streq(field_text_or(object, "metadata.resourceVersion", version), version))
-                return NULL;
         err = store_get(store, kind, field_text(live, "metadata.namespace"), object_name(live), &now);
         if (err || !submit_is_unchanged(kind, now, live))
                 return err;
@@ -34,13 +31,16 @@ static struct error *take_newer_version(struct store *store, const struct api_ki
 }
 
 struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t *object, const json_t *live) {
+        const char *version = field_text_or(live, "metadata.resourceVersion", "");
+        /* Else it names another version than the one it is compared with: it was made from that. */
+        bool made_from_live = streq(field_text_or(object, "metadata.resourceVersion", version), version);
         struct store *store;
         bool again = true;
         struct error *err = cli_store(cli, &store);
 
         for (int attempt = 0; !err && again; attempt++) {
                 err = store_update(store, kind, object);
-                again = error_is(err, ERROR_CONFLICT) && attempt < CONFLICT_RETRIES;
+                again = error_is(err, ERROR_CONFLICT) && made_from_live && attempt < CONFLICT_RETRIES;
                 if (!again)
                         break;
                 _cleanup_error_ struct error *problem = take_newer_version(store, kind, object, live, &again);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "oci/capability.h"
@@ -225,22 +226,6 @@ static void set_verdicts(struct seccomp_verdicts *verdicts, const char *list, en
         }
 }
 
-static char *base64(const uint8_t *data, size_t len) {
-        static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        char *text = xmalloc((len + 2) / 3 * 4 + 1), *p = text;
-
-        for (size_t i = 0; i < len; i += 3) {
-                uint32_t v = data[i] << 16 | (i + 1 < len ? data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0);
-
-                *p++ = digits[v >> 18];
-                *p++ = digits[v >> 12 & 63];
-                *p++ = i + 1 < len ? digits[v >> 6 & 63] : '=';
-                *p++ = i + 2 < len ? digits[v & 63] : '=';
-        }
-        *p = '\0';
-        return text;
-}
-
 char *seccomp_runtime_default_filter(uint64_t capabilities) {
         _cleanup_free_ struct seccomp_verdicts *verdicts = NULL;
         _cleanup_free_ struct sock_filter *code = NULL;
@@ -260,7 +245,7 @@ char *seccomp_runtime_default_filter(uint64_t capabilities) {
         seccomp_verdict_set(verdicts, "personality", SECCOMP_IF_USUAL_PERSONALITY);
         seccomp_verdict_set(verdicts, "socket", SECCOMP_IF_NOT_VSOCK);
         code = seccomp_filter_compile(verdicts, &n);
-        return base64((const uint8_t *)code, n * sizeof(*code));
+        return base64_encode((const uint8_t *)code, n * sizeof(*code));
 }
 
 /* ---- profiles of the user ---- */

@@ -72,19 +72,3 @@ TEST(bad_credentials_files_are_errors_that_do_not_show_the_password) {
         assert_error(credentials_add_text(c, "{", 1), ERROR_BAD_REQUEST, "not JSON");
         assert_error(credentials_add_file(c, "/nonexistent/f"), ERROR_NOT_FOUND, "credentials file");
 }
-
-TEST(base64_goes_both_ways) {
-        static const char *const texts[] = { "", "a", "ab", "abc", "abcd", "\xff\xfe\xfd" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-                _cleanup_free_ char *encoded = base64_encode(texts[i], strlen(texts[i])), *decoded = NULL;
-                size_t len;
-                assert_true(base64_decode(encoded, &decoded, &len));
-                assert_int_equal(len, strlen(texts[i]));
-                assert_string_equal(decoded, texts[i]);
-        }
-        char *decoded;
-        size_t len;
-        assert_false(base64_decode("a", &decoded, &len));
-        assert_false(base64_decode("a b=", &decoded, &len));
-}

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "base/str.h"
 #include "husk/cli.h"
 
 TEST(every_verb_has_a_summary_a_usage_and_a_function) {
@@ -91,4 +92,64 @@ TEST(an_unknown_verb_is_answered_with_the_nearest) {
         assert_error(verb_unknown("rollout"), ERROR_INVALID, "husk set image");
         assert_null(verb_find("aply"));
         assert_non_null(verb_find("apply"));
+}
+
+/* Splits a line of an example as a shell would, as far as the examples go: quotes, and an end at |, <, > or a comment.
+ */
+static char **shell_words(const char *line) {
+        char **words = NULL;
+
+        for (const char *c = line + strspn(line, " "); *c && !strchr("|<>#", *c); c += strspn(c, " ")) {
+                _cleanup_strbuf_ struct strbuf word = STRBUF_INIT;
+                char quote = 0;
+                for (; *c && (quote || !strchr(" |<>", *c)); c++) {
+                        if (*c == quote)
+                                quote = 0;
+                        else if (!quote && (*c == '\'' || *c == '"'))
+                                quote = *c;
+                        else if (*c == '(' && !quote) /* $(…) is one word */
+                                while (*c && *c != ')')
+                                        c++;
+                        else
+                                strbuf_addc(&word, *c);
+                }
+                words = strv_add(words, strbuf_str(&word));
+        }
+        return words;
+}
+
+/* One command of an example, "husk …" somewhere in it, is understood by the tables of the verb it names. */
+static void check_command(const struct verb *verb, const char *line) {
+        const char *start = strstr(line, "husk ");
+        _cleanup_strv_ char **words = start ? shell_words(start + strlen("husk ")) : NULL;
+        _cleanup_arguments_ struct arguments a = { .dash = -1 };
+        size_t n;
+
+        if (!words || strv_contains(words, "--help"))
+                return;
+        const struct verb *named = verb_find_words(words, &n);
+        if (named != verb) {
+                fail_msg("%s: the example calls another verb: %s", verb->name, line);
+                return;
+        }
+        struct error *err = flags_parse(verb->flags, global_flags, words + n, verb->verbatim, &a);
+        if (err)
+                fail_msg("%s: %s: %s", verb->name, line, error_message(err));
+}
+
+TEST(every_example_is_a_command_line_that_its_verb_understands) {
+        for (const struct verb *v = verbs; v->name; v++) {
+                _cleanup_strbuf_ struct strbuf joined = STRBUF_INIT;
+                if (!v->summary)
+                        continue;
+                for (const char *c = v->example; *c; c++)
+                        if (c[0] == '\\' && c[1] == '\n')
+                                c++; /* goes on in the next line */
+                        else
+                                strbuf_addc(&joined, *c);
+                _cleanup_strv_ char **lines = strv_split(strbuf_str(&joined), '\n');
+                for (size_t i = 0; lines[i]; i++)
+                        if (lines[i][0] != '#')
+                                check_command(v, lines[i]);
+        }
 }

@@ -1,0 +1,143 @@
+"""Verbs that make and change objects: create NAME, set image, diff, edit, apply's flags, delete's questions."""
+import base64
+import json
+import os
+import stat
+
+from conftest import BUSYBOX
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: app, image: %s, command: [sleep, "1000"]}
+""" % BUSYBOX
+
+
+def test_a_config_map_is_made_of_files_values_and_env_files(node, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/text").write_text("hello\n")
+    (tmp_path / "d/bytes").write_bytes(b"\xff\x00")
+    (tmp_path / "d/not a key").write_text("x")
+    (tmp_path / "e.env").write_text("# comment\n\n A=1=2\nFROM_HERE\r\n")
+    node.husk("create", "configmap", "one", "--from-file=%s" % (tmp_path / "d"), "--from-file=k=%s" % (tmp_path / "d/text"),
+              "--from-literal=q='v w'")
+    one = node.get("one", "configmap")
+    assert one["data"] == {"text": "hello\n", "k": "hello\n", "q": "v w"} and base64.b64decode(one["binaryData"]["bytes"]) == b"\xff\x00"
+    node.husk("create", "cm", "two", "--from-env-file=%s" % (tmp_path / "e.env"), env={"FROM_HERE": "yes"})
+    assert node.get("two", "configmap")["data"] == {"A": "1=2", "FROM_HERE": "yes"}
+    r = node.fails("create", "configmap", "three", "--from-literal=a=1", "--from-literal=a=2")
+    assert "another key by that name already exists" in r.err
+    assert "AlreadyExists" in node.fails("create", "configmap", "two").err
+
+
+def test_secrets_of_each_type_are_made_from_the_command_line(node, tmp_path):
+    node.husk("create", "secret", "generic", "s", "--from-literal=password=hunter2", "--type=example.com/x")
+    s = node.get("s", "secret")
+    assert s["type"] == "example.com/x" and base64.b64decode(s["data"]["password"]) == b"hunter2"
+    r = node.husk("create", "secret", "docker-registry", "r", "--docker-server=r.example", "--docker-username=u",
+                  "--docker-password=p", "--dry-run=client", "-o", "json")
+    made = json.loads(r.out)
+    assert made["type"] == "kubernetes.io/dockerconfigjson" and "uid" not in made["metadata"]
+    login = json.loads(base64.b64decode(made["data"][".dockerconfigjson"]))["auths"]["r.example"]
+    assert login == {"username": "u", "password": "p", "auth": base64.b64encode(b"u:p").decode()}
+    (tmp_path / "crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\n")
+    node.husk("create", "secret", "tls", "t", "--cert=%s" % (tmp_path / "crt"), "--key=%s" % (tmp_path / "key"))
+    assert node.get("t", "secret")["type"] == "kubernetes.io/tls"
+    assert "BEGIN CERTIFICATE" in node.fails("create", "secret", "tls", "u", "--cert=%s" % (tmp_path / "key"), "--key=%s" % (tmp_path / "key")).err
+    assert node.get("r", "secret") is None
+
+
+def test_set_image_restarts_one_container_and_says_which_it_does_not_know(node):
+    node.load("--busybox", reference="localhost/husk/busybox:2")
+    node.apply(POD)
+    node.running("web")
+    assert "unable to find container named \"nobody\"" in node.fails("set", "image", "pod/web", "nobody=x").err
+    assert node.husk("set", "image", "pod/web", "app=localhost/husk/busybox:2").out == "pod/web image updated\n"
+    node.wait("web", "restart", lambda p: p["status"]["containerStatuses"][0]["restartCount"] == 1 and "running" in p["status"]["containerStatuses"][0]["state"])
+    r = node.husk("set", "image", "-f", "-", "*=x:1", "--local", "-o", "jsonpath={.spec.containers[0].image}", input=POD)
+    assert r.out == "x:1"
+
+
+def test_diff_shows_what_apply_would_change_and_no_secret(node):
+    assert "+  name: web" in node.husk("diff", "-f", "-", input=POD, check=False).out
+    node.apply(POD)
+    assert node.husk("diff", "-f", "-", input=POD).out == ""
+    r = node.husk("diff", "-f", "-", input=POD.replace("app: web", "app: front"), check=False)
+    assert r.code == 1 and "-    app: web" in r.out and "+    app: front" in r.out
+    assert node.husk("diff", "-f", "/nonexistent", check=False).code == 2
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: same, b: %s}\n"
+    node.apply(secret % "hunter2")
+    r = node.husk("diff", "-f", "-", input=secret % "hunter3", check=False)
+    assert r.code == 1 and "*** (before)" in r.out and "*** (after)" in r.out
+    assert base64.b64encode(b"hunter2").decode() not in r.out and "hunter3" not in r.out
+
+
+def editor(tmp_path, script):
+    path = tmp_path / "editor"
+    path.write_text("#!/bin/sh\n" + script)
+    os.chmod(path, stat.S_IRWXU)
+    return {"EDITOR": str(path), "KUBE_EDITOR": ""}
+
+
+def test_edit_stores_what_the_editor_leaves_and_shows_mistakes_above_the_text(node, tmp_path):
+    node.apply(POD)
+    r = node.husk("edit", "pod", "web", env=editor(tmp_path, 'sed -i "s/app: web/app: front/" "$1"\n'))
+    assert r.out == "pod/web edited\n" and node.get("web")["metadata"]["labels"] == {"app": "front"}
+    assert "no changes made" in node.husk("edit", "pod", "web", env=editor(tmp_path, "true\n")).err
+    # The first time with a mistake, the second without.
+    script = 'if grep -q "unknown field" "$1"; then sed -i "s/lables:/labels:/; s/app: front/app: back/" "$1"; else sed -i "s/labels:/lables:/" "$1"; fi\n'
+    node.husk("edit", "pod/web", env=editor(tmp_path, script))
+    assert node.get("web")["metadata"]["labels"] == {"app": "back"}
+    r = node.fails("edit", "pod", "web", env=editor(tmp_path, 'sed -i "s/name: web/name: other/" "$1"\n'))
+    assert "your changes are in" in r.err
+    r = node.husk("edit", "pod", "web", "-o", "json", env=editor(tmp_path, 'sed -i "s/\\"app\\": \\"back\\"/\\"app\\": \\"json\\"/" "$1"\n'))
+    assert node.get("web")["metadata"]["labels"] == {"app": "json"}
+
+
+def test_apply_warns_of_or_ignores_unknown_fields_only_when_asked_to(node):
+    bad = POD.replace("labels:", "lables:")
+    assert "unknown field" in node.apply(bad, check=False).err and node.get("web") is None
+    r = node.husk("apply", "-f", "-", "--validate=warn", "--dry-run=server", input=bad)
+    assert r.err == 'Warning: unknown field "metadata.lables"\n'
+    assert node.husk("apply", "-f", "-", "--validate=ignore", input=bad).err == ""
+    assert "labels" not in node.get("web")["metadata"]
+
+
+def test_apply_force_makes_anew_what_cannot_be_changed(node):
+    node.apply(POD)
+    uid = node.get("web")["metadata"]["uid"]
+    other = POD.replace('sleep, "1000"', 'sleep, "2000"')
+    assert "Forbidden" in node.apply(other, check=False).err
+    assert node.husk("apply", "--force", "-f", "-", input=other).out == "pod/web replaced\n"
+    pod = node.get("web")
+    assert pod["metadata"]["uid"] != uid and pod["spec"]["containers"][0]["command"] == ["sleep", "2000"]
+
+
+def test_flags_and_verbs_of_clusters_are_refused_with_a_sentence(node):
+    for words, why in ((("get", "pods", "--context=x"), "no clusters"), (("apply", "-k", "."), "kustomize build"),
+                       (("apply", "-f", "https://example.com/x.yaml"), "curl -fsSL"), (("rollout", "status", "x"), "controller"),
+                       (("get", "pods", "--fild-selector=x"), 'did you mean "--field-selector"'), (("aply",), 'did you mean "apply"'),
+                       (("create", "deployment", "x"), "husk create configmap"), (("get", "pods", "-o", "go-template={{.}}"), "jsonpath"),
+                       (("apply", "-f", "x", "--prune"), "husk delete -l")):
+        r = node.fails(*words)
+        assert why in r.err and r.out == "", r
+
+
+def test_delete_asks_first_when_it_shall(node):
+    node.husk("create", "configmap", "one")
+    assert "deletion is cancelled" in node.husk("delete", "cm", "one", "-i", input="n\n").out
+    assert node.get("one", "configmap")
+    assert 'configmap "one" deleted from default namespace' in node.husk("delete", "cm", "one", "-i", input="y\n").out
+
+
+def test_a_label_is_set_in_a_file_without_touching_what_is_here(node):
+    r = node.husk("label", "--local", "-f", "-", "tier=front", "-o", "jsonpath={.metadata.labels}", input=POD)
+    assert json.loads(r.out) == {"app": "web", "tier": "front"} and node.get("web") is None
+    r = node.husk("patch", "--local", "-f", "-", "-p", '{"spec":{"containers":[{"name":"app","image":"x"}]}}', "-o",
+                  "jsonpath={.spec.containers[0].image}", input=POD)
+    assert r.out == "x"
