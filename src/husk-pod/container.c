@@ -653,6 +653,9 @@ void container_stop(struct container *c, enum stop_cause cause, int64_t grace_ns
                 grace_ns = grace_of_probe(c, c->startup.spec, grace_ns);
         grace_ns = MAX(grace_ns, 0);
         if (c->state == CONTAINER_STOPPING) {
+                /* It was to end with its sandbox, and now the pod ends, with more grace: it waits for the mains. */
+                if (c->role == ROLE_SIDECAR && c->pod->state == POD_TERMINATING && c->stop_step <= STOP_STEP_TURN)
+                        c->stop_deadline_ns = MAX(c->stop_deadline_ns, c->pod->stop_deadline_ns);
                 shorten_stop(c, cause, grace_ns);
                 return;
         }

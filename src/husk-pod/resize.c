@@ -112,10 +112,24 @@ static bool resource_differs(const V1ResourceRequirements *a, const V1ResourceRe
                quantity_differs(a->requests, a->n_requests, b->requests, b->n_requests, key);
 }
 
+/* A container without a limit of its own has the pod's, and that one is about to change. */
+static bool inherits_change(const struct container *c, const char *key) {
+        const V1ResourceRequirements *own = c->granted->resources, *granted = pod_allocated(c->pod)->spec->resources;
+
+        return !(own && api_quantity_get(own->limits, own->n_limits, key)) &&
+               resource_differs(c->pod->resources, granted, key);
+}
+
 bool resize_is_due(const struct container *c) {
-        return container_is_alive(c) && c->role != ROLE_EPHEMERAL &&
-               (resource_differs(c->resources, c->granted->resources, "cpu") ||
-                resource_differs(c->resources, c->granted->resources, "memory"));
+        static const char *const keys[] = { "cpu", "memory" };
+        bool due = false;
+
+        if (!container_is_alive(c) || c->role == ROLE_EPHEMERAL)
+                return false;
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                due = due || resource_differs(c->resources, c->granted->resources, keys[i]) ||
+                      inherits_change(c, keys[i]);
+        return due;
 }
 
 bool resize_needs_restart(const struct container *c) {

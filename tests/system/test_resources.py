@@ -149,6 +149,7 @@ def test_pod_level_resources_are_resized(node):
     resize(node, "level-up", own={"limits": {"cpu": "600m", "memory": "96Mi"}, "requests": {"cpu": "200m"}})
     p = resized(node, "level-up")
     assert (Cgroup(p).memory, Cgroup(p).cpu, Cgroup(p).shares) == (96 << 20, 600, weight(204))
+    assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (96 << 20, 600)  # which has no limit of its own
     assert p["status"]["resources"]["limits"] == {"cpu": "600m", "memory": "96Mi"}
     assert p["status"]["allocatedResources"]["cpu"] == "200m"
     assert status(p)["containerID"] == before
@@ -307,8 +308,7 @@ def test_the_node_limits_the_processes_of_a_pod(node, config):
     node.wait("bomb", "all the processes there may be", lambda _: int(Cgroup(p).read("pids", "pids.current", "pids.current")) >= 24)
     config("podPidsLimit: 0\n")
     pod(node, "mistaken", container("a"), wait=False)
-    node.wait("mistaken", "an event that names the mistake", lambda _: any(
-        r == "FailedCreatePodSandBox" and "podPidsLimit: must be a positive number" in m for r, m in events(node, "mistaken")))
+    node.wait("mistaken", "words about the mistake", lambda p: "podPidsLimit: must be a positive number" in (condition(p, "PodScheduled") or {}).get("message", ""))
     config("podPidsLimit: 1000\n")
     assert Cgroup(node.running("mistaken", timeout=60)).read("pids", "pids.max", "pids.max") == "1000"
 

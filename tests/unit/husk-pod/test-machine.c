@@ -222,6 +222,24 @@ TEST(on_deletion_a_sidecar_waits_for_the_mains_but_its_prestop_runs_at_once) {
         assert_int_equal(w.end, POD_END_DELETED);
 }
 
+TEST(a_deletion_with_more_grace_than_a_lost_sandbox_left_makes_sidecars_wait_longer) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'terminationGracePeriodSeconds':2,'initContainers':[{'name':'s','image':'x','restartPolicy':'"
+                       "Always'}],'containers':[{'name':'a','image':'x'}]}");
+        world_program(&w, "a")->ignores_term = true;
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        w.sandbox_exists = false;
+        pod_sandbox_died(w.pod, 0);
+        world_delete(&w, 7);
+        world_advance(&w, 1);
+        assert_lines(&w, "ask a/0\n");
+        world_advance(&w, 10);
+        assert_lines(&w, "kill a/0\nask s/0\nsandbox-stop 0\nfinished\n");
+}
+
 TEST(a_sidecar_whose_turn_never_comes_gets_two_seconds_after_the_grace_period) {
         _cleanup_world_ struct world w;
         _cleanup_free_ char *spec = xasprintf(SIDECAR_POD, "Always");
@@ -1557,9 +1575,8 @@ TEST(the_resources_of_a_pod_are_shown_and_resized) {
         _cleanup_world_ struct world w;
         V1Pod *spec;
 
-        world_init(
-                &w,
-                "{'resources':{'requests':{'cpu':'1'},'limits':{'cpu':'2'}},'containers':[{'name':'a','image':'x'}]}");
+        world_init(&w, "{'resources':{'requests':{'cpu':'1'},'limits':{'cpu':'2'}},'containers':[{'name':'a','image':'"
+                       "x'},{'name':'b','image':'x','resources':{'limits':{'cpu':'1','memory':'1Gi'}}}]}");
         pod_step(w.pod);
         world_run(&w);
         assert_string_equal(w.status->resources->limits[0]->value->string, "2");
@@ -1570,12 +1587,12 @@ TEST(the_resources_of_a_pod_are_shown_and_resized) {
         w.spec = spec;
         w.resize_fails = "no such file";
         pod_spec_changed(w.pod, spec);
-        assert_lines(&w, "admit\nresize\n");
+        assert_lines(&w, "admit\nresize a/0\n");
         assert_string_equal(w.status->resources->limits[0]->value->string, "2");
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "True/Error");
         w.resize_fails = NULL;
         world_advance(&w, 10);
-        assert_lines(&w, "resize\n");
+        assert_lines(&w, "resize a/0\n");
         assert_string_equal(w.status->resources->limits[0]->value->string, "3");
         assert_string_equal(world_condition_text(&w, "PodResizeInProgress"), "absent");
 }
