@@ -89,6 +89,8 @@ void id_map_release(struct id_map *map) {
 /* ---- mounts ---- */
 
 static int set_idmap(const struct id_map *map, int mount_fd, bool recursive) {
+        if (map->userns_fd < 0)
+                return EINVAL;
         struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)map->userns_fd };
 
         if (syscall(SYS_mount_setattr, mount_fd, "", PATH_ITSELF | (recursive ? PATH_RECURSIVE : 0), &attributes,
@@ -105,6 +107,17 @@ struct error *id_map_mount(const struct id_map *map, int mount_fd, bool recursiv
         if (errnum == EINVAL)
                 return error_new(ERROR_NOT_SUPPORTED, "its file system has no id-mapped mounts in this kernel");
         return errnum ? error_errno(errnum, "map the user ids of a mount") : NULL;
+}
+
+uint32_t id_map_shift(const struct id_map *map, int fd) {
+        _cleanup_close_ int clone = -EBADF;
+
+        if (!id_map_is_set(map))
+                return 0;
+        _cleanup_error_ struct error *err = mount_clone(fd, false, &clone);
+        if (!err)
+                err = id_map_mount(map, clone, false);
+        return error_is(err, ERROR_NOT_SUPPORTED) ? map->first : 0;
 }
 
 /* Length of the longest folder that all paths lie in, without its slash. */

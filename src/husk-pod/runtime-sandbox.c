@@ -259,7 +259,9 @@ bool runtime_sandbox_adopt(struct runtime *rt) {
         rt->sb.attempt = rt->sb.sandbox->attempt;
         free(rt->sb.cgroup);
         rt->sb.cgroup = pod_cgroup_path(rt);
-        err = find_node_addresses(rt);
+        err = runtime_ids_open(rt);
+        if (!err)
+                err = find_node_addresses(rt);
         if (!err && uses_host_network(rt->spec)) {
                 rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
         } else if (!err) {

@@ -9,14 +9,14 @@
 #include "volume/owner.h"
 #include "volume/type.h"
 
-/* Mode and group of a new emptyDir: 0777, with fsGroup 2777 and that group. */
-static struct error *open_to_all(const struct volume_context *context, int fd, const char *path) {
+/* Mode and group of a new emptyDir: 0777, with fsGroup 2777 and that group. `shift` is added to its ids. */
+static struct error *open_to_all(const struct volume_context *context, int fd, uint32_t shift, const char *path) {
         const V1PodSecurityContext *sc = context->downward.pod->spec->securitycontext;
         _cleanup_free_ char *name = xasprintf("/proc/self/fd/%d", fd);
 
-        if (chmod(name, 0777) < 0)
+        if (chmod(name, 0777) < 0 || fchownat(fd, "", shift, shift, AT_EMPTY_PATH) < 0)
                 return error_errno(errno, "change %s", path);
-        return sc && sc->has_fsgroup ? owner_set(fd, sc->fsgroup, OWNER_READ_WRITE) : NULL;
+        return sc && sc->has_fsgroup ? owner_set(fd, sc->fsgroup + shift, OWNER_READ_WRITE) : NULL;
 }
 
 /* Made under another name and renamed when it is as it should be: what has the name is complete. */
@@ -30,7 +30,7 @@ static struct error *make_folder(const struct volume_context *context, const cha
         fd = open(unfinished, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return error_errno(errno, "open %s", unfinished);
-        err = open_to_all(context, fd, path);
+        err = open_to_all(context, fd, 0, path);
         if (!err && rename(unfinished, path) < 0)
                 err = error_errno(errno, "make %s", path);
         return err;
@@ -119,7 +119,7 @@ static struct error *mount_memory(const struct volume_context *context, const V1
                 return NULL;
         err = new_file_system(context, source, &mount_fd);
         if (!err)
-                err = open_to_all(context, mount_fd, path);
+                err = open_to_all(context, mount_fd, id_map_shift(context->ids, mount_fd), path);
         if (!err)
                 err = mount_attach(mount_fd, fd);
         return err;

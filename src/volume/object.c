@@ -217,25 +217,38 @@ static const int64_t *fs_group(const struct volume_context *context) {
         return sc && sc->has_fsgroup ? &sc->fsgroup : NULL;
 }
 
+/* Group of the files in it; ids are shifted where they cannot be mapped. */
+static const int64_t *group_in_volume(const struct volume_context *context, uint32_t shift, int64_t *buf) {
+        const int64_t *gid = fs_group(context);
+
+        if (!gid)
+                return NULL;
+        *buf = *gid + shift;
+        return buf;
+}
+
 static struct error *write_volume(const struct volume_context *context, const V1Volume *volume, int fd,
                                   bool *ret_changed) {
         _cleanup_payload_ struct payload payload = PAYLOAD_INIT;
         const struct volume_type *type;
         struct error *err;
+        int64_t gid;
+
+        payload.owner = id_map_shift(context->ids, fd);
 
         err = volume_type_of(volume, &type);
         if (!err)
                 err = type->payload(context, volume, &payload);
         if (!err)
-                err = payload_write(fd, &payload, fs_group(context), ret_changed);
+                err = payload_write(fd, &payload, group_in_volume(context, payload.owner, &gid), ret_changed);
         return err;
 }
 
 struct error *object_setup(const struct volume_context *context, const V1Volume *volume) {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
-        const int64_t *gid = fs_group(context);
         struct error *err;
+        int64_t group;
 
         err = mount_object_folder(context);
         if (!err)
@@ -248,7 +261,9 @@ struct error *object_setup(const struct volume_context *context, const V1Volume 
         if (fd < 0)
                 return error_errno(errno, "open %s", path);
         /* 0777 as a kubelet's: it is mounted read-only, and the way to it on the host is root's alone. */
-        if (fchmod(fd, 0777) < 0)
+        uint32_t shift = id_map_shift(context->ids, fd);
+        const int64_t *gid = group_in_volume(context, shift, &group);
+        if (fchown(fd, shift, -1) < 0 || (shift && fchown(fd, -1, shift) < 0) || fchmod(fd, 0777) < 0)
                 return error_errno(errno, "change %s", path);
         err = write_volume(context, volume, fd, NULL);
         if (!err && gid)

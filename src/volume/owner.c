@@ -70,3 +70,17 @@ struct error *owner_set_tree(int fd, int64_t gid, enum owner_mode mode) {
                 err = owner_set(fd, gid, mode);
         return error_context(err, "give a volume to group %lld", (long long)gid);
 }
+
+static int give_entry(void *context, int fd, const struct stat *st) {
+        uint32_t id = *(const uint32_t *)context;
+
+        return fchownat(fd, "", id, id, AT_EMPTY_PATH) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+struct error *owner_give_tree(int fd, uint32_t id) {
+        struct error *err = walk_tree(fd, give_entry, &id);
+
+        if (!err && fchownat(fd, "", id, id, AT_EMPTY_PATH) < 0)
+                err = error_errno(errno, "change it");
+        return error_context(err, "give a volume to user %u", id);
+}

@@ -17,3 +17,5 @@ struct error *owner_set_tree(int fd, int64_t gid, enum owner_mode mode) _must_ch
 struct error *owner_set(int fd, int64_t gid, enum owner_mode mode) _must_check_;
 /* True if it is as owner_set() leaves it: what fsGroupChangePolicy OnRootMismatch looks at. */
 bool owner_is_set(int fd, int64_t gid, enum owner_mode mode);
+/* Makes `id` user and group of the folder `fd` (may be O_PATH) and of everything in it. Set-user-id bits go. */
+struct error *owner_give_tree(int fd, uint32_t id) _must_check_;

@@ -179,6 +179,8 @@ static struct error *write_version(int folder_fd, const char *name, const struct
                 return error_errno(-fd, "make folder %s", name);
         for (size_t i = 0; i < payload->n && !err; i++)
                 err = write_file(fd, &payload->files[i]);
+        if (!err && payload->owner)
+                err = owner_give_tree(fd, payload->owner);
         if (!err && fs_group)
                 err = owner_set_tree(fd, *fs_group, OWNER_READ_ONLY);
         return err;

@@ -20,6 +20,7 @@ struct payload_file {
 struct payload {
         struct payload_file *files;
         size_t n;
+        uint32_t owner; /* user and, without fs_group, group of all of them */
 };
 #define PAYLOAD_INIT \
         { 0 }

@@ -25,6 +25,7 @@ struct request {
         char *path;    /* of the volume on the host */
         char *subpath; /* expanded; "" for none */
         enum propagation propagation;
+        bool own; /* its file system is the pod's alone: files of it may have shifted ids (id_map_shift()) */
 };
 
 static void request_release(struct request *request) {
@@ -187,8 +188,10 @@ static struct error *attach(struct plan *plan, const struct request *request, si
         struct error *err = NULL;
 
         if (id_map_is_set(ids) && !request->type->mapped)
-                err = error_context(id_map_mount(ids, mount_fd, true), "volume \"%s\" in a pod with hostUsers: false",
-                                    request->mount->name);
+                err = id_map_mount(ids, mount_fd, true);
+        if (request->own && error_is(err, ERROR_NOT_SUPPORTED))
+                err = error_free(err);
+        err = error_context(err, "volume \"%s\" in a pod with hostUsers: false", request->mount->name);
         return err ? err : attach_at(plan->folder, name, mount_fd, ret);
 }
 
@@ -297,6 +300,12 @@ static void set_options(struct mount_entry *entry, const struct request *request
         entry->slave = request->propagation == PROPAGATION_HOST_TO_CONTAINER;
 }
 
+static bool has_own_file_system(const V1Volume *volume) {
+        const V1EmptyDirVolumeSource *source = volume->volumesource->emptydir;
+
+        return source && !str_empty(source->medium);
+}
+
 static struct error *relabel(const char *path, const char *label) {
         _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
 
@@ -317,6 +326,7 @@ static struct error *add_mount(struct plan *plan, const V1VolumeMount *mount, si
         err = volume_type_of(volume, &request.type);
         if (!err)
                 err = request.type->path(plan->context, volume, &request.path);
+        request.own = !err && (request.type->payload || has_own_file_system(volume));
         if (!err && request.type->late)
                 err = request.type->setup(plan->context, volume);
         if (!err && plan->context->label && request.type->relabelled)

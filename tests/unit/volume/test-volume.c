@@ -304,3 +304,41 @@ TEST(a_claim_outlives_its_pod) {
         assert_true(file_exists(root));
         teardown(&f);
 }
+
+/* As on Linux before 6.3: a tmpfs cannot be mapped, so its files are given to the ids outside. */
+TEST(where_a_tmpfs_cannot_be_mapped_its_files_belong_to_the_ids_of_the_pod) {
+        _cleanup_free_ char *spec =
+                spec_of("{'name': 's', 'secret': {'secretName': 's'}}, {'name': 'm', 'emptyDir': {'medium': 'Memory'}}",
+                        "{'name': 's', 'mountPath': '/s'}, {'name': 'm', 'mountPath': '/m'}", "'fsGroup': 7", "true");
+        _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
+        const struct id_map ids = { .first = 131072, .count = 65536, .userns_fd = -EBADF };
+        struct volume_context context = volume_context_of(&f);
+        struct mount_list mounts = MOUNT_LIST_INIT;
+        struct stat st;
+
+        put_objects(&f);
+        context.ids = &ids;
+        for (int round = 0; round < 2; round++) {
+                bool changed;
+
+                assert_ok(volumes_setup(&context));
+                _cleanup_close_ int secret = volume_open(&context, "s"), memory = volume_open(&context, "m");
+                assert_int_equal(fstatat(secret, "..data/user", &st, 0), 0);
+                assert_int_equal(st.st_uid, 131072);
+                assert_int_equal(st.st_gid, 131072 + 7);
+                assert_int_equal(st.st_mode & 0777, 0644);
+                assert_int_equal(fstat(secret, &st), 0);
+                assert_int_equal(st.st_uid, 131072);
+                assert_int_equal(fstat(memory, &st), 0);
+                assert_int_equal(st.st_uid, 131072);
+                assert_int_equal(st.st_gid, 131072 + 7);
+                assert_int_equal(st.st_mode & 07777, 02777);
+                fixture_put(&f, "Secret", "s", "'data': {'user': 'bmV3'}");
+                assert_ok(volume_refresh(&context, f.pod->spec->volumes[0], &changed));
+                assert_int_equal(changed, round == 0);
+        }
+        assert_ok(volume_mounts(&context, f.pod->spec->containers[0], NULL, env_expand_strict, &mounts));
+        assert_int_equal(mounts.count, 2);
+        mount_list_release(&mounts);
+        teardown(&f);
+}
