@@ -13,6 +13,7 @@ import pytest
 from conftest import program
 
 BUSYBOX = next(p for p in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(p))
+V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 APPLETS = "sh sleep ls cat echo readlink stat id mount touch grep head pwd wc true".split()
 
 
@@ -358,10 +359,47 @@ def test_a_race_over_dev_unmasks_nothing_and_reaches_no_device_of_the_host(node)
         "terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "volumes": [{"name": "d", "emptyDir": {}}],
         "initContainers": [{"name": "swap", "restartPolicy": "Always", "image": image, "command": ["sh", "-c", swap],
                             "volumeMounts": [{"name": "d", "mountPath": "/d"}]}],
-        "containers": [{"name": n, "image": image, "command": ["sh", "-c", look], "volumeMounts": [{"name": "d", "mountPath": "/dev"}]}
-                       for n in names]}}))
+        "containers": [{"name": n, "image": image, "command": ["sh", "-c", look], "tty": n[-1] in "13579",
+                        "volumeMounts": [{"name": "d", "mountPath": "/dev"}]} for n in names]}}))
     node.wait("race", "an end of all", lambda p: len(p["status"].get("containerStatuses", [])) == len(names) and
               all("terminated" in s["state"] for s in p["status"]["containerStatuses"]), 60)
     said = "".join(node.husk("logs", "race", "-c", n, check=False).out for n in names)
     assert "UNMASKED" not in said and "WRITABLE" not in said, said
     assert open("/proc/sys/kernel/core_pattern").read() == before
+
+
+@pytest.mark.parametrize("users", [True, False], ids=["of_the_machine", "of_the_pod"])
+def test_cgroups_can_be_looked_at_and_not_written(node, users):
+    """CVE-2022-0492 (release_agent), CVE-2023-25809 (a writable /sys/fs/cgroup)."""
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "cgroups"}, "spec": {
+        "terminationGracePeriodSeconds": 0, "hostUsers": users,
+        "containers": [{"name": "a", "image": "localhost/husk/busybox:1", "command": ["sleep", "1000"]}]}}))
+    node.running("cgroups")
+    tried = ("for d in /sys/fs/cgroup /sys/fs/cgroup/*; do if [ -d $d ]; then mkdir $d/mine && echo MADE; fi; "
+             "for f in $d/release_agent $d/notify_on_release $d/cgroup.procs $d/memory.limit_in_bytes $d/memory.max; do "
+             "if [ -e $f ]; then echo 1 > $f && echo WRITTEN $f; fi; done; done; mount -t cgroup2 none /mnt && echo MOUNTED; ls /sys/fs/cgroup | wc -l")
+    out = node.sh("cgroups", tried + " 2>/dev/null").split()
+    # on cgroup v1 the folder that holds the hierarchies is a file system in memory of the container's own
+    assert "WRITTEN" not in out and "MOUNTED" not in out and out.count("MADE") <= (0 if V2 else 1) and int(out[-1]) > 0, out
+    assert not node.sh("cgroups", "for d in /sys/fs/cgroup/*/mine /sys/fs/cgroup/mine; do [ -e $d/cgroup.procs ] && echo $d; done; true")
+
+
+def test_output_without_end_is_kept_short(node):
+    """CVE-2022-1708, CVE-2022-31030: a probe that prints gigabytes costs the supervisor nothing."""
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "endless"}, "spec": {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "a", "image": "localhost/husk/busybox:1", "command": ["sleep", "1000"], "readinessProbe": {
+            "exec": {"command": ["sh", "-c", "head -c 200000000 /dev/zero; exit 1"]}, "periodSeconds": 1, "timeoutSeconds": 20}}]}}))
+    node.running("endless")
+    node.wait("endless", "a probe's end", lambda p: "Unhealthy" in node.husk("get", "events", "-A").out, 60)
+    with open("/proc/%d/status" % node.of_program("husk-pod", node.get("endless")["metadata"]["uid"])[0]) as f:
+        peak = [int(line.split()[1]) for line in f if line.startswith("VmHWM:")]
+    assert peak and peak[0] < 32 * 1024, peak  # KiB
+
+
+def test_the_uid_of_a_pod_is_not_its_authors_to_choose(node, canary):
+    """Folders and cgroups are named by it."""
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "chosen", "uid": "../../../../../../.." + str(canary)}, "spec": {
+        "terminationGracePeriodSeconds": 0, "containers": [{"name": "a", "image": "localhost/husk/busybox:1", "command": ["sleep", "1000"]}]}}))
+    p = node.running("chosen")
+    assert "/" not in p["metadata"]["uid"] and "." not in p["metadata"]["uid"]

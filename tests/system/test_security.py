@@ -161,6 +161,9 @@ def test_selinux_options_on_a_machine_without_it_are_refused(node, where):
     assert (p["status"]["reason"], p["status"]["message"]) == ("SELinux", "Pod was rejected: Cannot enforce SELinux: SELinux is not enabled on the host")
 
 
-def test_selinux_change_policy_is_kept_and_asks_for_nothing_here(node):
+def test_selinux_change_policy_is_kubernetes(node):
+    """It chooses how volumes are relabelled where SELinux is on; what Kubernetes does not know is refused everywhere."""
     pod(node, "policy", pod_security={"seLinuxChangePolicy": "Recursive"})
-    assert node.get("policy")["spec"]["securityContext"]["seLinuxChangePolicy"] == "Recursive"
+    r = node.husk("apply", "-f", "-", check=False, input=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "wrong"}, "spec": {
+        "securityContext": {"seLinuxChangePolicy": "Sometimes"}, "containers": [{"name": "a", "image": BUSYBOX}]}}))
+    assert r.code != 0 and "spec.securityContext.seLinuxChangePolicy" in r.err
