@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "server/check.h"
+#include "server/classes.h"
 #include "server/field.h"
 #include "server/object.h"
 
@@ -186,6 +187,8 @@ static void read_document(const struct reading *r, struct manifest_document *doc
                         make_static(r, copy);
         }
         submit_check_new(kind, copy, ns, &document->diags, &object);
+        if (object && streq(kind->kind, "PriorityClass"))
+                classes_add(object);
         if (object)
                 add_object(r, kind, document, object);
 }
@@ -269,6 +272,13 @@ static void sort_objects(struct manifests *m) {
         }
 }
 
+static bool has_classes(const struct manifests *m) {
+        for (size_t i = 0; i < m->n; i++)
+                if (streq(m->objects[i].kind->kind, "PriorityClass"))
+                        return true;
+        return false;
+}
+
 struct error *manifests_read(struct store *store, const char *folder, struct manifests *ret) {
         _cleanup_manifests_ struct manifests m = MANIFESTS_INIT;
         _cleanup_json_ json_t *node = NULL;
@@ -277,7 +287,12 @@ struct error *manifests_read(struct store *store, const char *folder, struct man
         if (err)
                 return err;
         struct reading r = { .store = store, .manifests = &m, .node = node, .node_name = object_name(node) };
+        classes_load(store);
         err = read_folder(&r, folder);
+        if (!err && m.n_faults && has_classes(&m)) { /* a pod may name a class that is in a file behind its own */
+                manifests_release(&m);
+                err = read_folder(&r, folder);
+        }
         if (err)
                 return err;
         check_namespaces(&r);

@@ -178,6 +178,17 @@ def test_a_file_is_carried_out_as_a_whole_or_not_at_all(huskd):
           huskd.node.get("unrelated", kind="configmap") is None)
 
 
+def test_a_pod_may_name_a_class_of_a_later_file(huskd):
+    huskd.put("b.yaml", "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: gold}, value: 1000}")
+    huskd.put("a.yaml", (POD % ("a", "one")).replace("spec:", "spec:\n  priorityClassName: gold"))
+    assert huskd.running("a", "one")["spec"]["priority"] == 1000
+    huskd.put("c.yaml", (POD % ("c", "one")).replace("spec:", "spec:\n  priorityClassName: none"))
+    until("a refusal", lambda: "no PriorityClass with name none was found" in huskd.text())
+    huskd.remove("b.yaml")
+    until("the class is gone", lambda: huskd.node.get("gold", "priorityclass") is None)
+    assert huskd.running("a", "one")["spec"]["priority"] == 1000
+
+
 def test_what_changed_while_huskd_was_down_is_found(huskd):
     huskd.put("a.yaml", POD % ("a", "stays"))
     huskd.put("b.yaml", POD % ("b", "changes"))
