@@ -23,6 +23,9 @@ Every field reachable from a PodSpec, and what husk does with it. This page is m
 - **refused**: on one machine there is nothing to honour it with; `husk apply` fails with
   `FILE:LINE:COLUMN: PATH: not supported on a single machine:` and the reason given here.
 
+What only ranks nodes (preferred affinities, `ScheduleAnyway`, tolerations of `PreferNoSchedule`, `nodeAffinityPolicy` and
+`nodeTaintsPolicy` of a spread constraint) is accepted, checked and kept, and has no effect: there is one node.
+
 Set to a value that asks for nothing (false, empty, the default named below) a field is accepted whatever its state.
 
 %d fields: %d honoured, %d not yet, %d refused.

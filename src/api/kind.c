@@ -95,7 +95,6 @@ static const struct {
         { "ResourceQuota", NO_QUOTA },
         { "Role", NO_API_SERVER },
         { "RoleBinding", NO_API_SERVER },
-        { "RuntimeClass", "all pods here have the same OCI runtime; leave it out" },
         { "Service", "reach the pod by its address or give its container a hostPort" },
         { "ServiceAccount", "there is no API server here for it to speak to; leave it out" },
         { "StatefulSet", ONE_POD_EACH },

@@ -187,10 +187,10 @@ static void read_document(const struct reading *r, struct manifest_document *doc
                         make_static(r, copy);
         }
         submit_check_new(kind, copy, ns, &document->diags, &object);
-        if (object && streq(kind->kind, "PriorityClass"))
-                classes_add(object);
-        if (object)
-                add_object(r, kind, document, object);
+        if (!object)
+                return;
+        classes_add(object); /* if it is one */
+        add_object(r, kind, document, object);
 }
 
 /* ---- files ---- */
@@ -274,7 +274,7 @@ static void sort_objects(struct manifests *m) {
 
 static bool has_classes(const struct manifests *m) {
         for (size_t i = 0; i < m->n; i++)
-                if (streq(m->objects[i].kind->kind, "PriorityClass"))
+                if (streq(m->objects[i].kind->kind, "PriorityClass") || streq(m->objects[i].kind->kind, "RuntimeClass"))
                         return true;
         return false;
 }
@@ -288,6 +288,7 @@ struct error *manifests_read(struct store *store, const char *folder, struct man
                 return err;
         struct reading r = { .store = store, .manifests = &m, .node = node, .node_name = object_name(node) };
         classes_load(store);
+        runtime_classes_load(store);
         err = read_folder(&r, folder);
         if (!err && m.n_faults && has_classes(&m)) { /* a pod may name a class that is in a file behind its own */
                 manifests_release(&m);

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "huskd/manifests.h"
-#include "server/classes.h"
 #include "server/check.h"
 #include "server/field.h"
 #include "server/object.h"
@@ -259,8 +258,6 @@ void statics_sync(struct statics *s) {
         if (!s->watch)
                 folder_watch(s);
         s->failed = false;
-        classes_load(s->store);
-        runtime_classes_load(s->store);
         struct error *err = manifests_read(s->store, s->folder, &m);
         if (err) {
                 log_error("%s", error_message(err));

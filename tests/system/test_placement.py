@@ -300,8 +300,11 @@ def test_more_than_the_node_has_waits_for_ever(place):
 
 def test_overhead_is_part_of_what_a_pod_needs(place):
     half = milli_cpu(place) // 2
-    apply(place, pod("p", {"overhead": {"cpu": "%dm" % (half + 100)}}, container=requests(half)))
+    heavy = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "heavy"}, "handler": "crun",
+             "overhead": {"podFixed": {"cpu": "%dm" % (half + 100)}}}
+    apply(place, heavy, pod("p", {"runtimeClassName": "heavy"}, container=requests(half)))
     waits(place, "p", none_fits("1 Insufficient cpu"))
+    place.husk("delete", "runtimeclass", "heavy")
 
 
 def test_a_host_port_is_free_again_when_its_pod_is_gone(place):
