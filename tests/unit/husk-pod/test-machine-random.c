@@ -321,9 +321,9 @@ static void supervisor_dies(struct world *w) {
         w->n_pulling = 0;
         w->now_ns += SECONDS(below(w, 3));
         w->pod = pod_restore(w->ops, w, w->spec, state, events, true);
-        if (!w->sandbox_exists)
+        if (!w->sandbox_exists || one_in(w, 10)) /* gone, or not to be found: which is the same */
                 w->sandbox_died = true;
-        if (w->sandbox_exists && !one_in(w, 10))
+        else
                 pod_sandbox_found(w->pod, w->sandbox_attempt, NULL);
         for (size_t i = 0; i < w->n_processes; i++) {
                 struct process *p = &w->processes[i];
