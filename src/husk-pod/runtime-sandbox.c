@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "api/quantity.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -59,6 +60,28 @@ static size_t add_ports(const V1Container *c, struct net_port *to) {
         return n;
 }
 
+/* kubernetes.io/ingress-bandwidth and egress-bandwidth: bits a second, between 1k and 1P, as runtimes under a kubelet
+ * take them. */
+static struct error *bandwidth_of(const V1Pod *pod, const char *direction, uint64_t *ret_bits) {
+        _cleanup_free_ char *key = xasprintf("kubernetes.io/%s-bandwidth", direction);
+        const V1ObjectMeta *meta = pod->metadata;
+        struct quantity q;
+
+        for (size_t i = 0; i < meta->n_annotations; i++) {
+                const char *text = meta->annotations[i]->value;
+                if (!streq(meta->annotations[i]->key, key))
+                        continue;
+                if (!quantity_parse(text, &q, NULL) || quantity_value(q) < 1000 || quantity_value(q) > 1000000000000000)
+                        return error_new(
+                                ERROR_INVALID,
+                                "annotation %s: \"%s\" has to be a number of bits a second from 1k to 1P, such "
+                                "as 10M",
+                                key, text);
+                *ret_bits = (uint64_t)quantity_value(q);
+        }
+        return NULL;
+}
+
 static struct error *attach_network(struct runtime *rt) {
         struct error *err = find_node_addresses(rt);
 
@@ -79,7 +102,12 @@ static struct error *attach_network(struct runtime *rt) {
                 request.n_ports += add_ports(rt->spec->spec->containers[i], ports + request.n_ports);
         for (size_t i = 0; i < rt->spec->spec->n_initcontainers; i++)
                 request.n_ports += add_ports(rt->spec->spec->initcontainers[i], ports + request.n_ports);
-        err = net_attach(rt->store, rt->uid, rt->sb.sandbox->netns_fd, &request, &result);
+        request.infra_pid = rt->sb.sandbox->pid;
+        err = bandwidth_of(rt->spec, "ingress", &request.ingress_bits);
+        if (!err)
+                err = bandwidth_of(rt->spec, "egress", &request.egress_bits);
+        if (!err)
+                err = net_attach(rt->store, rt->uid, rt->sb.sandbox->netns_fd, &request, &result);
         if (!err)
                 rt->sb.pod_ips = two_addresses(result.ip4, result.ip6);
         return err;

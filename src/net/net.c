@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "net/cni.h"
 #include "net/host.h"
 #include "net/lease.h"
 
@@ -112,7 +113,7 @@ static struct error *host_remove_if_last(struct host *host) {
         return err || list.n ? err : host_remove(host);
 }
 
-struct error *net_detach(const struct store *store, const char *pod_uid) {
+static struct error *detach(const struct store *store, const char *pod_uid) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_host_ struct host host;
         _cleanup_close_ int lock = -EBADF;
@@ -124,7 +125,7 @@ struct error *net_detach(const struct store *store, const char *pod_uid) {
         if (!err)
                 err = lease_list_read(store, &list);
         if (err)
-                return error_context(err, "remove network");
+                return err;
         const struct lease_name *name = lease_list_find(&list, pod_uid);
         if (name) {
                 err = lease_undo(&host, name);
@@ -134,6 +135,15 @@ struct error *net_detach(const struct store *store, const char *pod_uid) {
         }
         if (!err)
                 err = host_remove_if_last(&host);
+        return err;
+}
+
+struct error *net_detach(const struct store *store, const char *pod_uid) {
+        bool plugins = false;
+        struct error *err = cni_detach(store, pod_uid, &plugins);
+
+        if (!err && !plugins)
+                err = detach(store, pod_uid);
         return error_context(err, "remove network");
 }
 
@@ -329,7 +339,27 @@ static struct error *veth_make(struct host *host, const struct lease *lease, int
         return netlink_run(&host->route, &b);
 }
 
-static struct error *connect_pod(struct host *host, const struct lease *lease, int netns_fd) {
+/* What goes into the pod leaves the node's end, what comes out of it the pod's: each end holds back what it sends. */
+static struct error *shape(struct host *host, struct pod_side *pod, const struct lease *lease,
+                           const struct net_request *request) {
+        _cleanup_netlink_batch_ struct netlink_batch in = NETLINK_BATCH_INIT, out = NETLINK_BATCH_INIT;
+        struct ifreq eth0 = { .ifr_name = POD_IFNAME };
+        struct error *err = NULL;
+
+        if (request->ingress_bits) {
+                link_shape(&in, if_nametoindex(lease->host_ifname), request->ingress_bits);
+                err = netlink_run(&host->route, &in);
+        }
+        if (err || !request->egress_bits)
+                return err;
+        if (ioctl(pod->socket, SIOCGIFINDEX, &eth0) < 0)
+                return error_errno(errno, "find %s of the pod", POD_IFNAME);
+        link_shape(&out, (unsigned)eth0.ifr_ifindex, request->egress_bits);
+        return netlink_run(&pod->route, &out);
+}
+
+static struct error *connect_pod(struct host *host, const struct lease *lease, int netns_fd,
+                                 const struct net_request *request) {
         _cleanup_(pod_side_close) struct pod_side pod = { NETLINK_INIT, -EBADF };
         struct error *err = pod_side_open(netns_fd, &pod);
 
@@ -342,7 +372,20 @@ static struct error *connect_pod(struct host *host, const struct lease *lease, i
                 if (!err)
                         err = veth_make(host, lease, netns_fd);
         }
-        return err ? err : pod_side_configure(&pod, host, lease);
+        if (!err)
+                err = pod_side_configure(&pod, host, lease);
+        return err ? err : shape(host, &pod, lease, request);
+}
+
+/* Plugins make everything but the loopback. */
+static struct error *attach_by_plugins(const struct store *store, const struct node_config *config, const char *pod_uid,
+                                       int netns_fd, const struct net_request *request, struct net_result *ret) {
+        _cleanup_(pod_side_close) struct pod_side pod = { NETLINK_INIT, -EBADF };
+        struct error *err = pod_side_open(netns_fd, &pod);
+
+        if (!err)
+                err = loopback_up(&pod);
+        return err ? err : cni_attach(store, config, pod_uid, netns_fd, request, ret);
 }
 
 /* ---- attaching ---- */
@@ -420,7 +463,7 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
         struct error *err = attach_reserve(host, pod_uid, request, &lease, ret, &done);
         if (err || done)
                 return err;
-        err = connect_pod(host, &lease, netns_fd);
+        err = connect_pod(host, &lease, netns_fd, request);
         if (err)
                 return err;
         lease.attached = true;
@@ -436,9 +479,15 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
 
 struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd,
                          const struct net_request *request, struct net_result *ret) {
-        _cleanup_host_ struct host host;
-        struct error *err = host_open(store, &host);
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct error *err = node_config_read(store, &config);
 
+        if (err)
+                return err;
+        if (config.cni_conf_dir)
+                return error_context(attach_by_plugins(store, &config, pod_uid, netns_fd, request, ret), "network");
+        _cleanup_host_ struct host host;
+        err = host_open(store, &host);
         if (!err)
                 err = attach(&host, pod_uid, netns_fd, request, ret);
         if (err)
@@ -450,8 +499,12 @@ struct error *net_read(const struct store *store, const char *pod_uid, struct ne
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_lease_ struct lease lease = { 0 };
         _cleanup_close_ int lock = -EBADF;
+        bool plugins = false;
+        struct error *err = cni_read(store, pod_uid, ret, &plugins);
 
-        struct error *err = net_lock(store, &lock);
+        if (err || plugins)
+                return err;
+        err = net_lock(store, &lock);
         if (!err)
                 err = lease_list_read(store, &list);
         if (err)

@@ -1,4 +1,4 @@
-/* net.h - the built-in pod network: a bridge, a veth pair, addresses, masquerade and host ports, all by netlink.
+/* net.h - the pods' network. Built in: a bridge, a veth pair, addresses, masquerade and host ports, all by netlink.
  *
  *   pod's namespace            node
  *   eth0  ────── veth ────── hkv<10 hex> ── husk0 (bridge; the pods' gateway) ── forwarding, nftables ── outside
@@ -10,7 +10,9 @@
  * attaches next reclaims what dead pods (those without <run>/pods/<uid>) left behind.
  *
  * Host ports answer on the node's addresses (or hostIP only), from the node itself (127.0.0.1 included), from other
- * hosts and from the pods. Programs may call all this at the same time. */
+ * hosts and from the pods. Programs may call all this at the same time.
+ *
+ * Where <root>/config.yaml has cniConfDir, CNI plugins do all of it instead (cni.h). */
 #pragma once
 
 #include <net/if.h>
@@ -30,6 +32,8 @@ struct net_request {
         const char *pod_name; /* "default/web": for messages, and kept in the reservation */
         const struct net_port *ports;
         size_t n_ports;
+        pid_t infra_pid;                    /* a process in the namespace, for CNI plugins, which want a path */
+        uint64_t ingress_bits, egress_bits; /* most bits a second into and out of the pod; 0: as many as there are */
 };
 
 /* Everything as text, as the pod's status shows it; "" where there is none (no IPv6 on this machine). */

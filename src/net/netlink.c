@@ -2,6 +2,7 @@
 
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -274,6 +275,31 @@ void link_set_up_by_index(struct netlink_batch *b, unsigned index) {
                 netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set the pod's interface up");
         link->ifi_index = (int)index;
         link->ifi_flags = link->ifi_change = IFF_UP;
+}
+
+#define SHAPE_BURST_MS 50
+#define SHAPE_QUEUE_MS 50
+#define SHAPE_BURST_MIN (128U << 10) /* two of the largest packets that segmentation offload makes */
+
+void link_shape(struct netlink_batch *b, unsigned index, uint64_t bits_per_second) {
+        uint64_t rate = MAX(bits_per_second / 8, 1U), burst = MIN(rate * SHAPE_BURST_MS / 1000, (uint64_t)INT32_MAX);
+        struct tc_tbf_qopt options = { .rate = { .rate = (uint32_t)MIN(rate, (uint64_t)UINT32_MAX),
+                                                 .linklayer = TC_LINKLAYER_ETHERNET } };
+        struct tcmsg *message = netlink_batch_message(b, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*message),
+                                                      0, "limit the bandwidth of interface %u", index);
+
+        burst = MAX(burst, (uint64_t)SHAPE_BURST_MIN);
+        options.limit = (uint32_t)MIN(burst + rate * SHAPE_QUEUE_MS / 1000, (uint64_t)UINT32_MAX);
+        message->tcm_family = AF_UNSPEC;
+        message->tcm_ifindex = (int)index;
+        message->tcm_parent = TC_H_ROOT;
+        mnl_attr_put_strz(b->open, TCA_KIND, "tbf");
+        struct nlattr *nest = mnl_attr_nest_start(b->open, TCA_OPTIONS);
+        mnl_attr_put(b->open, TCA_TBF_PARMS, sizeof(options), &options);
+        mnl_attr_put_u32(b->open, TCA_TBF_BURST, (uint32_t)burst);
+        if (rate > UINT32_MAX)
+                mnl_attr_put_u64(b->open, TCA_TBF_RATE64, rate);
+        mnl_attr_nest_end(b->open, nest);
 }
 
 void link_delete(struct netlink_batch *b, const char *name) {

@@ -80,6 +80,8 @@ void link_set_up(struct netlink_batch *b, const char *name, unsigned master);
  * it came from is such a frame. */
 void link_set_hairpin(struct netlink_batch *b, const char *name);
 void link_set_up_by_index(struct netlink_batch *b, unsigned index);
+/* Lets a link send at most so many bits a second (a token bucket). */
+void link_shape(struct netlink_batch *b, unsigned index, uint64_t bits_per_second);
 void link_delete(struct netlink_batch *b, const char *name);
 void address_add(struct netlink_batch *b, unsigned index, const struct net_address *address, unsigned prefix_len);
 void route_add_default(struct netlink_batch *b, unsigned index, const struct net_address *gateway);

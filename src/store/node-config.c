@@ -79,6 +79,25 @@ static struct error *cdi_read(const json_t *value, struct node_config *config) {
         return err;
 }
 
+static struct error *cni_conf_read(const json_t *value, struct node_config *config) {
+        const char *text = json_string_value(value);
+
+        if (!text || *text != '/')
+                return error_new(ERROR_INVALID, "cniConfDir: must be the absolute path of a folder");
+        free(config->cni_conf_dir);
+        config->cni_conf_dir = xstrdup(text);
+        return NULL;
+}
+
+static struct error *cni_bin_read(const json_t *value, struct node_config *config) {
+        struct error *err = read_strings(value, "cniBinDirs", &config->cni_bin_dirs);
+
+        for (char **dir = config->cni_bin_dirs; !err && dir && *dir; dir++)
+                if (**dir != '/' || strchr(*dir, ':'))
+                        err = error_new(ERROR_INVALID, "cniBinDirs: %s is no absolute path without \":\"", *dir);
+        return err;
+}
+
 static struct error *pids_read(const json_t *value, struct node_config *config) {
         if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) == 0)
                 return error_new(ERROR_INVALID, "podPidsLimit: must be a positive number, or -1 for no limit");
@@ -152,6 +171,8 @@ static const struct {
         { "allowedUnsafeSysctls", sysctls_read },
         { "userNamespaces", user_namespaces_read },
         { "cdiSpecDirs", cdi_read },
+        { "cniConfDir", cni_conf_read },
+        { "cniBinDirs", cni_bin_read },
         { "podPidsLimit", pids_read },
         { "imageGCHighThresholdPercent", gc_high_read },
         { "imageGCLowThresholdPercent", gc_low_read },
@@ -186,11 +207,14 @@ static void defaults_set(struct node_config *config) {
                                         .image_gc_low_percent = 80,
                                         .image_min_age_s = 120 };
         config->cdi_spec_dirs = strv_add(strv_add(NULL, "/etc/cdi"), "/var/run/cdi");
+        config->cni_bin_dirs = strv_add(strv_add(NULL, "/opt/cni/bin"), "/usr/lib/cni");
 }
 
 void node_config_release(struct node_config *config) {
         strv_free(config->allowed_unsafe_sysctls);
         strv_free(config->cdi_spec_dirs);
+        free(config->cni_conf_dir);
+        strv_free(config->cni_bin_dirs);
         strv_free(config->runtime_handlers);
         *config = (struct node_config){ 0 };
 }

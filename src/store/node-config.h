@@ -5,6 +5,9 @@
  *   cdiSpecDirs: [/etc/cdi, /var/run/cdi]        folders with CDI specifications of devices
  *   podPidsLimit: 1024                           processes and threads a pod may have, -1: any number; as a kubelet's
  *   runtimeHandlers: {gvisor: /usr/bin/runsc}    OCI runtimes by the name that a RuntimeClass gives as its handler
+ *   cniConfDir: /etc/cni/net.d                   CNI plugins make the pods' network, by the first configuration there;
+ *                                                without it husk does so itself, whatever others left in that folder
+ *   cniBinDirs: [/opt/cni/bin, /usr/lib/cni]     where the plugins are
  *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is as
  *   imageGCLowThresholdPercent: 80               full as that, ends when it is as empty as this, leaves images that
  * came imageMinimumGCAge: 2m                        or were used so lately, and, if the last is not 0s, removes
@@ -22,6 +25,8 @@ struct node_config {
         uint32_t userns_first;         /* a multiple of 65536 */
         uint32_t userns_pods;
         char **cdi_spec_dirs;
+        char *cni_conf_dir; /* NULL: the built-in network */
+        char **cni_bin_dirs;
         int64_t pod_pids_limit; /* -1: none */
         uint32_t image_gc_high_percent, image_gc_low_percent;
         int64_t image_min_age_s, image_max_age_s; /* seconds; the second 0: no limit */

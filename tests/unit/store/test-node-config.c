@@ -38,7 +38,8 @@ TEST(every_field_is_read) {
         assert_ok(parse("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
                         "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
                         "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n"
-                        "podPidsLimit: 100\nimageGCHighThresholdPercent: 70\nimageGCLowThresholdPercent: 60\n"
+                        "podPidsLimit: 100\ncniConfDir: /etc/cni/net.d\ncniBinDirs: [/x]\nimageGCHighThresholdPercent: "
+                        "70\nimageGCLowThresholdPercent: 60\n"
                         "imageMinimumGCAge: 1m30s\nimageMaximumGCAge: 48h\nruntimeHandlers: {kata: kata-runtime, "
                         "gvisor: /usr/bin/runsc}\n",
                         &config));
@@ -47,6 +48,9 @@ TEST(every_field_is_read) {
         assert_int_equal(config.userns_first, 131072);
         assert_int_equal(config.userns_pods, 7);
         assert_int_equal(config.pod_pids_limit, 100);
+        assert_string_equal(config.cni_conf_dir, "/etc/cni/net.d");
+        assert_string_equal(config.cni_bin_dirs[0], "/x");
+        assert_null(config.cni_bin_dirs[1]);
         assert_int_equal(config.image_gc_high_percent, 70);
         assert_int_equal(config.image_gc_low_percent, 60);
         assert_int_equal(config.image_min_age_s, 90);
@@ -68,6 +72,8 @@ TEST(mistakes_are_named) {
         refused("userNamespaces: {pods: 0}", "userNamespaces.pods");
         refused("userNamespaces: {size: 1}", "userNamespaces.size: unknown field");
         refused("cdiSpecDirs: [etc/cdi]", "cdiSpecDirs: etc/cdi is no absolute path");
+        refused("cniConfDir: etc", "cniConfDir: must be the absolute path of a folder");
+        refused("cniBinDirs: ['/a:b']", "cniBinDirs: /a:b is no absolute path");
         refused("podPidsLimit: 0", "podPidsLimit: must be a positive number, or -1");
         refused("podPidsLimit: many", "podPidsLimit");
         refused("runtimeHandlers: [runc]", "runtimeHandlers: must have fields");

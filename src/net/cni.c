@@ -1,0 +1,560 @@
+#include "net/cni.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/str.h"
+#include "net/cni-config.h"
+
+#define IFNAME "eth0"
+#define PLUGIN_TIMEOUT_MS 60000
+#define RECORD_MAX (4U << 20)
+
+/* A pod's attachment: the record. */
+struct attachment {
+        const struct store *store;
+        char *uid, *path;
+        struct cni_config config;
+        char **bin_dirs;
+        char *ns, *pod;         /* the pod's namespace and name */
+        pid_t infra;            /* whose /proc/PID/ns/net the namespace is, as long as its inode is */
+        uint64_t netns;         /* that inode */
+        json_t *runtime_config; /* what is known for capabilities: portMappings, bandwidth */
+        json_t *result;         /* of ADD; NULL: not finished */
+};
+
+static void attachment_release(struct attachment *a) {
+        free(a->uid);
+        free(a->path);
+        cni_config_release(&a->config);
+        strv_free(a->bin_dirs);
+        free(a->ns);
+        free(a->pod);
+        json_decref(a->runtime_config);
+        json_decref(a->result);
+}
+#define _cleanup_attachment_ _cleanup_(attachment_release)
+
+/* ---- the record ---- */
+
+static char *records_folder(const struct store *store) {
+        return path_join(store->run, "net/cni");
+}
+
+static char *record_path(const struct store *store, const char *uid) {
+        return xasprintf("%s/net/cni/%s.json", store->run, uid);
+}
+
+static json_t *json_of_strv(char *const *list) {
+        json_t *json = json_array();
+
+        for (size_t i = 0; list && list[i]; i++)
+                json_array_append_new(json, json_string(list[i]));
+        return json;
+}
+
+static struct error *record_write(const struct attachment *a) {
+        _cleanup_free_ char *folder = records_folder(a->store), *text = NULL;
+        json_auto_t *json = json_pack(
+                "{s:o, s:s, s:o, s:s, s:s, s:i, s:I, s:O, s:O*}", "config", cni_config_json(&a->config), "file",
+                a->config.file, "binDirs", json_of_strv(a->bin_dirs), "namespace", a->ns, "pod", a->pod, "infra",
+                (int)a->infra, "netns", (json_int_t)a->netns, "runtimeConfig", a->runtime_config, "result", a->result);
+        struct error *err = mkdir_parents(folder, 0700);
+
+        if (err)
+                return err;
+        text = json_dumps(json, JSON_INDENT(1));
+        return file_replace(a->path, text, strlen(text), 0600, 0);
+}
+
+static struct error *record_of_json(json_t *json, struct attachment *a) {
+        json_t *config = json_object_get(json, "config"), *bin_dirs = json_object_get(json, "binDirs"), *item;
+        const char *file = json_string_value(json_object_get(json, "file"));
+        const char *ns = json_string_value(json_object_get(json, "namespace"));
+        const char *pod = json_string_value(json_object_get(json, "pod"));
+        size_t i;
+
+        if (!file || !ns || !pod)
+                return error_new(ERROR_INTERNAL, "it is damaged");
+        a->ns = xstrdup(ns);
+        a->pod = xstrdup(pod);
+        a->infra = (pid_t)json_integer_value(json_object_get(json, "infra"));
+        a->netns = (uint64_t)json_integer_value(json_object_get(json, "netns"));
+        a->runtime_config = json_incref(json_object_get(json, "runtimeConfig"));
+        a->result = json_incref(json_object_get(json, "result"));
+        json_array_foreach(bin_dirs, i, item) if (json_is_string(item)) a->bin_dirs =
+                strv_add(a->bin_dirs, json_string_value(item));
+        return cni_config_of_json(file, config, &a->config);
+}
+
+/* *ret_found: there is one. */
+static struct error *record_read(const struct store *store, const char *uid, struct attachment *ret, bool *ret_found) {
+        _cleanup_attachment_ struct attachment a = { .store = store,
+                                                     .uid = xstrdup(uid),
+                                                     .path = record_path(store, uid) };
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        struct error *err = file_read(a.path, RECORD_MAX, &text, &len);
+
+        *ret_found = false;
+        if (error_is(err, ERROR_NOT_FOUND)) {
+                error_free(err);
+                return NULL;
+        }
+        if (err)
+                return err;
+        json_auto_t *json = json_loadb(text, len, 0, NULL);
+        err = record_of_json(json, &a);
+        if (err)
+                return error_context(err, "%s", a.path);
+        *ret = a;
+        a = (struct attachment){ 0 };
+        *ret_found = true;
+        return NULL;
+}
+
+/* ---- calling a plugin ---- */
+
+static struct error *find_plugin(const struct attachment *a, const char *type, char **ret) {
+        for (size_t i = 0; a->bin_dirs && a->bin_dirs[i]; i++) {
+                _cleanup_free_ char *path = path_join(a->bin_dirs[i], type);
+                if (access(path, X_OK) == 0) {
+                        *ret = TAKE_PTR(path);
+                        return NULL;
+                }
+        }
+        _cleanup_free_ char *folders = strv_join(a->bin_dirs, ", ");
+        return error_new(ERROR_UNAVAILABLE,
+                         "CNI plugin \"%s\" of %s is not in %s: install it (Debian: apt-get install "
+                         "containernetworking-plugins) or name its folder in cniBinDirs",
+                         type, a->config.file, folders ? folders : "");
+}
+
+/* The namespace's path while it is there, else "", with which a plugin takes back what it can. */
+static char *netns_path(const struct attachment *a) {
+        char *path = xasprintf("/proc/%d/ns/net", (int)a->infra);
+        struct stat st;
+
+        if (a->infra > 0 && stat(path, &st) == 0 && st.st_ino == a->netns)
+                return path;
+        free(path);
+        return xstrdup("");
+}
+
+static char **environment(const struct attachment *a, const char *command) {
+        _cleanup_free_ char *folders = strv_join(a->bin_dirs, ":"), *netns = netns_path(a);
+        const char *path = getenv("PATH");
+        char **env = NULL;
+
+        env = strv_add_take(env, xasprintf("PATH=%s", path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"));
+        env = strv_add_take(env, xasprintf("CNI_COMMAND=%s", command));
+        env = strv_add_take(env, xasprintf("CNI_PATH=%s", folders ? folders : ""));
+        if (streq(command, "STATUS") || streq(command, "GC"))
+                return env;
+        env = strv_add_take(env, xasprintf("CNI_CONTAINERID=%s", a->uid));
+        env = strv_add_take(env, xasprintf("CNI_NETNS=%s", netns));
+        env = strv_add(env, "CNI_IFNAME=" IFNAME);
+        return strv_add_take(env, xasprintf("CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s;"
+                                            "K8S_POD_INFRA_CONTAINER_ID=%s;K8S_POD_UID=%s",
+                                            a->ns, a->pod, a->uid, a->uid));
+}
+
+/* A plugin's configuration as it is given to it: with the list's name and version, the result of who came before, and
+ * what is known of the capabilities that it says it has. */
+static json_t *plugin_input(const struct attachment *a, const json_t *plugin, const json_t *previous,
+                            const json_t *attachments) {
+        json_t *input = json_copy((json_t *)plugin), *given = json_object(), *value;
+        const json_t *capabilities = json_object_get(plugin, "capabilities");
+        const char *key;
+
+        json_object_del(input, "capabilities");
+        json_object_foreach(a->runtime_config, key, value) if (json_is_true(json_object_get(capabilities, key)))
+                json_object_set(given, key, value);
+        if (json_object_size(given))
+                json_object_set(input, "runtimeConfig", given);
+        json_decref(given);
+        json_object_set_new(input, "name", json_string(a->config.name));
+        json_object_set_new(input, "cniVersion", json_string(a->config.version));
+        if (previous)
+                json_object_set(input, "prevResult", (json_t *)previous);
+        if (attachments)
+                json_object_set(input, "cni.dev/valid-attachments", (json_t *)attachments);
+        return input;
+}
+
+/* What went wrong, in the plugin's words: an object with code, msg and details. */
+static struct error *plugin_error(const char *type, const char *command, const json_t *answer, const char *complaint) {
+        const char *message = json_string_value(json_object_get(answer, "msg"));
+        const char *details = json_string_value(json_object_get(answer, "details"));
+
+        return error_new(ERROR_UNAVAILABLE, "CNI plugin \"%s\": %s failed: %.1000s%s%.1000s", type, command,
+                         !str_empty(message)     ? message
+                         : !str_empty(complaint) ? complaint
+                                                 : "it does not say why",
+                         str_empty(details) ? "" : ": ", str_empty(details) ? "" : details);
+}
+
+/* *ret_answer: the JSON it printed; NULL: nothing. */
+static struct error *plugin_call(const struct attachment *a, const char *command, const json_t *plugin,
+                                 const json_t *previous, const json_t *attachments, json_t **ret_answer) {
+        const char *type = json_string_value(json_object_get(plugin, "type"));
+        json_auto_t *input = plugin_input(a, plugin, previous, attachments), *answer = NULL;
+        _cleanup_free_ char *program = NULL, *text = json_dumps(input, JSON_COMPACT), *out = NULL, *complaint = NULL;
+        _cleanup_strv_ char **env = environment(a, command);
+        int status;
+        struct error *err = find_plugin(a, type, &program);
+
+        if (err)
+                return err;
+        char *argv[] = { program, NULL };
+        struct process_options options = { .input = text, .env = env, .timeout_ms = PLUGIN_TIMEOUT_MS };
+        err = process_run(argv, &options, &status, &out, &complaint);
+        if (err)
+                return error_context(err, "CNI plugin \"%s\": %s", type, command);
+        answer = json_loads(out, 0, NULL);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                return plugin_error(type, command, answer, complaint);
+        if (ret_answer)
+                *ret_answer = json_incref(answer);
+        return NULL;
+}
+
+/* ---- the operations ---- */
+
+/* Takes back what the plugins made, the last first. The first error is told, but all are called. */
+static struct error *call_del(const struct attachment *a) {
+        struct error *first = NULL;
+
+        for (size_t i = json_array_size(a->config.plugins); i-- > 0;) {
+                const json_t *plugin = json_array_get(a->config.plugins, i);
+                struct error *err = plugin_call(a, "DEL", plugin, a->result, NULL, NULL);
+                if (err && first)
+                        error_free(err);
+                else if (err)
+                        first = err;
+        }
+        return first;
+}
+
+static struct error *call_add(struct attachment *a) {
+        const json_t *plugin;
+        size_t i;
+
+        json_array_foreach(a->config.plugins, i, plugin) {
+                json_t *answer = NULL;
+                struct error *err = plugin_call(a, "ADD", plugin, a->result, NULL, &answer);
+                if (!err && !json_is_object(answer))
+                        err = error_new(ERROR_UNAVAILABLE, "CNI plugin \"%s\": ADD printed no result",
+                                        json_string_value(json_object_get(plugin, "type")));
+                if (err) {
+                        json_decref(answer);
+                        return err;
+                }
+                json_decref(a->result);
+                a->result = answer;
+        }
+        return NULL;
+}
+
+static struct error *call_each(const struct attachment *a, const char *command, const json_t *attachments) {
+        const json_t *plugin;
+        size_t i;
+
+        json_array_foreach(a->config.plugins, i, plugin) {
+                struct error *err = plugin_call(a, command, plugin, a->result, attachments, NULL);
+                if (err)
+                        return err;
+        }
+        return NULL;
+}
+
+/* What fails stays on record for whoever attaches next: a plugin in trouble must not keep a pod from going away. */
+static void undo(const struct attachment *a) {
+        _cleanup_error_ struct error *err = call_del(a);
+
+        if (!err && unlink(a->path) < 0 && errno != ENOENT)
+                err = error_errno(errno, "remove %s", a->path);
+        if (err)
+                log_warning("network of pod %s/%s: %s; this is tried again when the next pod starts", a->ns, a->pod,
+                            error_message(err));
+}
+
+/* ---- pods that are gone ---- */
+
+/* Calls `f` for the uid of each record. */
+static struct error *each_record(const struct store *store, struct error *(*f)(const char *uid, void *data),
+                                 void *data) {
+        _cleanup_free_ char *folder = records_folder(store);
+        struct error *err = NULL;
+        struct dirent *entry;
+        DIR *dir = opendir(folder);
+
+        while (!err && dir && (entry = readdir(dir))) {
+                if (entry->d_name[0] == '.' || !str_ends_with(entry->d_name, ".json"))
+                        continue;
+                _cleanup_free_ char *uid = xstrndup(entry->d_name, strlen(entry->d_name) - strlen(".json"));
+                err = f(uid, data);
+        }
+        if (dir)
+                closedir(dir);
+        return err;
+}
+
+struct reclaim {
+        const struct store *store;
+        json_t *living; /* valid attachments, for GC */
+        bool reclaimed;
+};
+
+static struct error *reclaim_dead(const char *uid, void *data) {
+        struct reclaim *r = data;
+        _cleanup_free_ char *folder = xasprintf("%s/pods/%s", r->store->run, uid);
+        _cleanup_attachment_ struct attachment a = { 0 };
+        bool found;
+
+        if (file_exists(folder)) {
+                json_array_append_new(r->living, json_pack("{s:s, s:s}", "containerID", uid, "ifname", IFNAME));
+                return NULL;
+        }
+        struct error *err = record_read(r->store, uid, &a, &found);
+        if (!err && found)
+                undo(&a);
+        r->reclaimed = true;
+        return err;
+}
+
+/* Takes back what dead pods had, and lets the plugins compare what they know with what there is. */
+static struct error *reclaim(const struct attachment *a) {
+        json_auto_t *living = json_array();
+        struct reclaim r = { a->store, living, false };
+        struct error *err = each_record(a->store, reclaim_dead, &r);
+
+        if (err || !r.reclaimed || !cni_config_is_1_1(&a->config) || a->config.disable_gc)
+                return err;
+        err = call_each(a, "GC", living);
+        if (err)
+                log_warning("%s", error_message(err)); /* what it did not find is no hindrance */
+        error_free(err);
+        return NULL;
+}
+
+/* ---- results ---- */
+
+static bool is_pods_interface(const json_t *result, const json_t *ip) {
+        const json_t *index = json_object_get(ip, "interface");
+        const json_t *interface = json_array_get(json_object_get(result, "interfaces"), json_integer_value(index));
+
+        if (!index || !interface) /* the plugin does not tell: there is but one */
+                return true;
+        return !str_empty(json_string_value(json_object_get(interface, "sandbox")));
+}
+
+/* "10.1.0.5/16" → "10.1.0.5"; false if it is none of the family. */
+static bool address_parse(const char *text, int family, char *ret, size_t size) {
+        uint8_t bytes[16];
+        _cleanup_free_ char *address = text ? xstrndup(text, strcspn(text, "/")) : NULL;
+
+        if (!address || inet_pton(family, address, bytes) != 1)
+                return false;
+        inet_ntop(family, bytes, ret, (socklen_t)size);
+        return true;
+}
+
+static void interface_of(const json_t *result, struct net_result *ret) {
+        const json_t *interface;
+        size_t i;
+
+        json_array_foreach(json_object_get(result, "interfaces"), i, interface) {
+                const char *name = json_string_value(json_object_get(interface, "name"));
+                const char *mac = json_string_value(json_object_get(interface, "mac"));
+                bool pods = !str_empty(json_string_value(json_object_get(interface, "sandbox")));
+                if (pods && streq_ptr(name, IFNAME)) {
+                        snprintf(ret->mac, sizeof(ret->mac), "%s", mac ? mac : "");
+                        ret->mtu = (unsigned)json_integer_value(json_object_get(interface, "mtu"));
+                } else if (!pods && name && str_starts_with(name, "veth")) {
+                        snprintf(ret->host_ifname, sizeof(ret->host_ifname), "%s", name);
+                }
+        }
+}
+
+struct error *cni_result_parse(const json_t *result, struct net_result *ret) {
+        const json_t *ip;
+        size_t i;
+
+        *ret = (struct net_result){ 0 };
+        snprintf(ret->ifname, sizeof(ret->ifname), "%s", IFNAME);
+        json_array_foreach(json_object_get(result, "ips"), i, ip) {
+                const char *address = json_string_value(json_object_get(ip, "address"));
+                const char *gateway = json_string_value(json_object_get(ip, "gateway"));
+                if (!is_pods_interface(result, ip))
+                        continue;
+                if (!*ret->ip4 && address_parse(address, AF_INET, ret->ip4, sizeof(ret->ip4)))
+                        address_parse(gateway, AF_INET, ret->gateway4, sizeof(ret->gateway4));
+                else if (!*ret->ip6 && address_parse(address, AF_INET6, ret->ip6, sizeof(ret->ip6)))
+                        address_parse(gateway, AF_INET6, ret->gateway6, sizeof(ret->gateway6));
+        }
+        interface_of(result, ret);
+        return *ret->ip4 || *ret->ip6
+                       ? NULL
+                       : error_new(ERROR_UNAVAILABLE, "the CNI plugins gave the pod no address (ips is empty)");
+}
+
+/* ---- what capabilities are told ---- */
+
+static json_t *port_mappings(const struct net_request *request) {
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < request->n_ports; i++) {
+                const struct net_port *p = &request->ports[i];
+                if (!p->host_port)
+                        continue;
+                _cleanup_free_ char *protocol = xstrdup(p->protocol ? p->protocol : "TCP");
+                for (char *c = protocol; *c; c++)
+                        *c = (char)(*c | 32); /* plugins write it in small letters */
+                json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:s}", "hostPort", (int)p->host_port,
+                                                      "containerPort", (int)p->container_port, "protocol", protocol,
+                                                      "hostIP", p->host_ip ? p->host_ip : ""));
+        }
+        return list;
+}
+
+static json_t *bandwidth(const struct net_request *request) {
+        json_t *json = json_object();
+
+        /* Bits a second, and bits of burst: as much as the kubelet's runtimes allow. */
+        if (request->ingress_bits) {
+                json_object_set_new(json, "ingressRate", json_integer((json_int_t)request->ingress_bits));
+                json_object_set_new(json, "ingressBurst", json_integer(INT32_MAX));
+        }
+        if (request->egress_bits) {
+                json_object_set_new(json, "egressRate", json_integer((json_int_t)request->egress_bits));
+                json_object_set_new(json, "egressBurst", json_integer(INT32_MAX));
+        }
+        return json;
+}
+
+static json_t *runtime_config(const struct net_request *request) {
+        json_t *json = json_object(), *ports = port_mappings(request), *rates = bandwidth(request);
+
+        if (json_array_size(ports))
+                json_object_set(json, "portMappings", ports);
+        if (json_object_size(rates))
+                json_object_set(json, "bandwidth", rates);
+        json_decref(ports);
+        json_decref(rates);
+        return json;
+}
+
+/* A host port that nothing carries out would be a promise broken without a word. */
+static struct error *check_capability(const struct attachment *a, const char *name) {
+        const json_t *plugin;
+        size_t i;
+
+        if (!json_object_get(a->runtime_config, name))
+                return NULL;
+        json_array_foreach(
+                a->config.plugins, i,
+                plugin) if (json_is_true(json_object_get(json_object_get(plugin, "capabilities"), name))) return NULL;
+        return error_new(ERROR_NOT_SUPPORTED,
+                         "no plugin of %s has the capability \"%s\", which the pod's %s need: add the plugin \"%s\" to "
+                         "the list",
+                         a->config.file, name, streq(name, "bandwidth") ? "bandwidth annotations" : "host ports",
+                         streq(name, "bandwidth") ? "bandwidth" : "portmap");
+}
+
+/* ---- attaching and detaching ---- */
+
+static struct error *attachment_init(const struct store *store, const struct node_config *config, const char *uid,
+                                     int netns_fd, const struct net_request *request, struct attachment *a) {
+        const char *slash = request->pod_name ? strchr(request->pod_name, '/') : NULL;
+        struct stat st;
+
+        *a = (struct attachment){ .store = store,
+                                  .uid = xstrdup(uid),
+                                  .path = record_path(store, uid),
+                                  .bin_dirs = strv_copy(config->cni_bin_dirs),
+                                  .infra = request->infra_pid,
+                                  .runtime_config = runtime_config(request) };
+        a->ns = slash ? xstrndup(request->pod_name, slash - request->pod_name) : xstrdup("default");
+        a->pod = xstrdup(slash ? slash + 1 : uid);
+        if (fstat(netns_fd, &st) < 0)
+                return error_errno(errno, "look at the pod's network namespace");
+        a->netns = st.st_ino;
+        struct error *err = cni_config_read(config->cni_conf_dir, &a->config);
+        if (!err)
+                err = check_capability(a, "portMappings");
+        return err ? err : check_capability(a, "bandwidth");
+}
+
+static struct error *add(struct attachment *a, struct net_result *ret) {
+        struct error *err = record_write(a);
+
+        if (!err)
+                err = call_add(a);
+        if (!err)
+                err = cni_result_parse(a->result, ret);
+        if (!err)
+                err = record_write(a);
+        if (err) /* DEL of everything, as the specification has it */
+                undo(a);
+        return err;
+}
+
+struct error *cni_attach(const struct store *store, const struct node_config *config, const char *pod_uid, int netns_fd,
+                         const struct net_request *request, struct net_result *ret) {
+        _cleanup_attachment_ struct attachment a = { 0 }, old = { 0 };
+        bool found;
+        struct error *err = attachment_init(store, config, pod_uid, netns_fd, request, &a);
+
+        if (!err)
+                err = record_read(store, pod_uid, &old, &found);
+        if (err)
+                return err;
+        if (found && old.result && old.netns == a.netns)
+                return cni_result_parse(old.result, ret);
+        if (found)
+                undo(&old);
+        err = reclaim(&a);
+        if (!err && cni_config_is_1_1(&a.config))
+                err = call_each(&a, "STATUS", NULL);
+        return err ? err : add(&a, ret);
+}
+
+struct error *cni_detach(const struct store *store, const char *pod_uid, bool *ret_mine) {
+        _cleanup_attachment_ struct attachment a = { 0 };
+        struct error *err = record_read(store, pod_uid, &a, ret_mine);
+
+        if (!err && *ret_mine)
+                undo(&a);
+        return err;
+}
+
+struct error *cni_read(const struct store *store, const char *pod_uid, struct net_result *ret, bool *ret_mine) {
+        _cleanup_attachment_ struct attachment a = { 0 };
+        struct error *err = record_read(store, pod_uid, &a, ret_mine);
+
+        if (err || !*ret_mine)
+                return err;
+        return a.result ? cni_result_parse(a.result, ret)
+                        : error_new(ERROR_NOT_FOUND, "pod %s has no network", pod_uid);
+}
+
+struct error *cni_check(const struct store *store, const char *pod_uid) {
+        _cleanup_attachment_ struct attachment a = { 0 };
+        bool found;
+        struct error *err = record_read(store, pod_uid, &a, &found);
+
+        if (err)
+                return err;
+        if (!found || !a.result)
+                return error_new(ERROR_NOT_FOUND, "pod %s has no network that CNI plugins made", pod_uid);
+        return a.config.disable_check ? NULL : call_each(&a, "CHECK", NULL);
+}

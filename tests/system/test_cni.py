@@ -1,0 +1,206 @@
+"""The pods' network made by CNI plugins: Debian's, chained, and one of our own that keeps a record and fails on purpose."""
+import json
+import os
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUSYBOX, SLOW
+
+PLUGINS = "/usr/lib/cni"
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  annotations: %s
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: app
+    image: """ + BUSYBOX + """
+    command: [sh, -c, "echo hello > /index.html; httpd -f -p 8080 -h /"]
+    ports: %s
+"""
+
+RECORDER = """#!/bin/sh
+# Writes down each call, and does what the files beside it say.
+cat > %(dir)s/input.$$
+echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME $CNI_ARGS" >> %(dir)s/calls
+mv %(dir)s/input.$$ %(dir)s/input.$CNI_COMMAND
+if [ -e %(dir)s/fail-$CNI_COMMAND ]; then echo '{"code": 11, "msg": "not today", "details": "told to"}'; exit 1; fi
+[ $CNI_COMMAND != ADD ] || echo '{"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:07", "sandbox": "x"}],
+  "ips": [{"address": "192.0.2.7/24", "gateway": "192.0.2.1", "interface": 0}, {"address": "2001:db8::7/64", "interface": 0}]}'
+"""
+
+
+@pytest.fixture
+def cni(node, tmp_path):
+    """Puts the node on CNI: `cni(plugins, version=…)` writes the configuration."""
+    conf, own = tmp_path / "net.d", tmp_path / "bin"
+    conf.mkdir()
+    own.mkdir()
+    recorder = own / "recorder"
+    recorder.write_text(RECORDER % {"dir": tmp_path})
+    recorder.chmod(recorder.stat().st_mode | stat.S_IXUSR)
+    os.makedirs(node.root, exist_ok=True)
+
+    def write(*plugins, version="1.0.0", **more):
+        (conf / "10-test.conflist").write_text(json.dumps({"cniVersion": version, "name": "test-" + node.tag(), "plugins": plugins, **more}))
+        with open(node.root + "/config.yaml", "w") as f:
+            f.write("cniConfDir: %s\ncniBinDirs: [%s, %s]\n" % (conf, own, PLUGINS))
+    write.folder = tmp_path
+    write.calls = lambda: [line.split() for line in (tmp_path / "calls").read_text().splitlines()] if (tmp_path / "calls").exists() else []
+    write.input = lambda command: json.loads((tmp_path / ("input." + command)).read_text())
+    yield write
+    node.delete_all()
+    os.unlink(node.root + "/config.yaml")
+
+
+def bridge(node, folder):
+    """A bridge of the test's own in a network of its own."""
+    n = int(node.tag()[:2], 16)
+    return {"type": "bridge", "bridge": "hkt" + node.tag(), "isGateway": True, "ipMasq": False, "hairpinMode": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.213.%d.0/24" % n}]], "routes": [{"dst": "0.0.0.0/0"}],
+                     "dataDir": str(folder / "ipam")}}
+
+
+def remove_bridge(node):
+    subprocess.run(["ip", "link", "del", "hkt" + node.tag()], check=False, capture_output=True)
+
+
+def apply(node, name, ports="[]", annotations="{}"):
+    node.apply(POD % (name, annotations, ports))
+    pod = node.running(name)
+    node.remember(name)
+    return pod
+
+
+def test_debians_plugins_make_the_network_and_take_it_back(node, cni):
+    cni(bridge(node, cni.folder), {"type": "portmap", "capabilities": {"portMappings": True}})
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    try:
+        pod = apply(node, "cni-a", "[{containerPort: 8080, hostPort: %d}]" % port)
+        ip = pod["status"]["podIP"]
+        other = apply(node, "cni-b")
+        assert ip.startswith("10.213.") and other["status"]["podIP"].startswith("10.213.") and ip != other["status"]["podIP"]
+        assert "inet %s/24" % ip in node.sh("cni-a", "ip -4 addr show eth0")
+        assert "inet 127.0.0.1" in node.sh("cni-a", "ip addr show lo")
+        assert node.sh("cni-b", "wget -q -O - http://%s:8080/" % ip) == "hello"
+        gateway = ip.rsplit(".", 1)[0] + ".1"
+        assert node.sh("cni-b", "wget -q -O - http://%s:%d/" % (gateway, port)) == "hello"  # the host port, by the node's address
+        node.husk("delete", "pod", "cni-a", "cni-b", "--grace-period=0")
+        node.nothing_left()
+        left = [f for _, _, files in os.walk(cni.folder / "ipam") for f in files if f.startswith("10.213.")]
+        assert left == []  # every address was given back
+        assert os.listdir(node.run + "/net/cni") == []
+    finally:
+        remove_bridge(node)
+
+
+def test_plugins_are_told_what_the_specification_says(node, cni):
+    cni({"type": "recorder", "capabilities": {"portMappings": True, "bandwidth": True}, "mine": 1}, version="1.1.0")
+    pod = apply(node, "cni-c", "[{containerPort: 8080, hostPort: 18080, protocol: TCP, hostIP: 127.0.0.1}]",
+                "{kubernetes.io/ingress-bandwidth: 10M, kubernetes.io/egress-bandwidth: 1k}")
+    assert [p["ip"] for p in pod["status"]["podIPs"]] == ["192.0.2.7", "2001:db8::7"]
+    uid = pod["metadata"]["uid"]
+    calls = cni.calls()
+    assert [c[0] for c in calls] == ["STATUS", "ADD"]
+    add = calls[1]
+    assert add[1] == uid and add[2].startswith("/proc/") and add[2].endswith("/ns/net") and add[3] == "eth0"
+    assert dict(a.split("=") for a in add[4].split(";")) == {
+        "IgnoreUnknown": "1", "K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "cni-c", "K8S_POD_INFRA_CONTAINER_ID": uid, "K8S_POD_UID": uid}
+    told = cni.input("ADD")
+    assert told["cniVersion"] == "1.1.0" and told["name"] == "test-" + node.tag() and told["mine"] == 1 and "capabilities" not in told
+    assert told["runtimeConfig"] == {
+        "portMappings": [{"hostPort": 18080, "containerPort": 8080, "protocol": "tcp", "hostIP": "127.0.0.1"}],
+        "bandwidth": {"ingressRate": 10000000, "ingressBurst": 2147483647, "egressRate": 1000, "egressBurst": 2147483647}}
+    node.husk("delete", "pod", "cni-c", "--grace-period=0")
+    node.nothing_left()
+    assert [c[0] for c in cni.calls()][2:] == ["DEL"]
+    assert cni.input("DEL")["prevResult"]["ips"][0]["address"] == "192.0.2.7/24"
+
+
+def test_a_plugin_that_fails_is_quoted_and_everything_is_taken_back(node, cni):
+    cni({"type": "recorder"}, {"type": "recorder"})
+    (cni.folder / "fail-ADD").write_text("")
+    node.apply(POD % ("cni-d", "{}", "[]"))
+    node.remember("cni-d")
+    end = time.time() + 20 * SLOW
+    while "not today: told to" not in node.husk("get", "events", "-o", "json").out:
+        assert time.time() < end
+        time.sleep(0.1)
+    assert [c[0] for c in cni.calls()][:3] == ["ADD", "DEL", "DEL"]
+    (cni.folder / "fail-ADD").unlink()
+    node.running("cni-d")  # tried again
+    (cni.folder / "fail-DEL").write_text("")
+    node.husk("delete", "pod", "cni-d", "--grace-period=0", "--force", check=False)
+    assert os.listdir(node.run + "/net/cni")  # it stays on record
+    (cni.folder / "fail-DEL").unlink()
+    before = len(cni.calls())
+    cni({"type": "recorder"}, version="1.1.0")
+    apply(node, "cni-e")  # whoever comes next takes the dead pod's network back, and lets the plugins compare
+    commands = [c[0] for c in cni.calls()[before:]]
+    assert commands.count("DEL") >= 1 and commands[-1] == "ADD" and "GC" in commands
+    assert len(os.listdir(node.run + "/net/cni")) == 1
+
+
+def test_a_host_port_that_no_plugin_carries_out_is_refused(node, cni):
+    cni({"type": "recorder"})
+    node.apply(POD % ("cni-f", "{}", "[{containerPort: 8080, hostPort: 18081}]"))
+    node.remember("cni-f")
+    end = time.time() + 20 * SLOW
+    while "no plugin of" not in node.husk("get", "events", "-o", "json").out:
+        assert time.time() < end
+        time.sleep(0.1)
+    assert cni.calls() == []
+
+
+def test_a_missing_configuration_or_plugin_says_what_to_do(node, cni):
+    cni({"type": "nowhere"})
+    node.apply(POD % ("cni-g", "{}", "[]"))
+    node.remember("cni-g")
+    end = time.time() + 20 * SLOW
+    while "apt-get install containernetworking-plugins" not in node.husk("get", "events", "-o", "json").out:
+        assert time.time() < end
+        time.sleep(0.1)
+    os.unlink(cni.folder / "net.d/10-test.conflist")
+    end = time.time() + 60 * SLOW
+    while "there is no CNI configuration" not in node.husk("get", "events", "-o", "json").out:
+        assert time.time() < end
+        time.sleep(0.1)
+
+
+def test_bandwidth_annotations_hold_the_pod_back(node):
+    node.apply(POD % ("slow", "{kubernetes.io/egress-bandwidth: 8M, kubernetes.io/ingress-bandwidth: 16M}", "[]"))
+    pod = node.running("slow")
+    node.remember("slow")
+    host = subprocess.run(["tc", "qdisc", "show", "dev", node.veth(pod["metadata"]["uid"])], capture_output=True, text=True, check=True).stdout
+    assert "tbf" in host and "rate 16Mbit" in host
+    pid = node.infra("slow")
+    inside = subprocess.run(["nsenter", "-t", str(pid), "-n", "tc", "qdisc", "show", "dev", "eth0"], capture_output=True, text=True, check=True).stdout
+    assert "tbf" in inside and "rate 8Mbit" in inside
+    # What it holds back: 1 MB/s; two megabytes beyond the burst take more than one second.
+    node.sh("slow", "dd if=/dev/zero of=/big bs=1M count=3 2>/dev/null")
+    start = time.time()
+    with socket.create_connection((pod["status"]["podIP"], 8080), 10) as s:
+        s.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+        got = 0
+        while True:
+            data = s.recv(65536)
+            if not data:
+                break
+            got += len(data)
+    assert got > 3 << 20 and time.time() - start > 1
+    node.apply(POD % ("wrong", "{kubernetes.io/egress-bandwidth: '10'}", "[]"))
+    node.remember("wrong")
+    end = time.time() + 20 * SLOW
+    while "has to be a number of bits a second from 1k to 1P" not in node.husk("get", "events", "-o", "json").out:
+        assert time.time() < end
+        time.sleep(0.1)
