@@ -6,6 +6,7 @@
 #include "husk/container.h"
 #include "husk/selection.h"
 #include "husk/verbs.h"
+#include "server/field.h"
 
 const struct flag completion_flags[] = { { 0 } };
 const struct flag complete_flags[] = { { 0 } };
@@ -46,6 +47,66 @@ struct error *completion_run(struct cli *cli, struct arguments *arguments) {
         return usage_error("expected one of: bash, zsh, fish");
 }
 
+/* ---- the line so far ---- */
+
+struct line {
+        const struct verb *verb;
+        char **words; /* after the verb's name, without flags and their values; the strings are argv's */
+        size_t n_words;
+        const struct flag *pending; /* the word being typed is its value */
+        bool after_dash;            /* it belongs to a command in a container */
+        const char *current;
+};
+
+/* What a flag's value on the line means for the answers. */
+static void heed_value(struct cli *cli, const struct flag *flag, const char *value) {
+        if (streq(flag->name, "namespace"))
+                cli->ns = value;
+        else if (streq(flag->name, "root"))
+                cli->root = value;
+        else if (streq(flag->name, "run"))
+                cli->run = value;
+}
+
+/* `words`: what was typed after "husk", the word being typed last. bash makes words of their own of "=" and what
+ * follows: they are taken for the value that they are. */
+static void line_parse(struct cli *cli, char **words, size_t n, struct line *ret) {
+        size_t i = 0, name_words = 0;
+
+        ret->current = n ? words[n - 1] : "";
+        ret->words = xcalloc(n + 1, sizeof(char *));
+        if (n > 1)
+                ret->verb = verb_find_words(words, &name_words);
+        if (name_words >= n) { /* the verb's name is still being typed: "create configmap" */
+                _cleanup_free_ char *first = xstrdup(words[0]);
+                ret->verb = verb_find(first);
+                name_words = 1;
+        }
+        for (i = name_words; i + 1 < n; i++) {
+                const struct flag *flag = ret->pending;
+                ret->pending = NULL;
+                if (streq(words[i], "=")) {
+                        ret->pending = flag;
+                } else if (flag) {
+                        heed_value(cli, flag, words[i]);
+                } else if (ret->after_dash) {
+                        ret->words[ret->n_words++] = words[i];
+                } else if (streq(words[i], "--")) {
+                        ret->after_dash = true;
+                } else if (words[i][0] == '-' && words[i][1]) {
+                        ret->pending = flag_wanting_next(ret->verb ? ret->verb->flags : NULL, global_flags, words[i]);
+                } else {
+                        ret->words[ret->n_words++] = words[i];
+                }
+        }
+        if (ret->pending && streq(ret->current, "="))
+                ret->current = "";
+}
+
+static void line_release(struct line *line) {
+        free(line->words);
+}
+
 /* ---- answers: one a line; the shell picks those that begin as the current word does ---- */
 
 static void say_flags(const struct flag *flags) {
@@ -62,7 +123,8 @@ static void say_types(void) {
                 printf("%s\n", kinds[i].plural);
 }
 
-static struct error *say_names(struct cli *cli, const struct api_kind *kind) {
+/* Names of all objects of a kind, each between `before` and `after`. */
+static struct error *say_names(struct cli *cli, const struct api_kind *kind, const char *before, const char *after) {
         _cleanup_json_ json_t *objects = json_array();
         struct selection none = { 0 };
         const struct request all = { kind, (char *)cli_namespace_for(cli, kind), NULL };
@@ -70,8 +132,17 @@ static struct error *say_names(struct cli *cli, const struct api_kind *kind) {
         json_t *object;
         size_t i;
 
-        json_array_foreach(objects, i, object) puts(object_name(object));
+        json_array_foreach(objects, i, object) printf("%s%s%s\n", before, object_name(object), after);
         return err;
+}
+
+/* "pod/<TAB>" */
+static struct error *say_slash_names(struct cli *cli, const char *current) {
+        _cleanup_free_ char *type = xstrndup(current, strcspn(current, "/"));
+        _cleanup_free_ char *before = xasprintf("%s/", type);
+        const struct api_kind *kind = api_kind_lookup(type);
+
+        return kind ? say_names(cli, kind, before, "") : NULL;
 }
 
 static struct error *say_containers(struct cli *cli, const char *word) {
@@ -86,58 +157,144 @@ static struct error *say_containers(struct cli *cli, const char *word) {
         return NULL;
 }
 
+/* Ports that the pod names, for port-forward. */
+static struct error *say_ports(struct cli *cli, const char *word) {
+        _cleanup_json_ json_t *pod = NULL;
+        struct error *err = pod_load(cli, word, &pod);
+        json_t *container, *port;
+        size_t i, p;
+
+        json_array_foreach(field_at(pod, "spec.containers"), i, container) {
+                json_array_foreach(json_object_get(container, "ports"), p, port)
+                        printf("%lld\n", (long long)field_number(port, "containerPort", 0));
+        }
+        return err;
+}
+
+/* CONTAINER= for `set image`. */
+static struct error *say_images(struct cli *cli, const struct line *line) {
+        const char *slash = strchr(line->words[0], '/');
+        _cleanup_json_ json_t *pod = NULL;
+        struct error *err = slash || line->n_words > 1 ? pod_load(cli, line->words[slash ? 0 : 1], &pod) : NULL;
+        json_t *container;
+        size_t i;
+
+        json_array_foreach(field_at(pod, "spec.containers"), i, container)
+                printf("%s=\n", field_text_or(container, "name", ""));
+        return err;
+}
+
+/* Values of flags that are known: words that their help lists, separated by bars, or a name of something. */
+static struct error *say_values(struct cli *cli, const struct line *line) {
+        static const struct {
+                const char *flag, *values;
+        } known[] = {
+                { "output", "wide|json|yaml|name|jsonpath=|jsonpath-as-json=|custom-columns=" },
+                { "for", "condition=Ready|condition=Initialized|condition=PodScheduled|create|delete|jsonpath=" },
+                { "restart", "Always|OnFailure|Never" },
+                { "image-pull-policy", "Always|IfNotPresent|Never" },
+                { "profile", "general|baseline|restricted|netadmin|sysadmin" },
+                { "types", "Normal|Warning" },
+                { "subresource", "resize|ephemeralcontainers|status" },
+        };
+        const struct flag *flag = line->pending;
+        const char *values = flag->argument && strchr(flag->argument, '|') ? flag->argument : NULL;
+
+        if (streq(flag->name, "namespace"))
+                return say_names(cli, api_kind_of("Namespace"), "", "");
+        if ((streq(flag->name, "container") || streq(flag->name, "target")) && line->n_words)
+                return say_containers(cli, line->words[0]);
+        if (streq(flag->name, "for") && streq(line->verb->name, "events"))
+                return strchr(line->current, '/') ? say_slash_names(cli, line->current)
+                                                  : say_names(cli, api_kind_of("Pod"), "pod/", "");
+        for (size_t i = 0; !values && i < ARRAY_SIZE(known); i++)
+                if (streq(known[i].flag, flag->name))
+                        values = known[i].values;
+        _cleanup_strv_ char **words = values ? strv_split(values, '|') : NULL;
+        for (size_t i = 0; words && words[i]; i++)
+                puts(words[i]);
+        return NULL;
+}
+
 /* Verbs whose first word is a pod, not a type. */
 static bool takes_pods(const char *verb) {
-        static const char *const names[] = { "logs", "exec", "attach", "port-forward", "cp", "tree", NULL };
+        static const char *const names[] = { "logs", "exec", "attach", "debug", "port-forward", "tree", NULL };
         return strv_contains((char *const *)names, verb);
 }
 
-/* Words of a line that are no flags; values of flags are taken for words, which offers too much and never too little.
- */
-static struct error *say_words(struct cli *cli, const struct verb *verb, char **words, size_t n) {
+/* Verbs that take no object. */
+static bool takes_none(const char *verb) {
+        static const char *const names[] = { "apply",         "create",       "diff",       "replace", "run", "events",
+                                             "api-resources", "api-versions", "completion", "version", NULL };
+        return strv_contains((char *const *)names, verb) || str_starts_with(verb, "create ");
+}
+
+static struct error *say_words(struct cli *cli, const struct line *line) {
+        const char *verb = line->verb->name;
         const struct api_kind *kind;
 
-        if (takes_pods(verb->name))
-                return n == 0 ? say_names(cli, api_kind_of("Pod")) : say_containers(cli, words[0]);
-        if (n == 0) {
-                say_types();
+        if (streq(verb, "completion"))
+                puts("bash\nzsh\nfish");
+        if (takes_none(verb))
+                return NULL;
+        if (streq(verb, "cp"))
+                return say_names(cli, api_kind_of("Pod"), "", ":");
+        if (strchr(line->current, '/'))
+                return say_slash_names(cli, line->current);
+        if (takes_pods(verb)) {
+                if (line->n_words == 0)
+                        return say_names(cli, api_kind_of("Pod"), "", "");
+                return streq(verb, "port-forward") ? say_ports(cli, line->words[0])
+                                                   : say_containers(cli, line->words[0]);
+        }
+        if (streq(verb, "cordon") || streq(verb, "uncordon"))
+                return say_names(cli, api_kind_of("Node"), "", "");
+        if (line->n_words == 0) {
+                if (streq(verb, "top"))
+                        puts("pod");
+                else
+                        say_types();
                 return NULL;
         }
-        kind = api_kind_lookup(words[0]);
-        return kind ? say_names(cli, kind) : NULL;
+        if (streq(verb, "set image") && (line->n_words > 1 || strchr(line->words[0], '/')))
+                return say_images(cli, line);
+        kind = api_kind_lookup(line->words[0]);
+        return kind ? say_names(cli, kind, "", "") : NULL;
+}
+
+/* First words of verbs, or the second ones of those that begin as the line does. */
+static void say_verbs(char **words, size_t n) {
+        _cleanup_strbuf_ struct strbuf prefix = STRBUF_INIT;
+        const char *last = "";
+
+        for (size_t i = 0; i + 1 < n; i++)
+                strbuf_addf(&prefix, "%s ", words[i]);
+        for (const struct verb *v = verbs; v->name; v++) {
+                if (!v->summary || !str_starts_with(v->name, strbuf_str(&prefix)))
+                        continue;
+                const char *rest = v->name + prefix.len;
+                size_t len = strcspn(rest, " ");
+                if (strncmp(last, rest, len) != 0 || (last[len] && last[len] != ' '))
+                        printf("%.*s\n", (int)len, rest);
+                last = rest;
+        }
 }
 
 /* `husk __complete WORD… CURRENT`: the last word is the one being typed, perhaps empty. */
 struct error *complete_run(struct cli *cli, struct arguments *arguments) {
-        size_t n = arguments->n_words, n_plain = 0;
-        char **words = arguments->words;
-        const char *current = n ? words[n - 1] : "";
+        _cleanup_(line_release) struct line line = { 0 };
 
-        if (n <= 1) {
-                for (const struct verb *v = verbs; v->name; v++)
-                        if (v->summary)
-                                puts(v->name);
+        line_parse(cli, arguments->words, arguments->n_words, &line);
+        if (!line.pending && line.current[0] != '-' && !line.after_dash)
+                say_verbs(arguments->words, arguments->n_words);
+        if (!line.verb || line.after_dash)
                 return NULL;
-        }
-        const struct verb *verb = verb_find(words[0]);
-        if (!verb)
-                return NULL;
-        if (*current == '-') {
-                say_flags(verb->flags);
+        if (line.pending)
+                return say_values(cli, &line);
+        if (line.current[0] == '-') {
+                say_flags(line.verb->flags);
                 say_flags(global_flags);
                 return NULL;
         }
-        _cleanup_free_ char **plain = xcalloc(n, sizeof(char *));
-        for (size_t i = 1; i + 1 < n; i++) {
-                if ((streq(words[i], "-n") || streq(words[i], "--namespace")) && i + 2 < n)
-                        cli->ns = words[++i];
-                else if (words[i][0] != '-')
-                        plain[n_plain++] = words[i];
-        }
-        const char *before = words[n - 2];
-        if (streq(before, "-n") || streq(before, "--namespace"))
-                return say_names(cli, api_kind_of("Namespace"));
-        if ((streq(before, "-c") || streq(before, "--container")) && n_plain)
-                return say_containers(cli, plain[0]);
-        return say_words(cli, verb, plain, n_plain);
+        return say_words(cli, &line);
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/str.h"
+#include "husk/columns.h"
 #include "husk/describe.h"
 
 #define NONE "<none>"
@@ -68,7 +69,15 @@ static void describe_status(struct page *page, const json_t *pod) {
                 page_field(page, 0, "Reason", field_text(pod, "status.reason"));
         if (field_text(pod, "status.message"))
                 page_field(page, 0, "Message", field_text(pod, "status.message"));
+        if (field_text(pod, "spec.securityContext.seccompProfile.type")) {
+                const json_t *seccomp = field_at(pod, "spec.securityContext.seccompProfile");
+                page_field(page, 0, "SeccompProfile", field_text(seccomp, "type"));
+                if (field_text(seccomp, "localhostProfile"))
+                        page_field(page, 0, "LocalhostProfile", field_text(seccomp, "localhostProfile"));
+        }
         describe_addresses(page, pod);
+        if (field_text(pod, "status.nominatedNodeName"))
+                page_field(page, 0, "NominatedNodeName", field_text(pod, "status.nominatedNodeName"));
 }
 
 /* ---- containers ---- */
@@ -200,7 +209,7 @@ static void describe_env_from(struct page *page, const json_t *sources) {
 }
 
 /* Where a variable's value comes from, for one that is not written down. A secret is named, not shown. */
-static char *env_source(const json_t *from) {
+static char *env_source(const json_t *pod, const json_t *from) {
         static const struct {
                 const char *path, *text;
         } refs[] = { { "configMapKeyRef", "config map" }, { "secretKeyRef", "secret" } };
@@ -213,14 +222,15 @@ static char *env_source(const json_t *from) {
                                          field_is_true(ref, "optional") ? "true" : "false");
         }
         if (field_at(from, "fieldRef"))
-                return xasprintf(" (%s:%s)", field_text_or(from, "fieldRef.apiVersion", "v1"),
+                return xasprintf("%s (%s:%s)", field_text_or(pod, field_text_or(from, "fieldRef.fieldPath", ""), ""),
+                                 field_text_or(from, "fieldRef.apiVersion", "v1"),
                                  field_text_or(from, "fieldRef.fieldPath", ""));
         if (field_at(from, "resourceFieldRef"))
                 return xasprintf(" (%s)", field_text_or(from, "resourceFieldRef.resource", ""));
         return xstrdup("");
 }
 
-static void describe_env(struct page *page, const json_t *env) {
+static void describe_env(struct page *page, const json_t *pod, const json_t *env) {
         json_t *variable;
         size_t i;
 
@@ -231,7 +241,8 @@ static void describe_env(struct page *page, const json_t *env) {
         page_heading(page, 2, "Environment");
         json_array_foreach(env, i, variable) {
                 const json_t *from = field_at(variable, "valueFrom");
-                _cleanup_free_ char *value = from ? env_source(from) : xstrdup(field_text_or(variable, "value", ""));
+                _cleanup_free_ char *value =
+                        from ? env_source(pod, from) : xstrdup(field_text_or(variable, "value", ""));
                 page_field(page, 3, field_text_or(variable, "name", ""), value);
         }
 }
@@ -255,7 +266,7 @@ static void describe_mounts(struct page *page, const json_t *mounts) {
         }
 }
 
-static void describe_container(struct page *page, const json_t *container, const json_t *status) {
+static void describe_container(struct page *page, const json_t *pod, const json_t *container, const json_t *status) {
         page_heading(page, 1, "%s", field_text_or(container, "name", ""));
         page_field(page, 2, "Container ID", field_text(status, "containerID"));
         page_field(page, 2, "Image", field_text(container, "image"));
@@ -274,7 +285,7 @@ static void describe_container(struct page *page, const json_t *container, const
         describe_probe(page, "Readiness", field_at(container, "readinessProbe"));
         describe_probe(page, "Startup", field_at(container, "startupProbe"));
         describe_env_from(page, field_at(container, "envFrom"));
-        describe_env(page, field_at(container, "env"));
+        describe_env(page, pod, field_at(container, "env"));
         describe_mounts(page, field_at(container, "volumeMounts"));
 }
 
@@ -287,7 +298,7 @@ static void describe_containers(struct page *page, const json_t *pod, const char
                 return;
         page_heading(page, 0, "%s", title);
         json_array_foreach(field_at(pod, spec), i, container) describe_container(
-                page, container, field_find(pod, statuses, "name", field_text_or(container, "name", "")));
+                page, pod, container, field_find(pod, statuses, "name", field_text_or(container, "name", "")));
 }
 
 /* ---- conditions and volumes ---- */
@@ -307,53 +318,6 @@ static void describe_conditions(struct page *page, const json_t *pod) {
                 _cleanup_free_ char *line = xasprintf("%-*s  %s", (int)width, field_text_or(condition, "type", ""),
                                                       field_text_or(condition, "status", ""));
                 page_text(page, 1, line);
-        }
-}
-
-/* The kinds of volumes people look at most get a sentence and their fields; any other its type and fields as they are.
- */
-static const struct {
-        const char *key, *text;
-} volume_types[] = {
-        { "emptyDir", "EmptyDir (a temporary directory that shares a pod's lifetime)" },
-        { "hostPath", "HostPath (bare host directory volume)" },
-        { "configMap", "ConfigMap (a volume populated by a ConfigMap)" },
-        { "secret", "Secret (a volume populated by a Secret)" },
-        { "persistentVolumeClaim",
-          "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)" },
-        { "projected", "Projected (a volume that contains injected data from multiple sources)" },
-        { "downwardAPI", "DownwardAPI (a volume populated by information about the pod)" },
-        { "image", "Image (a container image or OCI artifact)" },
-};
-
-static void describe_volume_fields(struct page *page, const json_t *source) {
-        const char *key;
-        json_t *value;
-
-        json_object_foreach((json_t *)source, key, value) {
-                _cleanup_free_ char *text = json_is_string(value) ? xstrdup(json_string_value(value))
-                                                                  : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-                _cleanup_free_ char *title = xstrdup(key);
-                if (*title >= 'a' && *title <= 'z')
-                        *title -= 'a' - 'A';
-                page_field(page, 2, title, text);
-        }
-}
-
-static void describe_volume(struct page *page, const json_t *volume) {
-        const char *key;
-        json_t *source;
-
-        page_heading(page, 1, "%s", field_text_or(volume, "name", ""));
-        json_object_foreach((json_t *)volume, key, source) {
-                const char *text = key;
-                if (streq(key, "name"))
-                        continue;
-                for (size_t i = 0; i < ARRAY_SIZE(volume_types); i++)
-                        if (streq(volume_types[i].key, key))
-                                text = volume_types[i].text;
-                page_field(page, 2, "Type", text);
-                describe_volume_fields(page, source);
         }
 }
 
@@ -387,6 +351,39 @@ static char *toleration_format(const json_t *toleration) {
         return strbuf_take(&text);
 }
 
+/* "zone:DoNotSchedule when max skew 1 is exceeded for selector app=web" */
+static void describe_spread(struct page *page, const json_t *pod) {
+        const json_t *constraints = field_at(pod, "spec.topologySpreadConstraints");
+        json_t *c;
+        size_t i;
+
+        json_array_foreach(constraints, i, c) {
+                _cleanup_free_ char *labels = labels_format(field_at(c, "labelSelector.matchLabels"));
+                page_fieldf(page, 0, i ? "" : "Topology Spread Constraints",
+                            "%s:%s when max skew %" PRId64 " is exceeded for selector %s",
+                            field_text_or(c, "topologyKey", ""), field_text_or(c, "whenUnsatisfiable", ""),
+                            field_number(c, "maxSkew", 1), labels);
+        }
+}
+
+static void describe_readiness_gates(struct page *page, const json_t *pod) {
+        const json_t *gates = field_at(pod, "spec.readinessGates");
+        json_t *gate;
+        size_t i, width = strlen("Type");
+
+        if (!json_array_size(gates))
+                return;
+        page_heading(page, 0, "Readiness Gates");
+        json_array_foreach(gates, i, gate) width = MAX(width, strlen(field_text_or(gate, "conditionType", "")));
+        _cleanup_free_ char *titles = xasprintf("%-*s  Status", (int)width, "Type");
+        page_text(page, 1, titles);
+        json_array_foreach(gates, i, gate) {
+                const char *type = field_text_or(gate, "conditionType", ""), *status = field_condition(pod, type);
+                _cleanup_free_ char *line = xasprintf("%-*s  %s", (int)width, type, status ? status : NONE);
+                page_text(page, 1, line);
+        }
+}
+
 static void describe_scheduling(struct page *page, const json_t *pod) {
         const json_t *tolerations = field_at(pod, "spec.tolerations");
         json_t *toleration;
@@ -400,6 +397,7 @@ static void describe_scheduling(struct page *page, const json_t *pod) {
                 _cleanup_free_ char *text = toleration_format(toleration);
                 page_field(page, 0, i ? "" : "Tolerations", text);
         }
+        describe_spread(page, pod);
 }
 
 void describe_pod(struct page *page, const json_t *pod) {
@@ -410,6 +408,7 @@ void describe_pod(struct page *page, const json_t *pod) {
         describe_containers(page, pod, "Containers", "spec.containers", "status.containerStatuses");
         describe_containers(page, pod, "Ephemeral Containers", "spec.ephemeralContainers",
                             "status.ephemeralContainerStatuses");
+        describe_readiness_gates(page, pod);
         describe_conditions(page, pod);
         describe_volumes(page, pod);
         describe_scheduling(page, pod);

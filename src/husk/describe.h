@@ -6,5 +6,7 @@
 #include "husk/page.h"
 
 void describe_pod(struct page *page, const json_t *pod);
+/* One entry of spec.volumes. */
+void describe_volume(struct page *page, const json_t *volume);
 /* Name, namespace, labels, annotations. */
 void describe_metadata(struct page *page, const json_t *object);

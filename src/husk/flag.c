@@ -190,6 +190,26 @@ void arguments_release(struct arguments *arguments) {
         *arguments = (struct arguments){ .dash = -1 };
 }
 
+const struct flag *flag_wanting_next(const struct flag *own, const struct flag *global, const char *word) {
+        const struct parser p = { .own = own, .global = global };
+        const struct flag *f = NULL;
+
+        if (word[0] != '-' || !word[1] || strchr(word, '='))
+                return NULL;
+        if (word[1] == '-') {
+                f = parser_find(&p, word + 2, strlen(word + 2), 0);
+                return f && flag_needs_value(f) ? f : NULL;
+        }
+        for (const char *c = word + 1; *c; c++) {
+                f = parser_find(&p, NULL, 0, *c);
+                if (!f)
+                        return NULL;
+                if (flag_needs_value(f))
+                        return c[1] ? NULL : f;
+        }
+        return NULL;
+}
+
 const char *nearest_name(const char *word, const char *const *names) {
         const char *best = NULL;
         size_t best_distance = MAX(strlen(word) / 3, 1) + 1;

@@ -47,6 +47,10 @@ void arguments_release(struct arguments *arguments);
 struct error *flags_parse(const struct flag *own, const struct flag *global, char **argv, bool until_word,
                           struct arguments *ret) _must_check_;
 
+/* The flag whose value is the word behind `word` ("--namespace", "-itc"); NULL if `word` needs none. For completions.
+ */
+const struct flag *flag_wanting_next(const struct flag *own, const struct flag *global, const char *word);
+
 /* The name among `names` (NULL-terminated) that somebody who typed `word` may have meant, or NULL. */
 const char *nearest_name(const char *word, const char *const *names);
 
