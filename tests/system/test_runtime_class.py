@@ -54,6 +54,18 @@ def test_a_class_that_is_not_there(node):
     assert node.get("lost") is None
 
 
+def test_overhead(node, wrapped):
+    """spec.overhead is that of the class, on top of the containers' limits in the pod's cgroup; any other is refused."""
+    node.apply(CLASS % ("heavy", "traced", "overhead: {podFixed: {cpu: 100m, memory: 16Mi}}"))
+    p = pod(node, "right", container("a", {"limits": {"cpu": "200m", "memory": "32Mi"}}),
+            spec="runtimeClassName: heavy\noverhead: {cpu: 100m, memory: 16Mi}")
+    assert (Cgroup(p).memory, Cgroup(p).cpu) == (48 << 20, 300)
+    text = ("apiVersion: v1\nkind: Pod\nmetadata: {name: wrong}\nspec:\n  runtimeClassName: heavy\n  overhead: {cpu: 1m}\n"
+            "  containers: [{name: a, image: x}]\n")
+    r = node.fails("apply", "-f", "-", input=text)
+    assert "spec.overhead: Forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead" in r.err
+
+
 def test_overhead_without_a_class_is_refused(node):
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: heavy}\nspec:\n  overhead: {cpu: 1m}\n  containers: [{name: a, image: x}]\n"
     assert "Pod Overhead set without corresponding RuntimeClass defined Overhead" in node.fails("apply", "-f", "-", input=text).err
