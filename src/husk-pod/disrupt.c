@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/str.h"
 
 #define CLEANUP_TIMEOUT_NS (60 * NSEC_PER_SEC)
 
@@ -64,16 +65,25 @@ static bool is_being_removed(const struct runtime *rt, const char *uid) {
         return false;
 }
 
+/* What the scheduler's event says of who wanted it. */
+static char *told_to_victim(struct runtime *rt) {
+        const V1Node *node = runtime_node(rt, false);
+
+        return xasprintf("Preempted by pod %s on node %s", rt->uid, node ? node->metadata->name : "");
+}
+
 void disrupt_pod(void *ctx, const char *uid, const char *reason, const char *message) {
         struct runtime *rt = ctx;
+        _cleanup_free_ char *told = streq(uid, rt->uid) ? NULL : told_to_victim(rt);
         char now[RFC3339_MAX];
 
         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, now);
-        json_t *condition = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "DisruptionTarget", "status", "True",
-                                      "reason", reason, "message", message, "lastTransitionTime", now);
-        _cleanup_error_ struct error *err = store_pod_disrupt(rt->store, uid, condition);
+        json_t *status =
+                json_pack("{s:[{s:s, s:s, s:s, s:s, s:s}], s:s*}", "conditions", "type", "DisruptionTarget", "status",
+                          "True", "reason", reason, "message", message, "lastTransitionTime", now, "message", told);
+        _cleanup_error_ struct error *err = store_pod_disrupt(rt->store, uid, status);
 
-        json_decref(condition);
+        json_decref(status);
         if (!err) {
                 claims_mark_ending(rt->store, uid);
                 if (store_pod_supervisor(rt->store, uid) == 0 && !is_being_removed(rt, uid))

@@ -189,10 +189,11 @@ struct pod_ops {
         void (*claim_renew)(void *ctx);
         /* Delete a pod for somebody: one of lower priority (a victim of admit), or this pod itself (a taint). Writes
          * into the object of `uid` what the scheduler or the taint manager writes through the API: condition
-         * DisruptionTarget (status True, this reason and message) into status.conditions, metadata.deletionTimestamp,
-         * metadata.deletionGracePeriodSeconds (its spec's), and marks its claim "ending". Nothing happens to a pod that
-         * is being deleted already or is gone. The pod's own husk-pod learns of it as of any deletion, by
-         * pod_spec_changed() with an object that carries that condition. May be NULL: nobody is deleted. */
+         * DisruptionTarget (status True, this reason and message) into status.conditions, who wanted it into
+         * status.message if it is another pod, metadata.deletionTimestamp, metadata.deletionGracePeriodSeconds (its
+         * spec's), and marks its claim "ending". Nothing happens to a pod that is being deleted already or is gone. The
+         * pod's own husk-pod learns of it as of any deletion, by pod_spec_changed() with an object that carries that
+         * condition. May be NULL: nobody is deleted. */
         void (*pod_disrupt)(void *ctx, const char *uid, const char *reason, const char *message);
 
         /* Infra process, namespaces, pod cgroup, network, /etc files. `attempt` counts sandboxes of this pod from 0.

@@ -1035,12 +1035,9 @@ static void take_disruption(struct pod *pod) {
                 pod->disrupted = true;
                 set_string(&pod->disruption_reason, c->reason ?: "");
                 set_string(&pod->disruption_message, c->message);
-                if (streq_ptr(c->reason, "PreemptionByScheduler")) {
-                        _cleanup_free_ char *message =
-                                xasprintf("Preempted by a pod of higher priority on node %s", pod->node ?: "");
-
-                        pod_event_text(pod, EVENT_FROM_SCHEDULER, NULL, EVENT_NORMAL, "Preempted", message);
-                }
+                if (streq_ptr(c->reason, "PreemptionByScheduler"))
+                        pod_event_text(pod, EVENT_FROM_SCHEDULER, NULL, EVENT_NORMAL, "Preempted",
+                                       status->message ?: c->message ?: "");
                 pod_touch(pod);
                 return;
         }

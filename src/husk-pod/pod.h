@@ -38,7 +38,8 @@ void pod_step(struct pod *pod);
 /* The object changed: labels, images, activeDeadlineSeconds, resources, new ephemeral containers, a
  * metadata.deletionTimestamp with deletionGracePeriodSeconds (0: by force, SIGKILL at once; a later, smaller value
  * shortens a termination under way). A condition DisruptionTarget that comes with the deletion in status.conditions
- * says for whom it is (preemption, the taint manager); nothing else of the object's status is looked at. */
+ * says for whom it is (preemption, the taint manager), status.message with it what the event Preempted says; nothing
+ * else of the object's status is looked at. */
 void pod_spec_changed(struct pod *pod, const V1Pod *spec);
 /* node.json changed or another pod gave its claims back: ask for admission again if the pod waits for it. */
 void pod_node_changed(struct pod *pod);

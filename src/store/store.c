@@ -835,7 +835,7 @@ static struct error *claim_remove(struct store *store, const struct api_kind *ki
         return err;
 }
 
-struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *condition) {
+struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *status) {
         _cleanup_free_ char *folder = store_pod_folder(store, uid), *path = path_join(folder, "pod.json");
         _cleanup_close_ int lock = -EBADF;
         json_t *old = NULL, *pod, *metadata;
@@ -859,7 +859,7 @@ struct error *store_pod_disrupt(struct store *store, const char *uid, const json
         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC + grace, stamp);
         json_object_set_new(metadata, "deletionTimestamp", json_string(stamp));
         json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace));
-        json_object_set_new(pod, "status", json_pack("{s:[O]}", "conditions", (json_t *)condition));
+        json_object_set(pod, "status", (json_t *)status);
         carry_over(store, api_kind_of("Pod"), pod, old);
         err = json_write(path, pod, file_mode(api_kind_of("Pod")), FILE_DURABLE);
         json_decref(pod);

@@ -86,10 +86,10 @@ struct error *store_pod_status_read(struct store *store, const char *uid, json_t
 /* Publishes a status. `durable` also keeps it in <root> (for a pod that has ended). */
 struct error *store_pod_status_write(struct store *store, const char *uid, const json_t *status,
                                      bool durable) _must_check_;
-/* Marks a pod for deletion with its own grace period, as the scheduler or the taint manager does through the API:
- * `condition` (DisruptionTarget) is kept in the object's status, where the pod's supervisor finds it. Nothing happens
- * to a pod that is being deleted already or is gone. */
-struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *condition) _must_check_;
+/* Marks a pod for deletion with its own grace period, as the scheduler or the taint manager does through the API. What
+ * they write into its status (condition DisruptionTarget; in `message` who wanted it) is kept in the object, where the
+ * pod's supervisor finds it. Nothing happens to a pod that is being deleted already or is gone. */
+struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *status) _must_check_;
 /* Last step of a pod's end: removes its name, its folders in <run> and <root>. Nothing may be mounted there any more.
  * Then claims that waited for it or were its own go (claim.h). Idempotent; works from whatever is left of the pod. */
 struct error *store_pod_remove(struct store *store, const char *uid) _must_check_;

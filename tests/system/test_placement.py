@@ -505,7 +505,7 @@ def test_preemption_ends_the_less_important_pod_gracefully(place):
         "True", "PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod")
     assert v["metadata"]["deletionGracePeriodSeconds"] == 30
     assert get(place, "important")["status"].get("nominatedNodeName") == place.name
-    assert "Preempted" in place.husk("events", "--for", "pod/victim").out
+    assert "Preempted by pod %s on node %s" % (get(place, "important")["metadata"]["uid"], place.name) in place.husk("events", "--for", "pod/victim").out
     p = place.running("important")
     assert p["spec"]["priority"] == 2000000000 and "nominatedNodeName" not in p["status"]
     gone(place, "victim")

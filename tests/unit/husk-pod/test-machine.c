@@ -1173,6 +1173,7 @@ static void disrupt(struct world *w, const char *reason, int64_t grace) {
         condition->message = api_arena_strdup(w->arena, "because");
         w->spec = api_copy(w->arena, &w->spec->base);
         w->spec->status = api_new(w->arena, &v1_pod_status__descriptor);
+        w->spec->status->message = api_arena_strdup(w->arena, "Preempted by pod u2 on node node1");
         *(V1PodCondition **)api_arena_append(w->arena, &w->spec->status->conditions, &w->spec->status->n_conditions,
                                              sizeof(void *)) = condition;
         world_delete(w, grace);
@@ -1189,7 +1190,7 @@ TEST(a_victim_ends_with_its_grace_and_says_for_whom) {
         disrupt(&w, "PreemptionByScheduler", 30);
         assert_string_equal(world_condition_text(&w, "DisruptionTarget"), "True/PreemptionByScheduler");
         assert_string_equal(world_condition(&w, "DisruptionTarget")->message, "because");
-        assert_int_equal(world_event(&w, "Preempted", "Preempted by a pod of higher priority on node node1"), 1);
+        assert_int_equal(world_event(&w, "Preempted", "Preempted by pod u2 on node node1"), 1);
         assert_int_equal(w.n_renewed, 1); /* others see that it is ending */
         assert_true(w.claimed);
         world_advance(&w, 2);
