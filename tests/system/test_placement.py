@@ -293,6 +293,28 @@ def test_freed_resources_admit_the_waiting_pod(place):
     place.running("second")
 
 
+def test_a_pod_that_has_ended_frees_its_resources(place):
+    most = milli_cpu(place) * 3 // 4
+    apply(place, pod("first", {"restartPolicy": "Never"}, container=requests(most)))
+    place.running("first")
+    apply(place, pod("second", container=requests(most)))
+    waits(place, "second", none_fits("1 Insufficient cpu", NO_VICTIMS))
+    place.exec("first", "kill", "1")
+    place.running("second")
+    assert get(place, "first")["status"]["phase"] == "Succeeded"
+
+
+def test_a_pod_made_smaller_frees_its_resources(place):
+    most = milli_cpu(place) * 3 // 4
+    apply(place, pod("first", container=requests(most)))
+    place.running("first")
+    apply(place, pod("second", container=requests(most)))
+    waits(place, "second", none_fits("1 Insufficient cpu", NO_VICTIMS))
+    place.husk("patch", "pod", "first", "--subresource=resize", "-p",
+               json.dumps({"spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": "100m"}}}]}}))
+    place.running("second")
+
+
 def test_more_than_the_node_has_waits_for_ever(place):
     apply(place, pod("p", container={"resources": {"requests": {"memory": "1000Ti"}, "limits": {"example.com/gpu": "1"}}}))
     waits(place, "p", none_fits("1 Insufficient example.com/gpu, 1 Insufficient memory"))
