@@ -194,7 +194,10 @@ static struct error *make_cgroups(struct runtime *rt) {
                 return err;
         free(rt->sb.cgroup);
         rt->sb.cgroup = pod_cgroup_path(rt);
-        return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
+        err = cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
+        if (!err)
+                hurry(rt);
+        return err;
 }
 
 /* While the network is attached the infra process configures itself. */

@@ -68,6 +68,8 @@ struct runtime {
         enum pod_end end;
         struct id_map ids;    /* runtime_ids_open() */
         int host_mounts;      /* the host's mount namespace; -EBADF: not known */
+        struct hurry *hurry;  /* hurry.c; NULL: nothing under way */
+        int64_t hurried_ns;   /* monotonic: when it was done last */
         char *oci_state_root; /* <run>/pods/<uid>/crun */
         char *oci_program;    /* where the OCI runtime was found; NULL: not looked for, or nowhere */
 
@@ -210,6 +212,13 @@ void instance_close_stdin(struct instance *i);
 void instance_purge(struct instance *i);
 struct instance *instance_free(struct instance *i); /* of memory and descriptors only */
 void container_id_make(const char *pod_uid, const char *name, unsigned attempt, unsigned sandbox, char ret[static 65]);
+
+/* ---- hurry.c ---- */
+
+/* A container will be started shortly: begins the wait that the kernel imposes on who moves it into its cgroup. Makes
+ * making and removing of cgroups wait as well, so not before that. */
+void hurry(struct runtime *rt);
+void hurry_release(struct runtime *rt);
 
 /* ---- oci-program.c ---- */
 

@@ -199,3 +199,35 @@ struct error *cgroup_enter(const char *path, pid_t pid) {
         }
         return NULL;
 }
+
+/* The folder that a line of /proc/PID/cgroup ("4:memory:/a/b") means; NULL: of a hierarchy that is not used. */
+static char *folder_of_line(char *line) {
+        char *save = NULL, *number = strtok_r(line, ":", &save), *controllers = strtok_r(NULL, ":", &save), *path;
+        const struct hierarchy *h;
+
+        if (!number || !controllers)
+                return NULL;
+        if (*controllers == '/') { /* "0::/a/b": the unified hierarchy */
+                path = controllers;
+                h = cgroup_version() == CGROUP_V2 ? &cgroup_machine()->hierarchies[0] : NULL;
+        } else {
+                path = strtok_r(NULL, "", &save);
+                controllers[strcspn(controllers, ",")] = '\0';
+                h = hierarchy_of(controllers);
+        }
+        return h && path ? xasprintf("%s%s", h->folder, path) : NULL;
+}
+
+void cgroup_move_to_itself(void) {
+        _cleanup_free_ char *text = NULL;
+        char *save = NULL;
+        _cleanup_error_ struct error *err = file_read("/proc/self/cgroup", SMALL_FILE_MAX, &text, NULL);
+
+        for (char *line = err ? NULL : strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                _cleanup_free_ char *folder = folder_of_line(line);
+                struct error *failed = folder ? folder_write(folder, "cgroup.procs", "0") : NULL;
+                if (folder && !failed)
+                        return;
+                error_free(failed);
+        }
+}

@@ -83,6 +83,9 @@ int cgroup_open_leaf(const char *pod_path, const char *leaf);
 char **cgroup_procs_files(const char *path);
 /* Moves a process (0: the caller) into a cgroup of every hierarchy, made if missing. */
 struct error *cgroup_enter(const char *path, pid_t pid) _must_check_;
+/* Moves the caller to where it is, in one hierarchy: nothing changes, but the kernel makes the caller wait, as it does
+ * with the first who moves a process in a while, and the next ones need not. Cgroups cannot be made meanwhile. */
+void cgroup_move_to_itself(void);
 
 /* Kills every process below the pod's cgroups (cgroup.kill on v2; freezer and signals on v1) and returns when the
  * kernel has been told; false in *ret_empty as long as some still exist. Idempotent, also when nothing of it exists. */

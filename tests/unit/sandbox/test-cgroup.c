@@ -340,3 +340,12 @@ TEST(on_cgroup_v2_a_pod_is_made_killed_and_removed_alike) {
                 skip();
         assert_in_child(on_v2, &node);
 }
+
+TEST(moving_to_where_one_is_changes_nothing) {
+        _cleanup_free_ char *before = NULL, *after = NULL;
+
+        assert_ok(file_read("/proc/self/cgroup", 65536, &before, NULL));
+        cgroup_move_to_itself();
+        assert_ok(file_read("/proc/self/cgroup", 65536, &after, NULL));
+        assert_string_equal(before, after);
+}
