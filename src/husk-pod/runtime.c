@@ -83,6 +83,7 @@ static void keep_lasting(void *arg) {
         rt->lasting_due = false;
         if (!rt->finished)
                 handover_save_lasting(rt);
+        loop_timer_set(rt->trim, TRIM_AFTER_NS);
 }
 
 static void ops_trace(void *ctx, const char *line) {
