@@ -109,14 +109,15 @@ struct error *id_map_mount(const struct id_map *map, int mount_fd, bool recursiv
         return errnum ? error_errno(errnum, "map the user ids of a mount") : NULL;
 }
 
-uint32_t id_map_shift(const struct id_map *map, int fd) {
-        _cleanup_close_ int clone = -EBADF;
+uint32_t id_map_shift(const struct id_map *map, const char *type) {
+        _cleanup_close_ int mount_fd = -EBADF;
 
         if (!id_map_is_set(map))
                 return 0;
-        _cleanup_error_ struct error *err = mount_clone(fd, false, &clone);
+        /* One of its own, because before Linux 6.15 a mount that is not attached cannot be cloned to try it out. */
+        _cleanup_error_ struct error *err = mount_new(type, NULL, &mount_fd);
         if (!err)
-                err = id_map_mount(map, clone, false);
+                err = id_map_mount(map, mount_fd, false);
         return error_is(err, ERROR_NOT_SUPPORTED) ? map->first : 0;
 }
 

@@ -30,9 +30,9 @@ struct error *id_map_write(pid_t pid, const struct id_map *map) _must_check_;
 /* Maps a detached mount; recursive: with all that is mounted below it, or, where not all of that can be mapped, itself
  * alone. ERROR_NOT_SUPPORTED if its file system cannot be mapped (tmpfs before Linux 6.3). */
 struct error *id_map_mount(const struct id_map *map, int mount_fd, bool recursive) _must_check_;
-/* Can the file system on which `fd` lies be mapped? If not, and it belongs to the pod alone, its files can be given to
- * the ids outside instead: then the first of them is returned, which is root inside; else 0. */
-uint32_t id_map_shift(const struct id_map *map, int fd);
+/* Can file systems of this type ("tmpfs") be mapped? If not, the files of one that belongs to the pod alone can be
+ * given to the ids outside instead: then the first of them is returned, which is root inside; else 0. */
+uint32_t id_map_shift(const struct id_map *map, const char *type);
 /* mount_overlay() of layers whose files are shown as the map's (Linux 5.19), with the map not set: as they are. `upper`
  * keeps ids as they are outside: a container's own files belong to nobody else on this machine. All layers lie on one
  * file system, below one folder; <target>.mapped is used meanwhile. */

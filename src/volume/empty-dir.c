@@ -119,7 +119,9 @@ static struct error *mount_memory(const struct volume_context *context, const V1
                 return NULL;
         err = new_file_system(context, source, &mount_fd);
         if (!err)
-                err = open_to_all(context, mount_fd, id_map_shift(context->ids, mount_fd), path);
+                err = open_to_all(context, mount_fd,
+                                  id_map_shift(context->ids, streq(source->medium, "Memory") ? "tmpfs" : "hugetlbfs"),
+                                  path);
         if (!err)
                 err = mount_attach(mount_fd, fd);
         return err;

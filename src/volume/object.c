@@ -234,7 +234,7 @@ static struct error *write_volume(const struct volume_context *context, const V1
         struct error *err;
         int64_t gid;
 
-        payload.owner = id_map_shift(context->ids, fd);
+        payload.owner = id_map_shift(context->ids, "tmpfs");
 
         err = volume_type_of(volume, &type);
         if (!err)
@@ -261,7 +261,7 @@ struct error *object_setup(const struct volume_context *context, const V1Volume 
         if (fd < 0)
                 return error_errno(errno, "open %s", path);
         /* 0777 as a kubelet's: it is mounted read-only, and the way to it on the host is root's alone. */
-        uint32_t shift = id_map_shift(context->ids, fd);
+        uint32_t shift = id_map_shift(context->ids, "tmpfs");
         const int64_t *gid = group_in_volume(context, shift, &group);
         if (fchown(fd, shift, -1) < 0 || (shift && fchown(fd, -1, shift) < 0) || fchmod(fd, 0777) < 0)
                 return error_errno(errno, "change %s", path);

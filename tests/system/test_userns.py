@@ -254,3 +254,10 @@ def test_a_pod_waits_when_no_users_are_left_and_says_so(own_node):
         time.sleep(0.2)
     node.husk("delete", "pod", "first")
     node.running("second", timeout=60)
+
+
+def test_a_hostpath_that_cannot_be_mapped_is_named(node):
+    node.apply(text("unmappable", volumes="{name: sys, hostPath: {path: /sys/kernel}}", mounts="{name: sys, mountPath: /x}"))
+    p = node.wait("unmappable", "message", lambda p: any("hostUsers" in s["state"].get("waiting", {}).get("message", "")
+                                                        for s in p["status"].get("containerStatuses", [])))
+    assert 'volume "sys" in a pod with hostUsers: false: its file system has no id-mapped mounts' in json.dumps(p["status"]["containerStatuses"]).replace('\\"', '"')
