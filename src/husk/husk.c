@@ -292,6 +292,17 @@ const struct verb verbs[] = {
                 CODE(top),
         },
         {
+                .name = "network",
+                .group = LOOK,
+                .summary = "Show which pod is connected to what",
+                .usage = "[POD…] [flags]",
+                .example = "# bridge, addresses, interfaces and host ports\n"
+                           "husk network -A\n"
+                           "# is it all there?\n"
+                           "husk network web --check",
+                CODE(network),
+        },
+        {
                 .name = "tree",
                 .group = LOOK,
                 .summary = "Show a pod as a group of processes and who shares which namespace",

@@ -34,6 +34,7 @@ VERB(get);
 VERB(image);
 VERB(label);
 VERB(logs);
+VERB(network);
 VERB(patch);
 VERB(port_forward);
 VERB(replace);

@@ -558,3 +558,33 @@ struct error *cni_check(const struct store *store, const char *pod_uid) {
                 return error_new(ERROR_NOT_FOUND, "pod %s has no network that CNI plugins made", pod_uid);
         return a.config.disable_check ? NULL : call_each(&a, "CHECK", NULL);
 }
+
+struct each {
+        const struct store *store;
+        void (*f)(const char *uid, const char *pod_name, const struct net_result *result, void *data);
+        void *data;
+};
+
+static struct error *each_read(const char *uid, void *data) {
+        const struct each *each = data;
+        _cleanup_attachment_ struct attachment a = { 0 };
+        struct net_result result;
+        bool found;
+        _cleanup_error_ struct error *err = record_read(each->store, uid, &a, &found);
+
+        if (err || !found || !a.result)
+                return NULL;
+        err = cni_result_parse(a.result, &result);
+        if (!err) {
+                _cleanup_free_ char *name = xasprintf("%s/%s", a.ns, a.pod);
+                each->f(uid, name, &result, each->data);
+        }
+        return NULL;
+}
+
+struct error *cni_each(const struct store *store,
+                       void (*f)(const char *uid, const char *pod_name, const struct net_result *result, void *data),
+                       void *data) {
+        struct each each = { store, f, data };
+        return each_record(store, each_read, &each);
+}

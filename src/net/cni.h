@@ -18,6 +18,10 @@ struct error *cni_detach(const struct store *store, const char *pod_uid, bool *r
 /* What ADD answered. *ret_mine as above. */
 struct error *cni_read(const struct store *store, const char *pod_uid, struct net_result *ret,
                        bool *ret_mine) _must_check_;
+/* Calls `f` for each pod whose network plugins have made. */
+struct error *cni_each(const struct store *store,
+                       void (*f)(const char *uid, const char *pod_name, const struct net_result *result, void *data),
+                       void *data) _must_check_;
 /* Does all of it still stand (CHECK)? For `husk network`. ERROR_NOT_FOUND: the pod's network is not CNI's. */
 struct error *cni_check(const struct store *store, const char *pod_uid) _must_check_;
 

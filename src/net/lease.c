@@ -76,7 +76,7 @@ static void lease_list_add(struct lease_list *list, const char *name) {
         list->names[list->n++] = (struct lease_name){ (uint32_t)number, xstrdup(end + 1) };
 }
 
-struct error *lease_list_read(const struct store *store, struct lease_list *ret) {
+static struct error *list_read(const struct store *store, bool sweep, struct lease_list *ret) {
         _cleanup_free_ char *folder = leases_folder(store);
         DIR *dir = opendir(folder);
 
@@ -84,14 +84,22 @@ struct error *lease_list_read(const struct store *store, struct lease_list *ret)
         if (!dir)
                 return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
         for (struct dirent *entry; (entry = readdir(dir));) {
-                /* The caller holds the lock, so nobody is writing: what looks like it was left by somebody who died. */
-                if (entry->d_name[0] == '.' && str_ends_with(entry->d_name, ".tmp"))
+                if (sweep && entry->d_name[0] == '.' && str_ends_with(entry->d_name, ".tmp"))
                         unlinkat(dirfd(dir), entry->d_name, 0);
                 else
                         lease_list_add(ret, entry->d_name);
         }
         closedir(dir);
         return NULL;
+}
+
+struct error *lease_list_read(const struct store *store, struct lease_list *ret) {
+        /* The caller holds the lock, so nobody is writing: what looks like it was left by somebody who died. */
+        return list_read(store, true, ret);
+}
+
+struct error *lease_list_peek(const struct store *store, struct lease_list *ret) {
+        return list_read(store, false, ret);
 }
 
 const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid) {
@@ -240,4 +248,16 @@ struct error *lease_read(const struct store *store, const struct lease_name *nam
 struct error *lease_remove(const struct store *store, const struct lease_name *name) {
         _cleanup_free_ char *path = lease_path(store, name->number, name->uid);
         return unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
+}
+
+void lease_result(const struct lease *lease, struct net_result *ret) {
+        *ret = (struct net_result){ .mtu = lease->mtu };
+        address_format(&lease->ip4, ret->ip4, sizeof(ret->ip4));
+        address_format(&lease->ip6, ret->ip6, sizeof(ret->ip6));
+        address_format(&lease->gateway4, ret->gateway4, sizeof(ret->gateway4));
+        address_format(&lease->gateway6, ret->gateway6, sizeof(ret->gateway6));
+        snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1],
+                 lease->mac[2], lease->mac[3], lease->mac[4], lease->mac[5]);
+        snprintf(ret->ifname, sizeof(ret->ifname), "%s", LEASE_IFNAME);
+        snprintf(ret->host_ifname, sizeof(ret->host_ifname), "%s", lease->host_ifname);
 }

@@ -7,6 +7,8 @@
 #include "net/netlink.h"
 #include "net/net.h"
 
+#define LEASE_IFNAME "eth0" /* in the pod */
+
 struct lease_port {
         uint8_t protocol; /* IPPROTO_TCP, … */
         uint16_t container_port;
@@ -42,6 +44,8 @@ struct lease_list {
 void lease_list_release(struct lease_list *list);
 #define _cleanup_lease_list_ _cleanup_(lease_list_release)
 struct error *lease_list_read(const struct store *store, struct lease_list *ret) _must_check_;
+/* The same for who holds no lock: sweeps nothing up. */
+struct error *lease_list_peek(const struct store *store, struct lease_list *ret) _must_check_;
 const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid); /* NULL: none */
 /* Lowest free number after the one given out last, wrapping around; 0 if there is none: an address rests before it is
  * used again, because neighbours and connection tracking remember it. */
@@ -52,6 +56,9 @@ struct error *lease_write(const struct store *store, const struct lease *lease) 
 struct error *lease_remove(const struct store *store, const struct lease_name *name) _must_check_;
 /* Remembers the number given out last. */
 void lease_number_used(const struct store *store, uint32_t number);
+
+/* As the pod's status shows it. */
+void lease_result(const struct lease *lease, struct net_result *ret);
 
 /* "TCP" of IPPROTO_TCP, and back (0: none of Kubernetes' three). */
 const char *protocol_string(uint8_t protocol);

@@ -15,8 +15,6 @@
 #include "net/host.h"
 #include "net/lease.h"
 
-#define POD_IFNAME "eth0"
-
 /* ---- the node's lock ---- */
 
 static struct error *net_lock(const struct store *store, int *ret_fd) {
@@ -314,10 +312,10 @@ static struct error *loopback_up(const struct pod_side *pod) {
 
 static struct error *pod_side_configure(struct pod_side *pod, const struct host *host, const struct lease *lease) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
-        struct ifreq request = { .ifr_name = POD_IFNAME };
+        struct ifreq request = { .ifr_name = LEASE_IFNAME };
 
         if (ioctl(pod->socket, SIOCGIFINDEX, &request) < 0)
-                return error_errno(errno, "find %s of the pod", POD_IFNAME);
+                return error_errno(errno, "find %s of the pod", LEASE_IFNAME);
         unsigned index = (unsigned)request.ifr_ifindex;
         link_set_up_by_index(&b, index);
         address_add(&b, index, &lease->ip4, host->ranges.ip4.prefix_len);
@@ -333,7 +331,7 @@ static struct error *pod_side_configure(struct pod_side *pod, const struct host 
 static struct error *veth_make(struct host *host, const struct lease *lease, int netns_fd) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
 
-        link_add_veth(&b, lease->host_ifname, POD_IFNAME, netns_fd, lease->mac, lease->mtu);
+        link_add_veth(&b, lease->host_ifname, LEASE_IFNAME, netns_fd, lease->mac, lease->mtu);
         link_set_up(&b, lease->host_ifname, host->bridge_index);
         link_set_hairpin(&b, lease->host_ifname);
         return netlink_run(&host->route, &b);
@@ -343,7 +341,7 @@ static struct error *veth_make(struct host *host, const struct lease *lease, int
 static struct error *shape(struct host *host, struct pod_side *pod, const struct lease *lease,
                            const struct net_request *request) {
         _cleanup_netlink_batch_ struct netlink_batch in = NETLINK_BATCH_INIT, out = NETLINK_BATCH_INIT;
-        struct ifreq eth0 = { .ifr_name = POD_IFNAME };
+        struct ifreq eth0 = { .ifr_name = LEASE_IFNAME };
         struct error *err = NULL;
 
         if (request->ingress_bits) {
@@ -353,7 +351,7 @@ static struct error *shape(struct host *host, struct pod_side *pod, const struct
         if (err || !request->egress_bits)
                 return err;
         if (ioctl(pod->socket, SIOCGIFINDEX, &eth0) < 0)
-                return error_errno(errno, "find %s of the pod", POD_IFNAME);
+                return error_errno(errno, "find %s of the pod", LEASE_IFNAME);
         link_shape(&out, (unsigned)eth0.ifr_ifindex, request->egress_bits);
         return netlink_run(&pod->route, &out);
 }
@@ -390,18 +388,6 @@ static struct error *attach_by_plugins(const struct store *store, const struct n
 
 /* ---- attaching ---- */
 
-static void result_fill(const struct lease *lease, struct net_result *ret) {
-        *ret = (struct net_result){ .mtu = lease->mtu };
-        address_format(&lease->ip4, ret->ip4, sizeof(ret->ip4));
-        address_format(&lease->ip6, ret->ip6, sizeof(ret->ip6));
-        address_format(&lease->gateway4, ret->gateway4, sizeof(ret->gateway4));
-        address_format(&lease->gateway6, ret->gateway6, sizeof(ret->gateway6));
-        snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1],
-                 lease->mac[2], lease->mac[3], lease->mac[4], lease->mac[5]);
-        snprintf(ret->ifname, sizeof(ret->ifname), "%s", POD_IFNAME);
-        snprintf(ret->host_ifname, sizeof(ret->host_ifname), "%s", lease->host_ifname);
-}
-
 /* Is the pod attached already, to this very namespace? Anything else it has from before is undone. */
 static struct error *attached_before(struct host *host, struct lease_list *list, const char *pod_uid, uint64_t netns,
                                      struct net_result *ret, bool *ret_done) {
@@ -413,7 +399,7 @@ static struct error *attached_before(struct host *host, struct lease_list *list,
                 return NULL;
         struct error *err = lease_read(host->store, name, &lease);
         if (!err && lease.attached && lease.netns == netns && if_nametoindex(lease.host_ifname)) {
-                result_fill(&lease, ret);
+                lease_result(&lease, ret);
                 *ret_done = true;
                 return NULL;
         }
@@ -473,7 +459,7 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
         if (!err)
                 err = lease_write(host->store, &lease);
         if (!err)
-                result_fill(&lease, ret);
+                lease_result(&lease, ret);
         return err;
 }
 
@@ -514,6 +500,6 @@ struct error *net_read(const struct store *store, const char *pod_uid, struct ne
                 return error_new(ERROR_NOT_FOUND, "pod %s has no network", pod_uid);
         err = lease_read(store, name, &lease);
         if (!err)
-                result_fill(&lease, ret);
+                lease_result(&lease, ret);
         return err;
 }

@@ -60,6 +60,33 @@ struct error *net_detach(const struct store *store, const char *pod_uid) _must_c
 /* What a pod has, for a successor: ERROR_NOT_FOUND without a reservation. */
 struct error *net_read(const struct store *store, const char *pod_uid, struct net_result *ret) _must_check_;
 
+/* ---- what is connected to what, for people ---- */
+
+struct net_entry {
+        char *pod_uid, *pod_name; /* "default/web" */
+        bool by_plugins;          /* CNI made it; ports are the plugins' matter */
+        struct net_result result;
+        struct net_entry_port {
+                char *host_ip; /* "": all of the node's */
+                const char *protocol;
+                uint16_t host_port, container_port;
+        } * ports;
+        size_t n_ports;
+};
+/* All pods that have a network, by name. Those whose record cannot be read are left out. */
+struct error *net_list(const struct store *store, struct net_entry **ret, size_t *ret_n) _must_check_;
+void net_list_free(struct net_entry *list, size_t n);
+
+struct net_overview {
+        char bridge[IFNAMSIZ], table[32];
+        bool is_up;                  /* the bridge is there */
+        char range4[64], range6[64]; /* "" where there is none, or none yet */
+};
+struct error *net_overview(const struct store *store, struct net_overview *ret) _must_check_;
+/* Is what the record of the pod says still there? For a network made by plugins: their CHECK. The error says what is
+ * missing; ERROR_NOT_FOUND: the pod has no network of its own. */
+struct error *net_check(const struct store *store, const char *pod_uid) _must_check_;
+
 /* The node's own addresses (status.hostIPs, and podIPs of hostNetwork pods): source addresses of its default routes,
  * else the first global address, else loopback. "" for a missing family, never both. */
 struct net_node {

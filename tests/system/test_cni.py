@@ -95,6 +95,12 @@ def test_debians_plugins_make_the_network_and_take_it_back(node, cni):
         assert node.sh("cni-b", "wget -q -O - http://%s:8080/" % ip) == "hello"
         gateway = ip.rsplit(".", 1)[0] + ".1"
         assert node.sh("cni-b", "wget -q -O - http://%s:%d/" % (gateway, port)) == "hello"  # the host port, by the node's address
+        assert "default/cni-b: ok" in node.husk("network", "cni-b", "--check").out
+        row = next(line.split() for line in node.husk("network").out.splitlines() if line.startswith("cni-a "))
+        assert row[1] == ip and row[-1] == "CNI"
+        subprocess.run(["nsenter", "-t", str(node.infra("cni-b")), "-n", "ip", "addr", "flush", "dev", "eth0"], check=True)
+        checked = node.husk("network", "cni-b", "--check", check=False)
+        assert checked.code == 1 and "CHECK failed" in checked.out
         node.husk("delete", "pod", "cni-a", "cni-b", "--grace-period=0")
         node.nothing_left()
         left = [f for _, _, files in os.walk(cni.folder / "ipam") for f in files if f.startswith("10.213.")]
@@ -175,6 +181,28 @@ def test_a_missing_configuration_or_plugin_says_what_to_do(node, cni):
     while "there is no CNI configuration" not in node.husk("get", "events", "-o", "json").out:
         assert time.time() < end
         time.sleep(0.1)
+
+
+def test_husk_network_shows_who_is_connected_to_what(node):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    pod = apply(node, "net-a", "[{containerPort: 8080, hostPort: %d, hostIP: 127.0.0.1}]" % port)
+    uid, ips = pod["metadata"]["uid"], [i["ip"] for i in pod["status"]["podIPs"]]
+    seen = json.loads(node.husk("network", "net-a", "-o", "json").out)
+    assert seen["bridge"] == "hk" + node.tag() and seen["up"] is True
+    entry, = seen["pods"]
+    assert entry["uid"] == uid and entry["hostInterface"] == node.veth(uid) and entry["madeBy"] == "husk"
+    assert [entry["ipv4"]] + ([entry["ipv6"]] if entry["ipv6"] else []) == ips
+    assert entry["mac"] == node.sh("net-a", "cat /sys/class/net/eth0/address")
+    assert entry["hostPorts"] == [{"protocol": "TCP", "hostIP": "127.0.0.1", "hostPort": port, "containerPort": 8080}]
+    text = node.husk("network").out
+    assert "127.0.0.1:%d->8080/TCP" % port in text and ips[0] in text
+    assert node.husk("network", "--check").out == "default/net-a: ok\n"
+    assert "has no network of its own" in node.fails("network", "nobody").err
+    subprocess.run(["ip", "link", "del", node.veth(uid)], check=True)
+    broken = node.husk("network", "net-a", "--check", check=False)
+    assert broken.code == 1 and "its interface %s on this machine is gone" % node.veth(uid) in broken.out
 
 
 def test_bandwidth_annotations_hold_the_pod_back(node):
