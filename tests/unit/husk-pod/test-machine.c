@@ -1775,6 +1775,27 @@ TEST(after_a_reboot_the_pod_gets_a_new_sandbox_and_keeps_its_counts) {
         assert_int_equal(w.sandbox_attempt, 1);
 }
 
+TEST(a_successor_knows_what_was_allocated_while_a_resize_waits) {
+        _cleanup_world_ struct world w;
+        const char *wanted[] = { "2" };
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'100m'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        w.admission = ADMIT_WAIT;
+        snprintf(w.admission_message, sizeof(w.admission_message), "no room");
+        set_requests(&w, wanted);
+        succeed(&w, true, true);
+        assert_string_equal(world_condition_text(&w, "PodResizePending"), "True/Deferred");
+        assert_string_equal(pod_allocated(w.pod)->spec->containers[0]->resources->requests[0]->value->string, "100m");
+        assert_int_equal(world_event(&w, "ResizeDeferred", NULL), 1); /* not told twice */
+        w.admission = ADMIT_YES;
+        free(world_take_lines(&w));
+        pod_node_changed(w.pod);
+        assert_lines(&w, "admit\nresize a/0\n");
+        assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "2");
+}
+
 /* state-version-1.json was written by husk 0.1.0 for a pod of a sidecar `s` and a container `a` that runs for the
  * second time. Whoever changes what is kept, or the order of an enum, sees here that pods do not survive the upgrade.
  */
