@@ -34,4 +34,7 @@ struct infra_failure {
         char what[256];
 };
 
+/* In the creator: gives a fresh infra process with a user namespace of its own its ids, sets the sysctls of its
+ * namespaces and lets it go on. Nothing to do for one without. */
+struct error *infra_map_ids(const struct infra_plan *plan, const struct id_map *ids, pid_t pid, int pidfd) _must_check_;
 _noreturn_ void infra_main(const struct infra_plan *plan);
