@@ -27,10 +27,10 @@ static void hurry_done(void *arg, int events) {
 
         waitid(P_PIDFD, (id_t)h->pidfd, &info, WEXITED | WNOHANG);
         h->rt->hurried_ns = clock_monotonic_ns();
-        hurry_release(h->rt);
+        runtime_hurry_release(h->rt);
 }
 
-void hurry_release(struct runtime *rt) {
+void runtime_hurry_release(struct runtime *rt) {
         struct hurry *h = TAKE_PTR(rt->hurry);
 
         if (!h)
@@ -40,7 +40,7 @@ void hurry_release(struct runtime *rt) {
         free(h);
 }
 
-void hurry(struct runtime *rt) {
+void runtime_hurry(struct runtime *rt) {
         if (rt->hurry || clock_monotonic_ns() - rt->hurried_ns < AGAIN_NS)
                 return;
         pid_t pid = fork();
@@ -53,5 +53,11 @@ void hurry(struct runtime *rt) {
         struct hurry *h = rt->hurry = new0(struct hurry);
         h->rt = rt;
         h->pidfd = process_open(pid, 0);
-        error_free(loop_io_new(rt->loop, h->pidfd, LOOP_READABLE, hurry_done, h, &h->io));
+        struct error *err = h->pidfd < 0 ? error_errno(-h->pidfd, "open process %d", pid)
+                                         : loop_io_new(rt->loop, h->pidfd, LOOP_READABLE, hurry_done, h, &h->io);
+        if (err) { /* no descriptors left, say: nobody would reap it later */
+                error_free(err);
+                runtime_hurry_release(rt);
+                waitpid(pid, NULL, 0);
+        }
 }

@@ -733,7 +733,7 @@ void instance_start(void *ctx, const struct container_run *run) {
         if (old)
                 instance_purge(old);
         if (!instances_starting(rt))
-                hurry(rt);
+                runtime_hurry(rt);
         struct instance *i = instance_new(rt, run->name, run->attempt, run->sandbox, run->role);
         struct preparation p = { .instance = i, .run = run, .streams = { { -EBADF, -EBADF, -EBADF } } };
 

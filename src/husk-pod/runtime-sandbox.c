@@ -196,7 +196,7 @@ static struct error *make_cgroups(struct runtime *rt) {
         rt->sb.cgroup = pod_cgroup_path(rt);
         err = cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
         if (!err)
-                hurry(rt);
+                runtime_hurry(rt);
         return err;
 }
 

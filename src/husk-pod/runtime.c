@@ -264,7 +264,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         if (!rt)
                 return NULL;
         actions_release(rt);
-        hurry_release(rt);
+        runtime_hurry_release(rt);
         image_pulls_release(rt);
         disruptions_release(rt);
         watches_end(rt);

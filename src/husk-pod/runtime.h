@@ -217,8 +217,8 @@ void container_id_make(const char *pod_uid, const char *name, unsigned attempt, 
 
 /* A container will be started shortly: begins the wait that the kernel imposes on who moves it into its cgroup. Makes
  * making and removing of cgroups wait as well, so not before that. */
-void hurry(struct runtime *rt);
-void hurry_release(struct runtime *rt);
+void runtime_hurry(struct runtime *rt);
+void runtime_hurry_release(struct runtime *rt);
 
 /* ---- oci-program.c ---- */
 
