@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "husk/container.h"
 #include "husk/selection.h"
+#include "husk/window.h"
 #include "server/supervisor.h"
 #include "oci/runtime.h"
 #include "oci/spec.h"
@@ -149,6 +150,11 @@ static struct error *run_command(struct store *store, const char *uid, const str
         }
         give_pipes(running);
         _cleanup_free_ char *of_class = oci_runtime_chosen(run);
+        if (use_tty) {
+                err = window_follow();
+                if (err)
+                        return err;
+        }
         const struct oci_runtime runtime = { .program = of_class ? of_class : "crun", .state_root = state_root };
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&runtime, running->id, path, NULL, NULL, false);
         execvp(argv[0], argv);
