@@ -38,6 +38,9 @@ struct api_kind {
 const struct api_kind *api_kind_of(const char *kind);
 /* By any word kubectl takes: "po", "pod", "pods", "Pod", "pods.v1", "pods.v1.". NULL if there is none. */
 const struct api_kind *api_kind_lookup(const char *word);
+/* What to do instead of a kind of Kubernetes that husk has not, by any word for it ("deploy", "services"); NULL: not
+ * known. */
+const char *api_kind_advice(const char *word, const char **ret_kind);
 /* All kinds, for `api-resources`. */
 const struct api_kind *api_kinds(size_t *ret_count);
 /* The kind that json's "kind" and "apiVersion" say; on a mistake NULL and a diagnostic that says what is wrong. */

@@ -1,4 +1,7 @@
 #include "api/api.h"
+
+#include <strings.h>
+
 #include "base/str.h"
 
 #define SHORT(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
@@ -102,6 +105,46 @@ static const struct {
         { "ValidatingWebhookConfiguration", "there is no API server here to ask it" },
         { "VolumeAttachment", NO_STORAGE },
 };
+
+/* The words by which kubectl's users call some of them. */
+static const struct {
+        const char *word, *kind;
+} foreign_words[] = {
+        { "cj", "CronJob" },
+        { "crd", "CustomResourceDefinition" },
+        { "deploy", "Deployment" },
+        { "ds", "DaemonSet" },
+        { "ep", "Endpoints" },
+        { "hpa", "HorizontalPodAutoscaler" },
+        { "ing", "Ingress" },
+        { "ingresses", "Ingress" },
+        { "netpol", "NetworkPolicy" },
+        { "networkpolicies", "NetworkPolicy" },
+        { "pdb", "PodDisruptionBudget" },
+        { "pv", "PersistentVolume" },
+        { "quota", "ResourceQuota" },
+        { "rc", "ReplicationController" },
+        { "rs", "ReplicaSet" },
+        { "sa", "ServiceAccount" },
+        { "sc", "StorageClass" },
+        { "storageclasses", "StorageClass" },
+        { "sts", "StatefulSet" },
+        { "svc", "Service" },
+};
+
+const char *api_kind_advice(const char *word, const char **ret_kind) {
+        for (size_t i = 0; i < ARRAY_SIZE(foreign_words); i++)
+                if (strcasecmp(foreign_words[i].word, word) == 0)
+                        word = foreign_words[i].kind;
+        for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+                size_t len = strlen(foreign[i].kind);
+                if (strncasecmp(foreign[i].kind, word, len) == 0 && (!word[len] || strcasecmp(word + len, "s") == 0)) {
+                        *ret_kind = foreign[i].kind;
+                        return foreign[i].advice;
+                }
+        }
+        return NULL;
+}
 
 static const char *advice_for(const char *kind) {
         for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)

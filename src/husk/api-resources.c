@@ -15,6 +15,11 @@ const struct flag api_resources_flags[] = {
         { "namespaced", 0, FLAG_TEXT, &namespaced, "true|false", "true",
           "Only kinds that are (or are not) in namespaces" },
         { "no-headers", 0, FLAG_BOOL, &no_headers, NULL, NULL, "Leave the titles of the columns out" },
+        { "api-group", 0, FLAG_REFUSED, NULL, "GROUP", NULL, "the list is short; husk knows no groups to choose by" },
+        { "categories", 0, FLAG_REFUSED, NULL, "LIST", NULL, "the list is short; husk knows no categories" },
+        { "verbs", 0, FLAG_REFUSED, NULL, "LIST", NULL, "every verb works on every kind" },
+        { "sort-by", 0, FLAG_REFUSED, NULL, "name|kind", NULL, "pipe it to sort" },
+        { "cached", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "nothing is cached" },
         { 0 },
 };
 

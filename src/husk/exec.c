@@ -32,6 +32,7 @@ const struct flag exec_flags[] = {
         { "stdin", 'i', FLAG_BOOL, &use_stdin, NULL, NULL, "Pass standard input to the command" },
         { "tty", 't', FLAG_BOOL, &use_tty, NULL, NULL, "Give the command a terminal" },
         { "quiet", 'q', FLAG_BOOL, &quiet, NULL, NULL, "Print only what the command prints" },
+        { "filename", 'f', FLAG_REFUSED, NULL, "FILE", NULL, "name the pod: husk exec POD -- COMMAND" },
         { "pod-running-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "a pod is named, and runs or does not" },
         { 0 },
 };

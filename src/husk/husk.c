@@ -526,6 +526,7 @@ const struct flag global_flags[] = {
         { "client-key", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
         { "insecure-skip-tls-verify", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
         { "tls-server-name", 0, FLAG_REFUSED, NULL, NULL, NULL, NO_LOGIN },
+        { "version", 0, FLAG_REFUSED, NULL, NULL, NULL, "`husk version` prints it" },
         { "v", 'v', FLAG_REFUSED, NULL, NULL, NULL, "HUSK_LOG=debug makes every program of husk talk" },
         { "request-timeout", 0, FLAG_ACCEPTED, NULL, "TIME", NULL, "no request is sent anywhere" },
         { "cache-dir", 0, FLAG_ACCEPTED, NULL, "DIR", NULL, "nothing is cached" },

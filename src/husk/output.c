@@ -83,6 +83,9 @@ static struct error *template_set(struct output *output, char *text, bool is_fil
 static struct error *format_unknown(const char *text) {
         _cleanup_strbuf_ struct strbuf known = STRBUF_INIT;
 
+        if (str_starts_with(text, "go-template") || str_starts_with(text, "template"))
+                return usage_error("husk has no Go templates; -o jsonpath='{.status.podIP}' prints fields, "
+                                   "-o custom-columns=… tables, -o json feeds jq");
         for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
                 strbuf_addf(&known, "%s%s", i ? "," : "", formats[i].name);
         return usage_error("unable to match a printer suitable for the output format \"%s\", allowed formats are: %s",

@@ -34,6 +34,9 @@ struct error *kind_parse(const char *word, const struct api_kind **ret) {
         for (size_t i = 0; i < n_kinds && n < ARRAY_SIZE(names) - 1; i++)
                 names[n++] = kinds[i].plural;
         names[n] = NULL;
+        const char *kind, *advice = api_kind_advice(word, &kind);
+        if (advice)
+                return usage_error("husk has no %ss: %s", kind, advice);
         const char *nearest = nearest_name(word, names);
         if (nearest)
                 return usage_error("husk has no resource type \"%s\"; did you mean \"%s\"?", word, nearest);

@@ -123,7 +123,8 @@ def test_flags_and_verbs_of_clusters_are_refused_with_a_sentence(node):
                        (("apply", "-f", "https://example.com/x.yaml"), "curl -fsSL"), (("rollout", "status", "x"), "controller"),
                        (("get", "pods", "--fild-selector=x"), 'did you mean "--field-selector"'), (("aply",), 'did you mean "apply"'),
                        (("create", "deployment", "x"), "husk create configmap"), (("get", "pods", "-o", "go-template={{.}}"), "jsonpath"),
-                       (("apply", "-f", "x", "--prune"), "husk delete -l")):
+                       (("apply", "-f", "x", "--prune"), "husk delete -l"), (("get", "deploy"), "husk has no Deployments: husk runs Pods"),
+                       (("get", "services"), "hostPort"), (("--version",), "`husk version`")):
         r = node.fails(*words)
         assert why in r.err and r.out == "", r
 
