@@ -230,12 +230,14 @@ def test_optional_keys_may_be_missing(t):
 
 
 def test_values_from_fields_and_resources(t):
-    out = t.log(container("echo $LABEL $MEMORY $CPU", env=[
+    out = t.log(container("echo $LABEL $NOTE $MEMORY $CPU", env=[
+        {"name": "NOTE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['note']"}}},
         {"name": "LABEL", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.labels['app']"}}},
         {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"containerName": "b", "resource": "limits.memory", "divisor": "1Mi"}}},
         {"name": "CPU", "valueFrom": {"resourceFieldRef": {"containerName": "b", "resource": "requests.cpu", "divisor": "1m"}}}]),
-        container(name="b", resources={"limits": {"memory": "64Mi"}, "requests": {"cpu": "250m"}}), c="a", metadata={"labels": {"app": "fields"}})
-    assert out == "fields 64 250"
+        container(name="b", resources={"limits": {"memory": "64Mi"}, "requests": {"cpu": "250m"}}), c="a",
+        metadata={"labels": {"app": "fields"}, "annotations": {"note": "kept"}})
+    assert out == "fields kept 64 250"
 
 
 def test_values_from_a_file_of_the_pod(t):
@@ -455,6 +457,11 @@ def test_image_volume(t):
                  volumes=[{"name": "v", "image": {"reference": "localhost/husk/note:1", "pullPolicy": "Never"}}]) == "from an image"
 
 
+def test_image_volume_pull_policy(t):
+    pod = t.ended(container(volumeMounts=[mount()]), volumes=[{"name": "v", "image": {"reference": "127.0.0.1:1/absent:1", "pullPolicy": "Never"}}])
+    assert every_status(pod)[0]["state"]["waiting"]["reason"] == "ErrImageNeverPull"
+
+
 def test_mounts_read_only_and_of_a_part(t):
     out = t.log(container("cat /part/x /named/x; touch /v/y 2>/dev/null || echo read-only", env=[{"name": "WHICH", "value": "sub"}], volumeMounts=[
         mount(readOnly=True), {"name": "v", "mountPath": "/part", "subPath": "sub"}, {"name": "v", "mountPath": "/named", "subPathExpr": "$(WHICH)"}]),
@@ -657,6 +664,64 @@ def test_probe_of_a_port(t):
 def test_probe_of_a_port_elsewhere(t, server):
     pod = t.ended(container("sleep 2", livenessProbe=probe(tcpSocket={"port": server.port, "host": "127.0.0.1"})))
     assert not killed(pod)
+
+
+class Health:
+    """gRPC's health service, as much of HTTP/2 as that takes: a service that is called "right" serves, others do not."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("0.0.0.0", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    @staticmethod
+    def header(name, value):
+        return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+    def answer(self, connection):
+        with connection, connection.makefile("rb") as f:
+            f.read(24)  # the preface
+            connection.sendall(self.frame(4, 0, 0))
+            while True:
+                head = f.read(9)
+                if len(head) < 9:
+                    return
+                payload, kind, flags, stream = f.read(int.from_bytes(head[:3], "big")), head[3], head[4], int.from_bytes(head[5:], "big")
+                if kind == 4 and not flags & 1:
+                    connection.sendall(self.frame(4, 1, 0))
+                elif kind == 0:  # the request: a length, and a message whose first field is the service's name
+                    serving = 1 if payload[5:] == b"\x0a\x05right" else 2
+                    connection.sendall(self.frame(1, 4, stream, b"\x88" + self.header(b"content-type", b"application/grpc")) +
+                                       self.frame(0, 0, stream, b"\0\0\0\0\x02\x08" + bytes([serving])) +
+                                       self.frame(1, 5, stream, self.header(b"grpc-status", b"0")))
+
+
+@pytest.fixture(scope="module")
+def health():
+    server = Health()
+    yield server
+    server.listener.close()
+
+
+def test_grpc_probe(t, health):
+    name = t.running(container("sleep 100000", readinessProbe=probe(failureThreshold=100, grpc={"port": health.port, "service": "right"})), hostNetwork=True)
+    t.node.wait(name, "readiness", lambda p: condition(p, "Ready").get("status") == "True")
+
+
+def test_grpc_probe_of_a_service_that_does_not_serve(t, health):
+    assert killed(t.ended(container("sleep 4", livenessProbe=probe(grpc={"port": health.port, "service": "wrong"})), hostNetwork=True))
 
 
 def test_probe_period(t):

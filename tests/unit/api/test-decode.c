@@ -325,6 +325,24 @@ TEST(a_wrong_kind_or_version_is_explained) {
         }
 }
 
+TEST(what_the_system_writes_about_an_object_is_kept_as_it_is) {
+        const char *text = "{\"metadata\":{\"name\":\"a\",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
+                           "\"name\":\"p\",\"uid\":\"u\",\"controller\":true,\"blockOwnerDeletion\":true}],"
+                           "\"managedFields\":[{\"manager\":\"m\",\"operation\":\"Apply\",\"apiVersion\":\"v1\","
+                           "\"time\":\"2026-01-01T00:00:00Z\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:spec\":{}},"
+                           "\"subresource\":\"status\"}]}}";
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        json_t *in = json(text), *out;
+        V1ConfigMap *map = api_decode(in, &v1_config_map__descriptor, arena, &diags);
+
+        assert_int_equal(diags.n, 0);
+        out = api_encode(&map->base);
+        assert_true(json_equal(json_object_get(in, "metadata"), json_object_get(out, "metadata")));
+        json_decref(in);
+        json_decref(out);
+}
+
 #ifdef HUSK_TEST_HOOKS
 TEST(a_dropped_field_is_as_if_nobody_had_written_it) {
         static const struct {

@@ -372,3 +372,72 @@ TEST(profiles_in_annotations_must_agree_with_the_fields) {
                                 DIAGNOSTIC_INVALID));
         assert_int_equal(diags.n, 5);
 }
+
+/* Whatever else stands in the metadata of a claim's template would be without effect, so Kubernetes refuses it. */
+TEST(the_template_of_a_claim_has_labels_and_annotations_alone) {
+        static const char *const fields[] = { "name",
+                                              "generateName",
+                                              "namespace",
+                                              "selfLink",
+                                              "uid",
+                                              "resourceVersion",
+                                              "generation",
+                                              "creationTimestamp",
+                                              "deletionTimestamp",
+                                              "deletionGracePeriodSeconds",
+                                              "ownerReferences",
+                                              "finalizers",
+                                              "managedFields" };
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        V1Pod *pod = fixture_pod(
+                arena, C
+                ", 'volumes': [{'name': 'v', 'ephemeral': {'volumeClaimTemplate': {'metadata': {'labels': {'a': 'b'}, "
+                "'annotations': {'c': 'd'}, 'name': 'n', 'generateName': 'n-', 'namespace': 'd', 'selfLink': '/x', "
+                "'uid': 'u', 'resourceVersion': '1', 'generation': 1, 'creationTimestamp': '2026-01-01T00:00:00Z', "
+                "'deletionTimestamp': '2026-01-01T00:00:00Z', 'deletionGracePeriodSeconds': 1, 'ownerReferences': "
+                "[{'apiVersion': 'v1', 'kind': 'Pod', 'name': 'p', 'uid': 'u'}], 'finalizers': ['a.b/c'], "
+                "'managedFields': [{'manager': 'm'}]}, 'spec': {'accessModes': ['ReadWriteOnce'], 'resources': "
+                "{'requests': {'storage': '1Mi'}}}}}}]");
+
+        api_validate(&pod->base, NULL, &diags);
+        for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+                _cleanup_free_ char *path =
+                        xasprintf("spec.volumes[0].ephemeral.volumeClaimTemplate.metadata.%s", fields[i]);
+                _cleanup_free_ char *all = fixture_messages(&diags);
+
+                if (!fixture_has(&diags, path, DIAGNOSTIC_FORBIDDEN))
+                        fail_msg("%s is not refused: %s", path, all);
+        }
+        assert_int_equal(diags.n, ARRAY_SIZE(fields));
+}
+
+static bool owners_are_valid(const char *owners) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        _cleanup_free_ char *text = xasprintf(
+                "{'metadata': {'name': 'p', 'namespace': 'default', 'ownerReferences': [%s]}, 'spec': {" C "}}",
+                owners);
+        V1Pod *pod = fixture_object(arena, &v1_pod__descriptor, text);
+
+        api_validate(&pod->base, NULL, &diags);
+        return diags.n == 0;
+}
+
+#define OWNER(fields) "{'apiVersion': 'v1', 'kind': 'Pod', 'name': 'a', 'uid': 'u'" fields "}"
+
+TEST(owners_are_named_in_full_and_one_of_them_controls) {
+        assert_true(owners_are_valid(OWNER("") ", " OWNER(", 'controller': true")));
+        assert_false(owners_are_valid(OWNER(", 'controller': true") ", " OWNER(", 'controller': true")));
+}
+
+TEST(a_field_is_asked_for_in_a_version_of_the_api_that_there_is) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        V1Pod *pod =
+                fixture_pod(arena, CONTAINER("'env': [{'name': 'A', 'valueFrom': {'fieldRef': {'apiVersion': 'v2', "
+                                             "'fieldPath': 'metadata.name'}}}]"));
+
+        api_validate(&pod->base, NULL, &diags);
+        assert_true(fixture_has(&diags, "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath", DIAGNOSTIC_INVALID));
+}
