@@ -27,7 +27,7 @@ system: build ## end-to-end tests only, on this machine's kernel
 	@scripts/install-packages test
 	@scripts/run-tests.py --only system
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (30) on its kept corpus
+fuzz: ## each fuzz target for FUZZ_SECONDS (30) of processor time, from its kept corpus on
 	@scripts/install-packages build test
 	@scripts/run-tests.py --only fuzz --fuzz-seconds $${FUZZ_SECONDS:-30}
 
