@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes docs/fields.md from src/api/core-v1.proto and src/api/fields.tsv: every field reachable from a PodSpec and what husk
-does with it. `--check` only compares with what is there (a test runs it).
+does with it; and docs/podman-fields.md from these and scripts/podman-fields.tsv. `--check` only compares with what is there (a
+test runs it).
 
     scripts/gen-fields-doc.py [--check]"""
 import os
@@ -8,7 +9,6 @@ import re
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OUT = os.path.join(TOP, "docs/fields.md")
 WORDS = {"honoured": "honoured", "not-yet": "**not yet**", "refused": "refused"}
 
 HEAD = """# Fields of the Pod
@@ -56,6 +56,67 @@ def rows():
     return found
 
 
+PODMAN = """# Fields of the Pod, beside podman's
+
+What `podman kube play` says of each field in the table that it publishes (`docs/kubernetes_support.md` of its sources, read in
+November 2026, version 6.0 in development), and what husk does with it. **n/a** is podman's word for what it holds to be impossible
+on one machine. A field that podman does not carry out is ignored there unless `--validate=strict` is given; with husk it is an
+error, always. podman's table has %d lines of the Pod, its containers and claims: %d yes, %d no, %d n/a; of these husk honours %d
+and refuses %d by name. Not in podman's table at all are %d of the %d fields in [fields.md](fields.md), such as `resizePolicy`,
+`restartPolicyRules`, `hostUsers`, `ephemeralContainers` or the fields of each volume type: podman plays hostPath, emptyDir,
+configMap, secret, persistentVolumeClaim and image volumes; husk also projected, downwardAPI and ephemeral ones.
+
+podman also reads Deployment, DaemonSet and Job, running one replica of the template; husk refuses them with a sentence that says
+what to do, for a single pod is not what such a manifest asks for.
+
+This page is made by `scripts/gen-fields-doc.py`; the names of the tests are in [fields.md](fields.md).
+"""
+SECTIONS = {"PodSpec": "Pod", "Container": "Container", "PersistentVolumeClaimSpec": "PersistentVolumeClaim"}
+
+
+def find(types, table, message, path):
+    """(message, field, row) of a path, or of the field above it that is refused."""
+    name, _, rest = path.partition(".")
+    for field, kind, marks in types[message]:
+        kind = kind[2:] if kind.startswith("V1") else None
+        if "inline" in marks and any(f == name for f, _, _ in types[kind]):
+            return find(types, table, kind, path)
+        if field == name and (message, field) in table:
+            row = table[message, field]
+            return find(types, table, kind, rest) if rest and row[0] != "refused" else (message, field, row)
+    raise SystemExit("scripts/podman-fields.tsv: no %s.%s" % (message, path))
+
+
+def podman_page(types, table):
+    section, body, words, states, seen = None, [], {"yes": 0, "no": 0, "n/a": 0}, {s: 0 for s in WORDS}, set()
+    with open(os.path.join(TOP, "scripts/podman-fields.tsv")) as f:
+        for line in f:
+            if line.startswith("#"):
+                continue
+            message, path, word = line.rstrip("\n").split("\t")
+            if message != section:
+                section = message
+                body.append("\n## %s\n\n| field | podman | husk | |\n|---|---|---|---|" % SECTIONS[message])
+            owner, field, (state, _, reason, _) = find(types, table, message, path)
+            seen.add((owner, field))
+            words[word] += 1
+            states[state] += 1
+            body.append("| `%s` | %s | %s | %s |" % (path, word, WORDS[state], "it " + reason if reason else ""))
+    return PODMAN % (sum(words.values()), words["yes"], words["no"], words["n/a"], states["honoured"], states["refused"],
+                     len(set(table) - seen), len(table)) + "\n".join(body) + "\n"
+
+
+def write(path, text):
+    full = os.path.join(TOP, path)
+    if "--check" not in sys.argv:
+        with open(full, "w") as f:
+            f.write(text)
+        return
+    with open(full) as f:
+        if f.read() != text:
+            sys.exit(path + " is not what scripts/gen-fields-doc.py makes of src/api/fields.tsv; run it")
+
+
 def main():
     types, table = messages(), rows()
     places, order, queue = {"PodSpec": ["spec"]}, [], ["PodSpec"]
@@ -88,13 +149,8 @@ def main():
             notes += ["`%s` is accepted" % harmless] if harmless and state != "honoured" else []
             body.append("| `%s` | %s | %s |" % (field, WORDS[state], "; ".join(notes)))
     text = HEAD % (sum(counts.values()), counts["honoured"], counts["not-yet"], counts["refused"]) + "\n".join(body) + "\n"
-    if "--check" in sys.argv:
-        with open(OUT) as f:
-            if f.read() != text:
-                sys.exit("docs/fields.md is not what scripts/gen-fields-doc.py makes of src/api/fields.tsv; run it")
-        return
-    with open(OUT, "w") as f:
-        f.write(text)
+    write("docs/fields.md", text)
+    write("docs/podman-fields.md", podman_page(types, table))
     print("docs/fields.md: %d honoured, %d not yet, %d refused" % (counts["honoured"], counts["not-yet"], counts["refused"]))
 
 

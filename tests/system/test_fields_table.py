@@ -18,9 +18,13 @@ def problems_of(rows, collected):
     """What is wrong with the tests that rows name."""
     found = []
     for row in rows:
-        if row.state != "honoured" and row.test:
-            found.append("%s is %s and has a test" % (row.name, row.state))
-        elif row.state == "honoured" and row.in_system and row.test not in collected:
+        if row.state not in ("honoured", "refused"):
+            found.append("%s is %s: a field is honoured or refused" % (row.name, row.state))
+        elif row.state == "refused" and row.test:
+            found.append("%s is refused and has a test" % row.name)
+        elif row.state == "honoured" and not row.test:
+            found.append("%s is honoured and names no test" % row.name)
+        elif row.in_system and row.test not in collected:
             found.append("%s: there is no test %s" % (row.name, row.test))
     return found
 
@@ -84,9 +88,11 @@ def test_a_test_that_does_not_notice_its_field_missing_is_caught(tmp_path):
 def test_a_row_with_a_test_that_is_not_there_is_caught(tmp_path):
     table = tmp_path / "fields.tsv"
     table.write_text("Container\ttty\thonoured\t\t\ttest_try.py::test_gone\nContainer\tstdin\thonoured\t\t\ttest_try.py::test_good\n"
-                     "PodSpec\tresourceClaims\trefused\t\tneeds more\ttest_try.py::test_good\n")
+                     "PodSpec\tresourceClaims\trefused\t\tneeds more\ttest_try.py::test_good\n"
+                     "Container\tstdinOnce\thonoured\nContainer\targs\tnot-yet\n")
     assert problems_of(fields_table.read_table(str(table)), {"test_try.py::test_good"}) == [
-        "Container.tty: there is no test test_try.py::test_gone", "PodSpec.resourceClaims is refused and has a test"]
+        "Container.tty: there is no test test_try.py::test_gone", "PodSpec.resourceClaims is refused and has a test",
+        "Container.stdinOnce is honoured and names no test", "Container.args is not-yet: a field is honoured or refused"]
     assert "has no test" in fields_table.run_unit_test("api/fields:gone") and "there is no" in fields_table.run_unit_test("api/gone:gone")
 
 
