@@ -109,17 +109,24 @@ def start_pods(node, text, names):
     deadline = time.time() + 120
     while node.husk("get", "pods", "--no-headers").decode().count("Running") < len(names):
         if time.time() > deadline:
-            sys.exit("the pods do not start")
+            sys.exit("the pods do not start: " + node.husk("get", "pods", "-o", "wide").decode())
         time.sleep(0.5)
 
 
+def more_addresses(node):
+    """The range that a node picks by itself has room for 253 pods; one that is there when the first pod starts is kept to."""
+    with open(node.folder + "/root/net.json", "w") as f:
+        json.dump({"ipv4": "10.234.0.0/22"}, f)
+
+
 def idle(node, a, pods=300, seconds=20):
+    more_addresses(node)
     daemon = subprocess.Popen([os.path.join(os.path.dirname(HUSK), "huskd")], env=node.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     names = ["idle%d" % i for i in range(pods)]
     try:
         start_pods(node, lambda name: SLEEPER % (name, IMAGE), names)
         time.sleep(5)
-        pids = machinery(node)
+        pids = machinery(node) | {daemon.pid}
         before = files_below(node.folder + "/root")
         used, spent = over(pids, seconds)
         changed = [path for path, what in files_below(node.folder + "/root").items() if before.get(path) != what]
