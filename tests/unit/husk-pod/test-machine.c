@@ -1757,6 +1757,31 @@ TEST(an_exit_during_the_supervisors_absence_counts_from_when_it_happened) {
         assert_string_equal(world_state(&w, "a"), "running");
 }
 
+TEST(setting_the_time_of_day_moves_no_deadline) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        world_program(&w, "a")->ignores_term = true;
+        pod_step(w.pod);
+        world_run(&w);
+        world_die(&w, "a", 1);
+        world_die(&w, "a", 1);
+        world_advance(&w, 4);
+        w.realtime_ns += SECONDS(86400);
+        pod_step(w.pod);
+        world_advance(&w, 5.9);
+        assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
+        world_advance(&w, 0.1);
+        assert_string_equal(world_state(&w, "a"), "running");
+        w.realtime_ns -= SECONDS(2 * 86400);
+        world_delete(&w, 10);
+        w.realtime_ns += SECONDS(86400);
+        world_advance(&w, 9.9);
+        assert_false(w.finished);
+        world_advance(&w, 0.2);
+        assert_true(w.finished);
+}
+
 TEST(after_a_reboot_the_pod_gets_a_new_sandbox_and_keeps_its_counts) {
         _cleanup_world_ struct world w;
 

@@ -295,3 +295,26 @@ TEST(watching_a_missing_file_is_an_error) {
         assert_error(loop_watch_new(loop, "/nonexistent/file", IN_MODIFY, file_changed, "", &watch), ERROR_NOT_FOUND,
                      "watch /nonexistent/file");
 }
+
+/* CLOCK_BOOTTIME is nobody's to set, and goes on while the machine sleeps. */
+TEST(timers_are_on_a_clock_that_no_setting_of_the_time_moves) {
+        WITH_LOOP;
+        struct loop_timer *timer = loop_timer_new(loop, NULL, NULL);
+        int found = 0;
+
+        loop_timer_set(timer, NSEC_PER_SEC);
+        for (int fd = 3; fd < 64; fd++) {
+                char path[64], link[64] = "";
+                _cleanup_free_ char *text = NULL;
+
+                snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+                if (readlink(path, link, sizeof(link) - 1) < 0 || !strstr(link, "[timerfd]"))
+                        continue;
+                snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+                assert_ok(file_read(path, 4096, &text, NULL));
+                assert_non_null(strstr(text, "clockid: 7\n"));
+                found++;
+        }
+        assert_true(found > 0);
+        loop_timer_free(timer);
+}
