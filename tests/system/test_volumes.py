@@ -275,13 +275,21 @@ def test_tokens_that_only_a_cluster_can_sign_are_refused(node):
 def test_a_change_arrives_in_all_files_at_once_but_not_through_a_sub_path(node):
     objects(node)
     pod(node, "follows", [{"name": "c", "configMap": {"name": "settings"}}],
-        [container(mounts=["c", {"name": "c", "mountPath": "/one", "subPath": "one"}])], metadata={"labels": {"v": "1"}})
+        [container(mounts=["c", {"name": "c", "mountPath": "/one", "subPath": "one"}])])
     node.running("follows")
     before = node.sh("follows", "readlink /c/..data")
     objects(node, one="new", two="new", three="new")
     assert node.until("follows", "cat /c/one /c/two /c/three", "newnewnew") and node.sh("follows", "cat /one") == "1"
     assert node.sh("follows", "readlink /c/..data; ls -A /c | wc -l").split()[0] != before
     assert node.sh("follows", "ls -A /c | wc -l") == "6"  # four links, ..data and one version
+
+
+def test_a_new_label_of_the_pod_arrives_in_its_files(node):
+    source = {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
+    pod(node, "labels", [dict({"name": "d"}, **source), {"name": "p", "projected": {"sources": [source]}}], metadata={"labels": {"v": "1"}})
+    node.running("labels")
+    node.husk("label", "pod", "labels", "v=2", "--overwrite")
+    node.until("labels", "cat /d/labels /p/labels", 'v="2"v="2"')
 
 
 # ---- folders of the pod and of the host ----
