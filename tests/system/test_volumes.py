@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from test_resources import V2, huge_pages  # noqa: F401 (a fixture)
+
 BUSYBOX = "localhost/husk/busybox:1"
 
 
@@ -307,6 +309,13 @@ def test_an_empty_dir_in_memory_is_as_large_as_its_limit(node):
     assert job(node, "memory", "for d in /d /m; do stat -f -c '%T %b %S' $d; done; dd if=/dev/zero of=/d/x bs=1M count=5 2>&1 | grep -c 'No space'",
                [{"name": "d", "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}}, {"name": "m", "emptyDir": {"medium": "Memory"}}],
                container_={"resources": {"limits": {"memory": "32Mi"}}}) == ["tmpfs 1024 4096", "tmpfs 8192 4096", "1"]
+
+
+@pytest.mark.skipif(not V2 and not os.path.isdir("/sys/fs/cgroup/hugetlb"), reason="huge pages cannot be limited on this machine")
+def test_an_empty_dir_of_huge_pages(node, huge_pages):  # noqa: F811
+    assert job(node, "huge", "for h in /h /p; do stat -f -c '%T %S' $h; done; grep -c 'hugetlbfs.*pagesize=2M' /proc/mounts",
+               [{"name": "h", "emptyDir": {"medium": "HugePages-2Mi"}}, {"name": "p", "emptyDir": {"medium": "HugePages"}}],
+               container_={"resources": {"limits": {"cpu": "100m", "memory": "32Mi", "hugepages-2Mi": "8Mi"}}}) == ["hugetlbfs 2097152"] * 2 + ["2"]
 
 
 def test_host_paths_of_all_types(node, tmp_path):

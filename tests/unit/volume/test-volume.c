@@ -3,6 +3,7 @@
 #include <sys/statfs.h>
 
 #define TMPFS_MAGIC 0x01021994
+#define HUGETLBFS_MAGIC 0x958458f6
 
 /* A pod whose container mounts every volume of this list at /<name>. */
 static char *spec_of(const char *volumes, const char *mounts, const char *pod_sc, const char *command) {
@@ -174,6 +175,34 @@ TEST(an_empty_dir_keeps_its_content_and_a_memory_one_its_mount) {
         assert_string_equal(d, "kept");
         assert_string_equal(m, "kept");
         teardown(&f);
+}
+
+/* With the page size in the medium's name, or of the one size that the pod has a limit for. */
+TEST(an_empty_dir_of_huge_pages_is_a_file_system_of_them) {
+        static const char *const media[] = { "HugePages-2Mi", "HugePages" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(media); i++) {
+                _cleanup_free_ char *spec = xasprintf(
+                        "'volumes': [{'name': 'h', 'emptyDir': {'medium': '%s', 'sizeLimit': '4Mi'}}], 'containers': "
+                        "[{'name': 'a', 'image': 'x', 'resources': {'limits': {'hugepages-2Mi': '8Mi'}}, "
+                        "'volumeMounts': [{'name': 'h', 'mountPath': '/h'}]}]",
+                        media[i]);
+                _cleanup_fixture_ struct fixture f = fixture_new(spec, NULL);
+                struct volume_context context = volume_context_of(&f);
+                struct statfs fs;
+
+                assert_ok(volumes_setup(&context));
+                assert_ok(volumes_setup(&context));
+                _cleanup_close_ int fd = volume_open(&context, "h");
+                assert_true(fd >= 0);
+                assert_int_equal(fstatfs(fd, &fs), 0);
+                assert_int_equal(fs.f_type, HUGETLBFS_MAGIC);
+                assert_int_equal(fs.f_bsize, 2 << 20);
+                assert_int_equal(fs.f_blocks, 2);
+                assert_int_equal(volume_mode(&f, "h", NULL), 0777);
+                fd = fd_close(fd);
+                teardown(&f);
+        }
 }
 
 TEST(what_is_missing_or_wrong_is_said_in_the_kubelets_words) {
