@@ -123,6 +123,7 @@ struct error *process_run(char *const *argv, const struct process_options *optio
 
         options = options ? options : &none;
         size_t max = options->output_max ? options->output_max : 1 << 20;
+        int linger_ms = options->linger_ms ? options->linger_ms : 100;
         if (options->input) {
                 input = syscall(SYS_memfd_create, "input", 1 /* MFD_CLOEXEC */);
                 if (input < 0)
@@ -178,8 +179,8 @@ struct error *process_run(char *const *argv, const struct process_options *optio
                         int64_t left = deadline - clock_monotonic_ns();
                         wait_ms = left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0;
                 }
-                if (ended)
-                        wait_ms = wait_ms < 0 ? 100 : MIN(wait_ms, 100); /* a grandchild may hold the pipe open */
+                if (ended) /* a grandchild may hold the pipe open */
+                        wait_ms = wait_ms < 0 ? linger_ms : MIN(wait_ms, linger_ms);
                 int n = poll(fds, 3, wait_ms);
                 if (n < 0 && errno != EINTR)
                         break;

@@ -18,6 +18,7 @@ struct process_options {
         char *const *env;  /* NULL: the caller's */
         size_t output_max; /* 0: 1 MiB */
         int timeout_ms;    /* 0: no limit; then SIGKILL and ERROR_TIMEOUT */
+        int linger_ms;     /* longest silence, after it has ended, of who else holds its output; 0: 100 */
 };
 /* Runs a program (looked up in PATH), waits for it, gathers what it prints. Only failing to run it is an error; its
  * wait status goes to *ret_status. ret_out and ret_err may be NULL (then that stream goes to /dev/null). */

@@ -134,7 +134,8 @@ static inline struct error *container_prepare(struct container *c, struct fixtur
 }
 
 static inline char *run_argv(char **argv, int *ret_status, char **ret_err) {
-        struct process_options options = { .timeout_ms = 20000 };
+        /* The OCI runtime ends before its container: what that prints is waited for, on a busy machine too. */
+        struct process_options options = { .timeout_ms = 20000, .linger_ms = 20000 };
         char *out = NULL;
 
         assert_ok(process_run(argv, &options, ret_status, &out, ret_err));
