@@ -88,5 +88,9 @@ struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t
                         err = resize_container(rt, instance, runs[i].spec);
                 ret_done[i] = !err;
         }
-        return err || !early ? err : resize_pod(rt, &limits);
+        if (!err && early)
+                err = resize_pod(rt, &limits);
+        if (!err)
+                watches_refresh_pod(rt); /* it may have waited for room: the object changed long ago */
+        return err;
 }

@@ -264,6 +264,8 @@ void disruptions_release(struct runtime *rt);
 struct error *watches_begin(struct runtime *rt) _must_check_;
 /* The spec is another one: other objects may matter. */
 void watches_update(struct runtime *rt);
+/* Volumes that show fields of the pod (labels, resources) are brought up to date. */
+void watches_refresh_pod(struct runtime *rt);
 /* The pod waits for room: watches the claims of other pods and the namespaces, or no longer. */
 void watches_others(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);

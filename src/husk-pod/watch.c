@@ -121,6 +121,14 @@ static void objects_changed(struct runtime *rt) {
         pod_objects_changed(rt->pod);
 }
 
+void watches_refresh_pod(struct runtime *rt) {
+        struct volume_context context = runtime_volume_context(rt);
+
+        for (size_t v = 0; !rt->finished && v < rt->spec->spec->n_volumes; v++)
+                if (volume_depends_on_pod(rt->spec->spec->volumes[v]))
+                        refresh(&context, rt->spec->spec->volumes[v]);
+}
+
 static void spec_changed(struct runtime *rt) {
         struct api_arena *old = NULL;
         struct error *err = runtime_read_spec(rt, &old);
@@ -139,6 +147,7 @@ static void spec_changed(struct runtime *rt) {
         watches_update(rt);
         storage_update(rt);
         pod_spec_changed(rt->pod, rt->spec);
+        watches_refresh_pod(rt); /* with what the machine has made of its resources */
         api_arena_free(old);
         if (!rt->finished) /* after the machine: it says what of the change holds */
                 refresh_facts(rt);

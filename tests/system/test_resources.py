@@ -369,6 +369,16 @@ def test_huge_pages(node, huge_pages):
     assert Cgroup(p).read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == "0"
 
 
+def test_huge_pages_as_a_volume(node, huge_pages):
+    """emptyDir with medium HugePages is a file system of the pages that the container has a limit for."""
+    if not V2 and not os.path.isdir("/sys/fs/cgroup/hugetlb"):
+        pytest.skip("the hugetlb controller cannot be used here")
+    p = pod(node, "huge-volume", container("a", HUGE, more=", volumeMounts: [{name: h, mountPath: /huge}]"),
+            spec="volumes: [{name: h, emptyDir: {medium: HugePages}}]")
+    assert " hugetlbfs " in node.sh("huge-volume", "grep ' /huge ' /proc/mounts") and p["status"]["qosClass"] == "Guaranteed"
+    assert node.sh("huge-volume", "stat -f -c %s /huge") == str(2 << 20)
+
+
 # ---- the rest of what a container may ask for ----
 
 def test_oom_scores(node):
@@ -392,3 +402,20 @@ def test_ephemeral_storage_is_counted_at_admission(node):
     pod(node, "large", container("a", {"requests": {"ephemeral-storage": "1Pi"}}), wait=False)
     p = node.wait("large", "a reason", lambda p: condition(p, "PodScheduled"))
     assert "Insufficient ephemeral-storage" in condition(p, "PodScheduled")["message"]
+
+
+def test_a_volume_shows_the_resources_as_they_are_resized(node):
+    """downwardAPI resourceFieldRef follows a resize, and fieldRef a new label."""
+    pod(node, "shown", container("a", {"limits": {"cpu": "1"}}, more=", volumeMounts: [{name: i, mountPath: /i}]"), spec="""
+volumes:
+- name: i
+  downwardAPI:
+    items:
+    - {path: cpu, resourceFieldRef: {containerName: a, resource: limits.cpu, divisor: 1m}}
+    - {path: labels, fieldRef: {fieldPath: metadata.labels}}
+""")
+    assert node.sh("shown", "cat /i/cpu") == "1000"
+    resize(node, "shown", {"a": {"limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}}})
+    node.until("shown", "cat /i/cpu", "500")
+    node.husk("label", "pod", "shown", "v=two")
+    node.until("shown", "cat /i/labels", 'v="two"')
