@@ -142,11 +142,12 @@ static struct error *attach(struct client *c, const json_t *request, struct desc
 /* The client's own input is over. */
 static void end_stdin(struct client *c) {
         struct instance *i = attached_to(c);
-        bool close = i && c->has_stdin && i->stdin_once && i->state == INSTANCE_RUNNING;
+        bool ends = !i || (c->has_stdin && i->stdin_once);
 
-        if (close)
+        if (ends && i && i->state == INSTANCE_RUNNING)
                 instance_close_stdin(i);
-        reply(c, json_pack("{s:b}", "stdinClosed", (int)close), -1);
+        /* Of one that is ending already the exit code is on its way. */
+        reply(c, json_pack("{s:b}", "stdinClosed", (int)ends), -1);
 }
 
 static struct error *set_condition(struct client *c, const json_t *request) {

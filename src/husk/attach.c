@@ -61,6 +61,7 @@ struct session {
         int window_fd; /* signalfd of SIGWINCH */
         int status;    /* exit status of the container, -1: not told */
         bool lingers;  /* the input is over and the container does not know: what it still answers is waited for */
+        bool saw_output;
         bool ended;
 };
 
@@ -164,6 +165,7 @@ static void session_step(struct session *s) {
         int n = poll(fds, ARRAY_SIZE(fds), s->ended ? 0 : s->lingers ? LINGER_MS : -1);
         if ((n < 0 && errno != EINTR) || (n == 0 && s->lingers))
                 s->ended = true;
+        s->saw_output |= ((fds[1].revents | fds[2].revents) & POLLIN) != 0;
         for (int i = 0; i < 2; i++)
                 if (fds[1 + i].revents && !copy_some(s->out[i], i ? STDERR_FILENO : STDOUT_FILENO))
                         s->out[i] = fd_close(s->out[i]);
@@ -214,6 +216,8 @@ struct error *attach_container(struct store *store, const json_t *pod, const cha
         while (!s.ended || output_is_waiting(&s))
                 session_step(&s);
         *ret_status = s.status;
+        if (options->saw_output)
+                *options->saw_output = s.saw_output;
         return NULL;
 }
 

@@ -8,6 +8,7 @@
 
 struct attach_options {
         bool use_stdin, use_tty, quiet;
+        bool *saw_output; /* set if the container printed anything meanwhile; NULL: of no interest */
 };
 
 /* Copies until the container ends, its output ends, or the caller's input ends and there is nothing left to see. The

@@ -8,6 +8,9 @@
 #include "husk/watch.h"
 #include "server/field.h"
 
+#define END_LOOKS 10
+#define END_LOOK_US 50000
+
 /* Why it does not run yet, as far as is known. */
 static char *waiting_text(const json_t *pod, const char *name) {
         const json_t *waiting = field_at(container_status(pod, name), "state.waiting");
@@ -71,6 +74,32 @@ struct error *session_wait(struct cli *cli, const json_t *created, const char *n
         return err;
 }
 
+/* Does it run no more? *ret is the pod as it is now. The status may follow the end by a moment. */
+static bool session_has_ended(struct store *store, const json_t *pod, const char *container, json_t **ret) {
+        for (int look = 0; look < END_LOOKS; look++) {
+                struct error *err = store_get(store, api_kind_of("Pod"), object_namespace(pod), object_name(pod), ret);
+                if (err) {
+                        error_free(err);
+                        return false;
+                }
+                if (!field_at(container_status(*ret, container), "state.running"))
+                        return true;
+                json_decref(*ret);
+                *ret = NULL;
+                usleep(END_LOOK_US);
+        }
+        return false;
+}
+
+/* Over before anybody could attach: what it printed is still there. */
+static struct error *print_ended(struct cli *cli, const json_t *pod, const char *container, int *ret_status) {
+        const json_t *now = container_status(pod, container);
+        const json_t *ended = field_at(now, "state.terminated") ?: field_at(now, "lastState.terminated");
+
+        *ret_status = (int)field_number(ended, "exitCode", -1);
+        return logs_print(cli, pod, container);
+}
+
 struct error *session_run(struct cli *cli, const json_t *created, const char *container, int64_t timeout_ns,
                           const struct attach_options *options) {
         _cleanup_json_ json_t *pod = NULL;
@@ -82,14 +111,20 @@ struct error *session_run(struct cli *cli, const json_t *created, const char *co
                 err = session_wait(cli, created, container, timeout_ns, &pod);
         if (err)
                 return err;
-        const json_t *now = container_status(pod, container);
-        if (field_at(now, "state.running")) {
-                err = attach_container(store, pod, container, options, &status);
+        bool running = field_at(container_status(pod, container), "state.running") != NULL;
+        if (running) {
+                _cleanup_json_ json_t *later = NULL;
+                struct attach_options own = *options;
+                bool saw_output = false;
+                own.saw_output = &saw_output;
+                err = attach_container(store, pod, container, &own, &status);
+                /* It may have ended, or have said all it had to say, before the attempt: its log knows. */
+                if ((err || !saw_output) && session_has_ended(store, pod, container, &later)) {
+                        err = error_free(err);
+                        err = print_ended(cli, later, container, &status);
+                }
         } else {
-                /* Over before anybody could attach: what it printed is still there. */
-                const json_t *ended = field_at(now, "state.terminated") ?: field_at(now, "lastState.terminated");
-                status = (int)field_number(ended, "exitCode", -1);
-                err = logs_print(cli, pod, container);
+                err = print_ended(cli, pod, container, &status);
         }
         if (!err && status > 0)
                 cli->status = status;
