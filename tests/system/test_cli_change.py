@@ -86,6 +86,7 @@ def editor(tmp_path, script):
 
 def test_edit_stores_what_the_editor_leaves_and_shows_mistakes_above_the_text(node, tmp_path):
     node.apply(POD)
+    node.running("web")  # until it is placed, its spec changes by itself
     r = node.husk("edit", "pod", "web", env=editor(tmp_path, 'sed -i "s/app: web/app: front/" "$1"\n'))
     assert r.out == "pod/web edited\n" and node.get("web")["metadata"]["labels"] == {"app": "front"}
     assert "no changes made" in node.husk("edit", "pod", "web", env=editor(tmp_path, "true\n")).err
