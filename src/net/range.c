@@ -11,7 +11,7 @@
 #define RANGES_FILE_MAX 4096
 #define USED_MAX 65536
 
-/* Where a /24 for a node is looked for, in this order. */
+/* Where a range for a node is looked for, in this order; counted in /24. */
 static const struct {
         const char *first;
         uint32_t count; /* of /24s */
@@ -224,22 +224,27 @@ static bool is_free(const struct used *u, const struct net_range *r) {
 }
 
 /* The default node begins at the front; other nodes, whose number is any, somewhere of their own. */
-static bool pick_ip4(const struct store *store, const struct used *u, struct net_range *ret) {
+static bool pick_ip4_of(const struct store *store, const struct used *u, unsigned prefix_len, struct net_range *ret) {
         char tag[STORE_TAG_SIZE];
         uint64_t start = store->is_default ? 0 : 1 + strtoull(store_tag(store, tag), NULL, 16);
+        uint32_t size = 1U << (32 - prefix_len);
 
         for (size_t p = 0; p < ARRAY_SIZE(pools); p++)
-                for (uint32_t i = 0; i < pools[p].count; i++) {
-                        struct net_range r = { .base.family = AF_INET, .prefix_len = 24 };
+                for (uint32_t i = 0, n = pools[p].count * 256 / size; i < n; i++) {
+                        struct net_range r = { .base.family = AF_INET, .prefix_len = prefix_len };
                         inet_pton(AF_INET, pools[p].first, &r.base.ip4);
-                        r.base.ip4.s_addr =
-                                htonl(ntohl(r.base.ip4.s_addr) + (uint32_t)((start + i) % pools[p].count) * 256);
+                        r.base.ip4.s_addr = htonl(ntohl(r.base.ip4.s_addr) + (uint32_t)((start + i) % n) * size);
                         if (is_free(u, &r)) {
                                 *ret = r;
                                 return true;
                         }
                 }
         return false;
+}
+
+/* Room for as many pods as a node says that it takes, else for as many as there is room for. */
+static bool pick_ip4(const struct store *store, const struct used *u, struct net_range *ret) {
+        return pick_ip4_of(store, u, 22, ret) || pick_ip4_of(store, u, 24, ret);
 }
 
 /* A unique local range (RFC 4193): fd, 40 random bits, and a subnet number. */

@@ -157,7 +157,7 @@ MACHINE_TEST(the_default_node_keeps_its_bridge) {
         check_ok(net_detach(&store, "uid-a"));
         check(if_nametoindex("husk0"));
         check_text(shell_text("nft list tables"), "table inet husk\n");
-        check(strstr(shell_text("cat %s/net.json", store.root), "\"10.85.0.0/24\""));
+        check(strstr(shell_text("cat %s/net.json", store.root), "\"10.85.0.0/22\""));
 }
 
 MACHINE_TEST(what_dead_pods_had_is_taken_back) {
