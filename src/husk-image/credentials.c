@@ -265,7 +265,10 @@ static bool ask_helper(struct credentials *c, const char *name, const char *host
         bool known = WIFEXITED(status) && WEXITSTATUS(status) == 0 && add_answer(c, host, out);
         /* Helpers say on standard output that they know nothing. */
         if (!known && !strstr(out, "credentials not found"))
-                log_warning("credential helper %s failed for %s: %.200s%.200s", program, host, out, complaint);
+                log_warning("credential helper %s failed for %s: %.200s", program, host,
+                            strchr(out, '{') ? complaint
+                            : *out           ? out
+                                             : complaint); /* JSON may hold the secret */
         explicit_bzero(out, strlen(out));
         return known;
 }

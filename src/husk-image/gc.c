@@ -40,34 +40,45 @@ static void gather_images(const json_t *json, char ***list) {
         }
 }
 
-static void gather_file(const char *folder, const char *uid, const char *file, char ***list) {
+/* A file that is not there is nothing; one that cannot be read is an error, for not knowing is no licence to remove. */
+static struct error *gather_file(const char *folder, const char *uid, const char *file, char ***list) {
         _cleanup_free_ char *path = xasprintf("%s/pods/%s/%s", folder, uid, file), *text = NULL;
         size_t len;
-        _cleanup_error_ struct error *err = file_read(path, 16 << 20, &text, &len);
-        json_auto_t *json = err ? NULL : json_loadb(text, len, 0, NULL);
+        struct error *err = file_read(path, 16 << 20, &text, &len);
 
+        if (error_is(err, ERROR_NOT_FOUND))
+                return error_free(err);
+        if (err)
+                return err;
+        json_auto_t *json = json_loadb(text, len, 0, NULL);
+        if (!json)
+                return error_new(ERROR_INTERNAL, "%s is damaged: which images its pod uses is not known", path);
         gather_images(json, list);
+        return NULL;
 }
 
 struct error *gc_in_use(const struct store *store, char ***ret) {
         const char *const folders[] = { store->root, store->run };
 
-        for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        struct error *err = NULL;
+
+        for (size_t i = 0; !err && i < ARRAY_SIZE(folders); i++) {
                 _cleanup_free_ char *path = path_join(folders[i], "pods");
                 struct dirent *entry;
                 DIR *dir = opendir(path);
                 if (!dir && errno != ENOENT) /* not knowing is no licence to remove */
                         return error_errno(errno, "look for pods in %s", path);
-                while (dir && (entry = readdir(dir))) {
+                while (!err && dir && (entry = readdir(dir))) {
                         if (entry->d_name[0] == '.')
                                 continue;
-                        gather_file(folders[i], entry->d_name, "pod.json", ret);
-                        gather_file(folders[i], entry->d_name, "status.json", ret);
+                        err = gather_file(folders[i], entry->d_name, "pod.json", ret);
+                        if (!err)
+                                err = gather_file(folders[i], entry->d_name, "status.json", ret);
                 }
                 if (dir)
                         closedir(dir);
         }
-        return NULL;
+        return err;
 }
 
 bool gc_is_used(char *const *in_use, const char *id, char *const *names) {
@@ -195,8 +206,7 @@ static struct error *remove_others(const char *images, const char *folder, char 
         return err;
 }
 
-static struct error *collect_locked(const char *images, char *const *remove_ids, bool blobs_only,
-                                    struct gc_result *ret) {
+struct error *gc_collect_locked(const char *images, char *const *remove_ids, bool blobs_only, struct gc_result *ret) {
         struct sets s = { .images = images };
         _cleanup_strv_ char **ids = NULL;
         struct error *err = NULL;
@@ -238,5 +248,5 @@ struct error *gc_collect(const char *images, char *const *remove_ids, bool blobs
         *ret_done = !err && lock >= 0;
         if (!*ret_done)
                 return err;
-        return collect_locked(images, remove_ids, blobs_only, ret);
+        return gc_collect_locked(images, remove_ids, blobs_only, ret);
 }

@@ -24,5 +24,8 @@ bool gc_is_used(char *const *in_use, const char *id, char *const *names);
  * in *ret_done) while somebody else pulls or loads. */
 struct error *gc_collect(const char *images, char *const *remove_ids, bool blobs_only, bool *ret_done,
                          struct gc_result *ret) _must_check_;
+/* The same for who holds the store's lock alone. */
+struct error *gc_collect_locked(const char *images, char *const *remove_ids, bool blobs_only,
+                                struct gc_result *ret) _must_check_;
 /* Bytes a tree takes on the disk. */
 uint64_t disk_usage(const char *path);

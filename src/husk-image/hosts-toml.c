@@ -176,7 +176,8 @@ static struct error *address_read(const char *url, bool override_path, struct re
         e->host = xstrndup(host, n);
         e->api = xasprintf("%.*s%s", (int)path, host + n, override_path ? "" : "/v2");
         e->http_only = http;
-        e->insecure = e->insecure || http || domain_is_loopback(e->host);
+        e->http_too = http || domain_is_loopback(e->host); /* skip_verify speaks of certificates only */
+        e->insecure = e->insecure || e->http_too;
         return NULL;
 }
 

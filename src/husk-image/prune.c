@@ -39,15 +39,13 @@ static void print_collected(const struct options *o, char *const *untagged, cons
                        result->blobs);
 }
 
-struct error *collect(struct context *context, char *const *ids, char *const *untagged, uint64_t *ret_freed) {
+struct error *collect(struct context *context, char *const *ids, char *const *untagged) {
         struct gc_result result = { 0 };
         bool done;
         struct error *err = gc_collect(context->images, ids, false, &done, &result);
 
         if (!err && !done)
                 log_warning("images are being pulled: what is not needed any more goes with the next rm or prune");
-        if (ret_freed)
-                *ret_freed = result.bytes;
         if (!err && !context->silent)
                 print_collected(context->options, untagged, &result);
         gc_result_release(&result);
@@ -118,19 +116,22 @@ static struct error *stock_take(struct context *context, struct stock *ret) {
         return NULL;
 }
 
-/* Removes the images with these ids and all their names. */
-static struct error *remove_images(struct context *context, const struct names *names, char *const *ids,
-                                   uint64_t *ret_freed) {
-        _cleanup_free_ bool *removed = xcalloc(names->n + 1, sizeof(*removed));
-        _cleanup_strv_ char **untagged = NULL;
-
+static void mark_names(const struct names *names, char *const *ids, bool *removed, char ***untagged) {
         for (size_t i = 0; i < names->n; i++)
                 if (strv_contains(ids, names->list[i].id)) {
                         removed[i] = true;
-                        untagged = strv_add(untagged, names->list[i].text);
+                        *untagged = strv_add(*untagged, names->list[i].text);
                 }
+}
+
+/* Removes the images with these ids and all their names. */
+static struct error *remove_images(struct context *context, const struct names *names, char *const *ids) {
+        _cleanup_free_ bool *removed = xcalloc(names->n + 1, sizeof(*removed));
+        _cleanup_strv_ char **untagged = NULL;
+
+        mark_names(names, ids, removed, &untagged);
         struct error *err = names_remove(names, removed);
-        return err ? err : collect(context, ids, untagged, ret_freed);
+        return err ? err : collect(context, ids, untagged);
 }
 
 struct error *verb_prune(struct context *context) {
@@ -147,7 +148,7 @@ struct error *verb_prune(struct context *context) {
         for (size_t i = 0; i < stock.n; i++)
                 if (context->options->all || !names_speak_of(&stock.names, stock.list[i].id, NULL))
                         ids = strv_add(ids, stock.list[i].id);
-        return remove_images(context, &stock.names, ids, NULL);
+        return remove_images(context, &stock.names, ids);
 }
 
 /* --- by thresholds, as a kubelet's image garbage collection ------------------------------------------------------ */
@@ -157,6 +158,8 @@ static struct error *bytes_to_free(const struct context *context, const struct n
         struct statvfs disk;
 
         *ret = 0;
+        if (config->image_gc_high_percent >= 100)
+                return NULL;
         if (statvfs(context->images, &disk) < 0)
                 return error_errno(errno, "look at the disk of %s", context->images);
         uint64_t capacity = (uint64_t)disk.f_blocks * disk.f_frsize,
@@ -168,12 +171,40 @@ static struct error *bytes_to_free(const struct context *context, const struct n
         return NULL;
 }
 
-static struct error *remove_one(struct context *context, const struct names *names, const char *id, uint64_t *freed) {
-        char *ids[] = { (char *)id, NULL };
-        uint64_t bytes = 0;
-        struct error *err = remove_images(context, names, ids, &bytes);
+/* Is it still unused, now that nobody else changes the store? */
+static struct error *still_unused(struct context *context, const struct names *names, const char *id, bool *ret) {
+        _cleanup_strv_ char **in_use = NULL, **own = names_of(names, id);
+        struct error *err = gc_in_use(context->store, &in_use);
 
-        *freed += bytes;
+        *ret = !err && !gc_is_used(in_use, id, own);
+        return err;
+}
+
+/* Removes an image with the store's lock held alone, so that its names go only if it goes. *ret_busy: somebody pulls or
+ * loads; nothing was done. */
+static struct error *remove_one(struct context *context, const struct names *names, const char *id, uint64_t *freed,
+                                bool *ret_busy) {
+        char *ids[] = { (char *)id, NULL };
+        _cleanup_free_ bool *removed = xcalloc(names->n + 1, sizeof(*removed));
+        _cleanup_strv_ char **untagged = NULL;
+        _cleanup_close_ int lock = -EBADF;
+        struct gc_result result = { 0 };
+        bool unused = false;
+        struct error *err = content_lock(context->images, true, &lock);
+
+        *ret_busy = !err && lock < 0;
+        if (!err && !*ret_busy)
+                err = still_unused(context, names, id, &unused);
+        if (err || !unused)
+                return err;
+        mark_names(names, ids, removed, &untagged);
+        err = names_remove(names, removed);
+        if (!err)
+                err = gc_collect_locked(context->images, ids, false, &result);
+        if (!err && !context->silent)
+                print_collected(context->options, untagged, &result);
+        *freed += result.bytes;
+        gc_result_release(&result);
         return err;
 }
 
@@ -182,15 +213,16 @@ static struct error *gc_run(struct context *context, const struct node_config *c
         time_t now = time(NULL);
         char wanted[SIZE_TEXT], got[SIZE_TEXT];
         uint64_t freed = 0;
+        bool busy = false;
         struct error *err = stock_take(context, &stock);
 
-        for (size_t i = 0; !err && i < stock.n; i++) {
+        for (size_t i = 0; !err && !busy && i < stock.n; i++) {
                 int64_t age = now - stock.list[i].used;
                 bool too_old = config->image_max_age_s && age > config->image_max_age_s;
                 if (too_old || (freed < to_free && age >= config->image_min_age_s))
-                        err = remove_one(context, &stock.names, stock.list[i].id, &freed);
+                        err = remove_one(context, &stock.names, stock.list[i].id, &freed, &busy);
         }
-        if (!err && freed < to_free)
+        if (!err && !busy && freed < to_free)
                 log_warning(
                         "the disk of the images is over %u %% full: wanted to free %s, but freed %s; no more images "
                         "are unused",

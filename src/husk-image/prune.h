@@ -3,10 +3,8 @@
 
 #include "husk-image/options.h"
 
-/* Removes images by id, and what nothing needs any more; prints it, with the names that went. *ret_freed (may be NULL):
- * bytes. */
-struct error *collect(struct context *context, char *const *ids, char *const *untagged,
-                      uint64_t *ret_freed) _must_check_;
+/* Removes images by id, and what nothing needs any more; prints it, with the names that went. */
+struct error *collect(struct context *context, char *const *ids, char *const *untagged) _must_check_;
 
 /* What the node's configuration (imageGCHighThresholdPercent and its sisters, as a kubelet's) wants gone, if anything:
  * images that no pod uses and nobody pinned, those not started for longest first. For after a pull. */

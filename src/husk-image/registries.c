@@ -162,6 +162,13 @@ static struct error *texts_of(const json_t *table, const char *where, const char
         return NULL;
 }
 
+static void trim_slashes(char *text) {
+        size_t len = text ? strlen(text) : 0;
+
+        while (len && text[len - 1] == '/')
+                text[--len] = '\0';
+}
+
 static struct error *location_read(const json_t *table, const char *where, struct location *ret) {
         int from = PULL_ALL;
         struct error *err = text_of(table, where, "location", &ret->text);
@@ -171,9 +178,7 @@ static struct error *location_read(const json_t *table, const char *where, struc
         if (!err)
                 err = choice_of(table, where, "pull-from-mirror", pull_from_names, ARRAY_SIZE(pull_from_names), &from);
         ret->pull_from = from;
-        size_t len = ret->text ? strlen(ret->text) : 0;
-        while (len && ret->text[len - 1] == '/')
-                ret->text[--len] = '\0';
+        trim_slashes(ret->text);
         if (!err && strstr(ret->text, "://"))
                 err = error_new(ERROR_BAD_REQUEST, "%s: location \"%s\": leave out the scheme", where, ret->text);
         return err;
@@ -217,6 +222,7 @@ static struct error *entry_read(const json_t *table, const char *file, struct en
                 err = location_read(table, file, &e->own);
         if (err)
                 return err;
+        trim_slashes(e->prefix);
         if (str_empty(e->prefix)) {
                 free(e->prefix);
                 e->prefix = xstrdup(e->own.text);
@@ -419,6 +425,7 @@ static struct error *endpoint_init(const struct registries *r, const struct refe
         ret->path = xstrdup(reference->path);
         ret->insecure =
                 insecure || domain_is_loopback(reference->domain) || strv_contains(r->insecure, reference->domain);
+        ret->http_too = ret->insecure;
         return folder ? certs_read(folder, ret) : NULL;
 }
 
@@ -542,6 +549,11 @@ struct error *registries_sources(const struct registries *r, const char *name, s
                 for (size_t i = 0; !err && r->search[i]; i++) {
                         _cleanup_free_ char *full = xasprintf("%s/%s", r->search[i], name);
                         err = add_source(r, full, &sources);
+                        /* A blocked registry is passed over as long as others are left. */
+                        if (error_is(err, ERROR_FORBIDDEN) && (r->search[i + 1] || sources.n > 1)) {
+                                err = error_free(err);
+                                reference_free(sources.list[--sources.n].reference);
+                        }
                 }
         }
         if (err)

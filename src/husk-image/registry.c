@@ -208,7 +208,7 @@ static void set_certificates(CURL *easy, const struct registry_options *o, const
 static CURL *easy_new(struct registry *registry, struct exchange *x, const char *url,
                       const struct registry_endpoint *where, bool loopback) {
         const struct registry_options *o = registry->options;
-        bool insecure = where && where->insecure;
+        bool http_too = where && where->http_too;
         CURL *easy = curl_easy_init();
 
         if (!easy)
@@ -228,7 +228,7 @@ static CURL *easy_new(struct registry *registry, struct exchange *x, const char 
         curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
         /* Nobody is led from an encrypted connection to a clear one. */
-        curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, insecure ? "http,https" : "https");
+        curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, http_too ? "http,https" : "https");
         /* Several connections carry more than one connection's streams: HTTP/2 has a window for each. */
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
@@ -459,7 +459,7 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
         if (str_empty(realm) || (!str_starts_with(realm, "https://") && !str_starts_with(realm, "http://")))
                 return error_new(ERROR_UNAVAILABLE, "registry %s: it names no place to get a token", e->where->host);
         const char *host = strstr(realm, "://") + 3;
-        if (credential && str_starts_with(realm, "http://") && !e->where->insecure && !domain_is_loopback(host))
+        if (credential && str_starts_with(realm, "http://") && !e->where->http_too && !domain_is_loopback(host))
                 return error_new(ERROR_FORBIDDEN,
                                  "registry %s wants the credentials sent unencrypted to %.200s: refused",
                                  e->where->host, realm);
@@ -559,7 +559,7 @@ static struct error *authorize(struct registry *registry, struct endpoint *e, co
 
 /* A loopback registry, or one called insecure, may speak HTTP only. */
 static bool fall_back_to_http(struct endpoint *e, CURLcode result) {
-        if (e->speaks_http || !e->where->insecure)
+        if (e->speaks_http || !e->where->http_too)
                 return false;
         if (result != CURLE_SSL_CONNECT_ERROR && result != CURLE_COULDNT_CONNECT && result != CURLE_RECV_ERROR &&
             result != CURLE_GOT_NOTHING)

@@ -26,7 +26,8 @@ struct registry_endpoint {
         char *namespace_;           /* registry that a mirror of several is asked for (?ns=); NULL: not said */
         char **headers;             /* sent with every request; NULL: none */
         int ca_fd, cert_fd, key_fd; /* certificates trusted besides, shown, its key; in memory, owned; -EBADF: none */
-        bool insecure;              /* certificates are not checked, and HTTP will do */
+        bool insecure;              /* certificates are not checked */
+        bool http_too;              /* HTTP will do where HTTPS fails */
         bool http_only;             /* HTTPS is not tried */
         bool digests_only;          /* may have old tags: not asked for one */
 };

@@ -91,5 +91,5 @@ struct error *verb_rm(struct context *context) {
                 if (removed[i])
                         untagged = strv_add(untagged, names.list[i].text);
         err = names_remove(&names, removed);
-        return err ? err : collect(context, ids, untagged, NULL);
+        return err ? err : collect(context, ids, untagged);
 }

@@ -24,6 +24,7 @@ struct listing {
 
 static void listing_release(struct listing *l) {
         net_list_free(l->list, l->n);
+        net_overview_release(&l->overview);
 }
 
 /* The namespace and the names that were given choose. */
@@ -68,9 +69,12 @@ static void print_table(const struct listing *l, const char *ns, const struct ar
         _cleanup_table_ struct table table = TABLE_INIT;
         const struct net_overview *o = &l->overview;
 
-        printf("Bridge %s (%s), ranges %s and %s, nftables table inet %s\n\n", o->bridge,
-               o->is_up ? "up" : "not made yet", *o->range4 ? o->range4 : "(chosen with the first pod)",
-               *o->range6 ? o->range6 : "no IPv6", o->table);
+        if (o->cni_conf_dir)
+                printf("CNI plugins, by the configuration in %s\n\n", o->cni_conf_dir);
+        else
+                printf("Bridge %s (%s), ranges %s and %s, nftables table inet %s\n\n", o->bridge,
+                       o->is_up ? "up" : "not made yet", *o->range4 ? o->range4 : "(chosen with the first pod)",
+                       *o->range6 ? o->range6 : "no IPv6", o->table);
         table_row(&table);
         if (all_namespaces)
                 table_cell(&table, "NAMESPACE");

@@ -2,8 +2,10 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +17,8 @@
 #include "net/cni-config.h"
 
 #define IFNAME "eth0"
-#define PLUGIN_TIMEOUT_MS 60000
+#define PLUGIN_TIMEOUT_MS 30000
+#define RECLAIMED_MOST 4 /* dead pods' networks taken back before one pod's is made: it waits for that */
 #define RECORD_MAX (4U << 20)
 
 /* A pod's attachment: the record. */
@@ -27,6 +30,7 @@ struct attachment {
         char *ns, *pod;         /* the pod's namespace and name */
         pid_t infra;            /* whose /proc/PID/ns/net the namespace is, as long as its inode is */
         uint64_t netns;         /* that inode */
+        char *boot;             /* of the machine, in which pid and inode mean something */
         json_t *runtime_config; /* what is known for capabilities: portMappings, bandwidth */
         json_t *result;         /* of ADD; NULL: not finished */
 };
@@ -38,19 +42,38 @@ static void attachment_release(struct attachment *a) {
         strv_free(a->bin_dirs);
         free(a->ns);
         free(a->pod);
+        free(a->boot);
         json_decref(a->runtime_config);
         json_decref(a->result);
 }
 #define _cleanup_attachment_ _cleanup_(attachment_release)
 
+static char *boot_id(void) {
+        char *id = NULL;
+        struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
+
+        if (err) {
+                error_free(err);
+                return xstrdup("");
+        }
+        id[strcspn(id, "\n")] = '\0';
+        return id;
+}
+
+/* Is the record of the machine's running life? */
+static bool is_of_this_boot(const struct attachment *a) {
+        _cleanup_free_ char *id = boot_id();
+        return streq(a->boot, id);
+}
+
 /* ---- the record ---- */
 
 static char *records_folder(const struct store *store) {
-        return path_join(store->run, "net/cni");
+        return path_join(store->root, "cni");
 }
 
 static char *record_path(const struct store *store, const char *uid) {
-        return xasprintf("%s/net/cni/%s.json", store->run, uid);
+        return xasprintf("%s/cni/%s.json", store->root, uid);
 }
 
 static json_t *json_of_strv(char *const *list) {
@@ -63,10 +86,11 @@ static json_t *json_of_strv(char *const *list) {
 
 static struct error *record_write(const struct attachment *a) {
         _cleanup_free_ char *folder = records_folder(a->store), *text = NULL;
-        json_auto_t *json = json_pack(
-                "{s:o, s:s, s:o, s:s, s:s, s:i, s:I, s:O, s:O*}", "config", cni_config_json(&a->config), "file",
-                a->config.file, "binDirs", json_of_strv(a->bin_dirs), "namespace", a->ns, "pod", a->pod, "infra",
-                (int)a->infra, "netns", (json_int_t)a->netns, "runtimeConfig", a->runtime_config, "result", a->result);
+        json_auto_t *json =
+                json_pack("{s:o, s:s, s:o, s:s, s:s, s:i, s:I, s:s, s:O, s:O*}", "config", cni_config_json(&a->config),
+                          "file", a->config.file, "binDirs", json_of_strv(a->bin_dirs), "namespace", a->ns, "pod",
+                          a->pod, "infra", (int)a->infra, "netns", (json_int_t)a->netns, "boot", a->boot,
+                          "runtimeConfig", a->runtime_config, "result", a->result);
         struct error *err = mkdir_parents(folder, 0700);
 
         if (err)
@@ -80,12 +104,14 @@ static struct error *record_of_json(json_t *json, struct attachment *a) {
         const char *file = json_string_value(json_object_get(json, "file"));
         const char *ns = json_string_value(json_object_get(json, "namespace"));
         const char *pod = json_string_value(json_object_get(json, "pod"));
+        const char *boot = json_string_value(json_object_get(json, "boot"));
         size_t i;
 
-        if (!file || !ns || !pod)
+        if (!file || !ns || !pod || !boot)
                 return error_new(ERROR_INTERNAL, "it is damaged");
         a->ns = xstrdup(ns);
         a->pod = xstrdup(pod);
+        a->boot = xstrdup(boot);
         a->infra = (pid_t)json_integer_value(json_object_get(json, "infra"));
         a->netns = (uint64_t)json_integer_value(json_object_get(json, "netns"));
         a->runtime_config = json_incref(json_object_get(json, "runtimeConfig"));
@@ -121,6 +147,26 @@ static struct error *record_read(const struct store *store, const char *uid, str
         return NULL;
 }
 
+/* The lock of the records. *ret is -EBADF if it was wanted alone and somebody has it. */
+static struct error *records_lock(const struct store *store, bool alone, int *ret) {
+        _cleanup_free_ char *folder = records_folder(store), *path = path_join(folder, "lock");
+        struct error *err = mkdir_parents(folder, 0700);
+
+        if (err)
+                return err;
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        while (flock(fd, alone ? LOCK_EX | LOCK_NB : LOCK_SH) < 0) {
+                if (alone && errno == EWOULDBLOCK)
+                        return NULL;
+                if (errno != EINTR)
+                        return error_errno(errno, "lock %s", path);
+        }
+        *ret = TAKE_FD(fd);
+        return NULL;
+}
+
 /* ---- calling a plugin ---- */
 
 static struct error *find_plugin(const struct attachment *a, const char *type, char **ret) {
@@ -143,7 +189,7 @@ static char *netns_path(const struct attachment *a) {
         char *path = xasprintf("/proc/%d/ns/net", (int)a->infra);
         struct stat st;
 
-        if (a->infra > 0 && stat(path, &st) == 0 && st.st_ino == a->netns)
+        if (a->infra > 0 && is_of_this_boot(a) && stat(path, &st) == 0 && st.st_ino == a->netns)
                 return path;
         free(path);
         return xstrdup("");
@@ -278,8 +324,11 @@ static struct error *call_each(const struct attachment *a, const char *command, 
 
 /* What fails stays on record for whoever attaches next: a plugin in trouble must not keep a pod from going away. */
 static void undo(const struct attachment *a) {
-        _cleanup_error_ struct error *err = call_del(a);
+        _cleanup_close_ int lock = -EBADF;
+        _cleanup_error_ struct error *err = records_lock(a->store, false, &lock);
 
+        if (!err)
+                err = call_del(a);
         if (!err && unlink(a->path) < 0 && errno != ENOENT)
                 err = error_errno(errno, "remove %s", a->path);
         if (err)
@@ -308,38 +357,60 @@ static struct error *each_record(const struct store *store, struct error *(*f)(c
         return err;
 }
 
+static bool is_alive(const struct store *store, const char *uid) {
+        _cleanup_free_ char *folder = xasprintf("%s/pods/%s", store->run, uid);
+        return file_exists(folder);
+}
+
 struct reclaim {
         const struct store *store;
-        json_t *living; /* valid attachments, for GC */
-        bool reclaimed;
+        unsigned reclaimed;
 };
 
 static struct error *reclaim_dead(const char *uid, void *data) {
         struct reclaim *r = data;
-        _cleanup_free_ char *folder = xasprintf("%s/pods/%s", r->store->run, uid);
         _cleanup_attachment_ struct attachment a = { 0 };
         bool found;
 
-        if (file_exists(folder)) {
-                json_array_append_new(r->living, json_pack("{s:s, s:s}", "containerID", uid, "ifname", IFNAME));
+        if (is_alive(r->store, uid) || r->reclaimed >= RECLAIMED_MOST)
                 return NULL;
-        }
         struct error *err = record_read(r->store, uid, &a, &found);
-        if (!err && found)
+        if (err) { /* a damaged record must not keep every pod of the node from starting */
+                log_warning("%s", error_message(err));
+                error_free(err);
+        } else if (found) {
                 undo(&a);
-        r->reclaimed = true;
-        return err;
+                r->reclaimed++;
+        }
+        return NULL;
 }
 
-/* Takes back what dead pods had, and lets the plugins compare what they know with what there is. */
+/* Every pod on record, dead ones too whose DEL failed: their time comes with the next DEL. */
+static struct error *list_attachment(const char *uid, void *data) {
+        json_array_append_new(data, json_pack("{s:s, s:s}", "containerID", uid, "ifname", IFNAME));
+        return NULL;
+}
+
+/* Lets the plugins compare what they know with what there is; nobody may attach or detach meanwhile. */
+static struct error *collect_garbage(const struct attachment *a) {
+        json_auto_t *attachments = json_array();
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = records_lock(a->store, true, &lock);
+
+        if (err || lock < 0)
+                return err;
+        err = each_record(a->store, list_attachment, attachments);
+        return err ? err : call_each(a, "GC", attachments);
+}
+
+/* Takes back what dead pods had. */
 static struct error *reclaim(const struct attachment *a) {
-        json_auto_t *living = json_array();
-        struct reclaim r = { a->store, living, false };
+        struct reclaim r = { a->store, 0 };
         struct error *err = each_record(a->store, reclaim_dead, &r);
 
         if (err || !r.reclaimed || !cni_config_is_1_1(&a->config) || a->config.disable_gc)
                 return err;
-        err = call_each(a, "GC", living);
+        err = collect_garbage(a);
         if (err)
                 log_warning("%s", error_message(err)); /* what it did not find is no hindrance */
         error_free(err);
@@ -482,6 +553,7 @@ static struct error *attachment_init(const struct store *store, const struct nod
                                   .path = record_path(store, uid),
                                   .bin_dirs = strv_copy(config->cni_bin_dirs),
                                   .infra = request->infra_pid,
+                                  .boot = boot_id(),
                                   .runtime_config = runtime_config(request) };
         a->ns = slash ? xstrndup(request->pod_name, slash - request->pod_name) : xstrdup("default");
         a->pod = xstrdup(slash ? slash + 1 : uid);
@@ -495,8 +567,11 @@ static struct error *attachment_init(const struct store *store, const struct nod
 }
 
 static struct error *add(struct attachment *a, struct net_result *ret) {
-        struct error *err = record_write(a);
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = records_lock(a->store, false, &lock);
 
+        if (!err)
+                err = record_write(a);
         if (!err)
                 err = call_add(a);
         if (!err)
@@ -518,7 +593,7 @@ struct error *cni_attach(const struct store *store, const struct node_config *co
                 err = record_read(store, pod_uid, &old, &found);
         if (err)
                 return err;
-        if (found && old.result && old.netns == a.netns)
+        if (found && old.result && old.netns == a.netns && is_of_this_boot(&old))
                 return cni_result_parse(old.result, ret);
         if (found)
                 undo(&old);

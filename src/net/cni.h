@@ -1,8 +1,10 @@
 /* cni.h - inside src/net: the pods' network made by CNI plugins instead of the built-in one.
  *
  * Used for a node whose <root>/config.yaml has cniConfDir. What a pod has, and the configuration it was made with, lies
- * in <run>/net/cni/<uid>.json from before the first plugin is called until DEL has succeeded for all: a DEL that failed
- * is tried again by whoever attaches next, or deletes the pod again. */
+ * in <root>/cni/<uid>.json from before the first plugin is called until DEL has succeeded for all: a DEL that failed
+ * is tried again by whoever attaches next, or deletes the pod again. The records outlive a reboot because the plugins'
+ * own (of addresses) do. The lock beside them is held shared while plugins are called for a pod, and alone for GC,
+ * which must not meet them. */
 #pragma once
 
 #include "net/net.h"

@@ -87,14 +87,22 @@ struct error *net_list(const struct store *store, struct net_entry **ret, size_t
         return NULL;
 }
 
+void net_overview_release(struct net_overview *overview) {
+        free(overview->cni_conf_dir);
+}
+
 struct error *net_overview(const struct store *store, struct net_overview *ret) {
+        _cleanup_node_config_ struct node_config config = { 0 };
         struct net_ranges ranges = { 0 };
         bool found;
         struct error *err = ranges_read(store, &ranges, &found);
 
+        if (!err)
+                err = node_config_read(store, &config);
         if (err)
                 return err;
         *ret = (struct net_overview){ 0 };
+        ret->cni_conf_dir = TAKE_PTR(config.cni_conf_dir);
         net_names(store, ret->bridge, ret->table);
         ret->is_up = if_nametoindex(ret->bridge) != 0;
         if (found && ranges.ip4.base.family)

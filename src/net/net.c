@@ -140,7 +140,8 @@ struct error *net_detach(const struct store *store, const char *pod_uid) {
         bool plugins = false;
         struct error *err = cni_detach(store, pod_uid, &plugins);
 
-        if (!err && !plugins)
+        /* A pod may have had both: the node's configuration can change between two sandboxes. */
+        if (!err)
                 err = detach(store, pod_uid);
         return error_context(err, "remove network");
 }
@@ -472,6 +473,10 @@ struct error *net_attach(const struct store *store, const char *pod_uid, int net
                 return err;
         if (config.cni_conf_dir)
                 return error_context(attach_by_plugins(store, &config, pod_uid, netns_fd, request, ret), "network");
+        bool plugins;
+        err = cni_detach(store, pod_uid, &plugins); /* of a sandbox before the configuration was changed */
+        if (err)
+                return error_context(err, "network");
         _cleanup_host_ struct host host;
         err = host_open(store, &host);
         if (!err)
@@ -486,18 +491,17 @@ struct error *net_read(const struct store *store, const char *pod_uid, struct ne
         _cleanup_lease_ struct lease lease = { 0 };
         _cleanup_close_ int lock = -EBADF;
         bool plugins = false;
-        struct error *err = cni_read(store, pod_uid, ret, &plugins);
+        struct error *err = net_lock(store, &lock);
 
-        if (err || plugins)
-                return err;
-        err = net_lock(store, &lock);
         if (!err)
                 err = lease_list_read(store, &list);
         if (err)
                 return err;
         const struct lease_name *name = lease_list_find(&list, pod_uid);
-        if (!name)
-                return error_new(ERROR_NOT_FOUND, "pod %s has no network", pod_uid);
+        if (!name) {
+                err = cni_read(store, pod_uid, ret, &plugins);
+                return err || plugins ? err : error_new(ERROR_NOT_FOUND, "pod %s has no network", pod_uid);
+        }
         err = lease_read(store, name, &lease);
         if (!err)
                 lease_result(&lease, ret);

@@ -81,8 +81,10 @@ struct net_overview {
         char bridge[IFNAMSIZ], table[32];
         bool is_up;                  /* the bridge is there */
         char range4[64], range6[64]; /* "" where there is none, or none yet */
+        char *cni_conf_dir;          /* plugins make new pods' network; NULL: husk does */
 };
 struct error *net_overview(const struct store *store, struct net_overview *ret) _must_check_;
+void net_overview_release(struct net_overview *overview);
 /* Is what the record of the pod says still there? For a network made by plugins: their CHECK. The error says what is
  * missing; ERROR_NOT_FOUND: the pod has no network of its own. */
 struct error *net_check(const struct store *store, const char *pod_uid) _must_check_;

@@ -69,6 +69,10 @@ def bridge(node, folder):
                      "dataDir": str(folder / "ipam")}}
 
 
+def records(node):
+    return [f for f in os.listdir(node.root + "/cni") if f.endswith(".json")]
+
+
 def remove_bridge(node):
     subprocess.run(["ip", "link", "del", "hkt" + node.tag()], check=False, capture_output=True)
 
@@ -105,7 +109,7 @@ def test_debians_plugins_make_the_network_and_take_it_back(node, cni):
         node.nothing_left()
         left = [f for _, _, files in os.walk(cni.folder / "ipam") for f in files if f.startswith("10.213.")]
         assert left == []  # every address was given back
-        assert os.listdir(node.run + "/net/cni") == []
+        assert records(node) == []
     finally:
         remove_bridge(node)
 
@@ -147,14 +151,34 @@ def test_a_plugin_that_fails_is_quoted_and_everything_is_taken_back(node, cni):
     node.running("cni-d")  # tried again
     (cni.folder / "fail-DEL").write_text("")
     node.husk("delete", "pod", "cni-d", "--grace-period=0", "--force", check=False)
-    assert os.listdir(node.run + "/net/cni")  # it stays on record
+    assert records(node)  # it stays on record
     (cni.folder / "fail-DEL").unlink()
     before = len(cni.calls())
     cni({"type": "recorder"}, version="1.1.0")
     apply(node, "cni-e")  # whoever comes next takes the dead pod's network back, and lets the plugins compare
     commands = [c[0] for c in cni.calls()[before:]]
     assert commands.count("DEL") >= 1 and commands[-1] == "ADD" and "GC" in commands
-    assert len(os.listdir(node.run + "/net/cni")) == 1
+    assert len(records(node)) == 1
+
+
+def test_what_was_attached_before_a_reboot_is_taken_back(node, cni):
+    """After a reboot the plugins' addresses are still reserved, the namespaces gone, and their numbers given anew."""
+    cni({"type": "recorder"})
+    pod = apply(node, "cni-r")
+    uid = pod["metadata"]["uid"]
+    path = "%s/cni/%s.json" % (node.root, uid)
+    record = json.load(open(path))
+    record["boot"] = "another"
+    json.dump(record, open(path, "w"))
+    before = len(cni.calls())
+    os.kill(node.infra("cni-r"), 9)  # a new sandbox: nothing of the old record may be believed
+    end = time.time() + 20 * SLOW
+    while [c[0] for c in cni.calls()[before:]].count("ADD") < 1:
+        assert time.time() < end
+        time.sleep(0.1)
+    calls = cni.calls()[before:]
+    assert calls[0][0] == "DEL" and len(calls[0]) == 4  # CNI_NETNS is empty
+    node.running("cni-r")
 
 
 def test_a_host_port_that_no_plugin_carries_out_is_refused(node, cni):

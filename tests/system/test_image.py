@@ -2,6 +2,7 @@
 registry of our own that breaks, lies and counts."""
 import base64
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import http.server
@@ -1163,6 +1164,23 @@ def test_a_full_disk_is_emptied_of_what_was_not_used_for_longest(tmp_path):
         store("verify", "--keep-free", "1M")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_garbage_collection_beside_a_pull_takes_no_names_and_damage_takes_no_images(store):
+    store("load", "-", stdin=archive(("localhost/a:1", Image([None]))))
+    image = image_named(store, "localhost/a:1")
+    configure_node(store, "imageGCHighThresholdPercent: 100\nimageMaximumGCAge: 1h\n")
+    os.utime("%s/images/sha256/%s.json" % (store.images, image["id"][7:]), (1, 1))
+    with open(store.images + "/lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as somebody who pulls holds it
+        store("gc")
+        assert image_named(store, "localhost/a:1")
+    os.makedirs(store.root + "/pods/u")
+    with open(store.root + "/pods/u/pod.json", "w") as f:
+        f.write("{")
+    assert "which images its pod uses is not known" in store("gc", code=1)
+    os.unlink(store.root + "/pods/u/pod.json")
+    assert "Untagged: localhost/a:1" in store("gc")
 
 
 def test_names_are_given_taken_and_pinned(store):

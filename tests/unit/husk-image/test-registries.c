@@ -78,6 +78,10 @@ TEST(the_longest_prefix_speaks_and_later_files_win) {
                                                                "[[registry]]\nlocation = 'a.example/ok'\n");
         static const char more[] = "[[registry]]\nprefix = 'a.example/ok'\nlocation = 'c.example/x'\n";
 
+        _cleanup_registries_ struct registries *slash =
+                configured("[[registry]]\nprefix = 'reg.example/'\nblocked = true\n");
+        assert_string_equal(sources_text(slash, "reg.example/app"),
+                            "registry \"reg.example\" is blocked by registries.conf");
         assert_string_equal(sources_text(r, "a.example/app"), "registry \"a.example\" is blocked by registries.conf");
         assert_string_equal(sources_text(r, "a.example/ok/app"), "a.example/ok/app");
         assert_string_equal(sources_text(r, "a.example/ok:1"), "a.example/ok");
@@ -104,6 +108,9 @@ TEST(short_names_by_alias_search_list_or_docker_io) {
         assert_true(strstr(sources_text(r, "other"), "could be an image of any of one.example, two.example"));
         assert_ok(registries_add_text(r, "mode.conf", permissive, strlen(permissive)));
         assert_string_equal(sources_text(r, "other"), "one.example/other | two.example/other");
+        static const char blocked[] = "[[registry]]\nlocation = 'one.example'\nblocked = true\n";
+        assert_ok(registries_add_text(r, "blocked.conf", blocked, strlen(blocked)));
+        assert_string_equal(sources_text(r, "other"), "two.example/other");
 }
 
 TEST(mistakes_name_file_and_place) {
@@ -164,5 +171,6 @@ TEST(hosts_toml_of_a_registry_and_of_all) {
         assert_string_equal(sources.list[0].endpoints[0].headers[0], "x-team: edge");
         assert_string_equal(sources.list[0].endpoints[0].namespace_, "registry.example");
         assert_true(sources.list[0].endpoints[1].http_only);
+        assert_true(sources.list[0].endpoints[2].insecure && !sources.list[0].endpoints[2].http_too);
         assert_ok(remove_tree(folder));
 }
