@@ -290,7 +290,9 @@ bool unpacker_news(int socket_fd, uint64_t *ret_consumed, struct unpack_outcome 
                 struct message message;
                 ssize_t n = recv(socket_fd, &message, sizeof(message), MSG_DONTWAIT);
 
-                if (n < 0 && errno == EINTR)
+                /* A child that ended without reading all it was told resets the connection: that is said once, and what
+                 * the child had said before can be read after it. */
+                if (n < 0 && (errno == EINTR || errno == ECONNRESET))
                         continue;
                 if (n < 0 && errno == EAGAIN)
                         return false;
