@@ -167,12 +167,14 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
         a->words = words_of(run->exec);
         a->files = xasprintf("%s/%s", i->bundle, kind_names[run->kind]);
         _cleanup_free_ char *process = file_of(a, "json"), *log = file_of(a, "log"), *pid = file_of(a, "pid");
-        err = process_file_make(i, run->exec, process);
+        struct oci_runtime oci;
+        err = runtime_oci(a->rt, log, &oci);
+        if (!err)
+                err = process_file_make(i, run->exec, process);
         if (err)
                 return err;
         unlink(log);
         unlink(pid);
-        struct oci_runtime oci = runtime_oci(a->rt, log);
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&oci, i->id, process, pid, NULL, false);
         struct loop_command_options options = {
                 .argv = argv, .gather_output = true, .merge = true, .output_max = OUTPUT_MAX, .linger_ms = 20

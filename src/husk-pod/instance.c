@@ -660,7 +660,11 @@ static char *runtime_log_path(const struct instance *i) {
 static struct error *run_spawn(struct preparation *p) {
         struct instance *i = p->instance;
         _cleanup_free_ char *log = runtime_log_path(i);
-        struct oci_runtime oci = runtime_oci(i->rt, log);
+        struct oci_runtime oci;
+        struct error *err = runtime_oci(i->rt, log, &oci);
+
+        if (err)
+                return err;
         _cleanup_strv_ char **argv =
                 oci_runtime_run_argv(&oci, i->id, i->bundle, i->pid_file, i->console ? i->console->path : NULL);
         struct loop_command_options options = {
@@ -670,14 +674,7 @@ static struct error *run_spawn(struct preparation *p) {
                 .errors = p->streams.fds[2],
                 .linger_ms = 1,
         };
-        struct error *err = loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
-        if (error_is(err, ERROR_NOT_FOUND)) {
-                error_free(err);
-                return error_new(ERROR_UNAVAILABLE,
-                                 "%s is not installed (or not in PATH): install it, e.g. apt-get install %s",
-                                 oci.program, oci.program);
-        }
-        return err;
+        return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
 }
 
 static struct error *start(struct preparation *p) {
@@ -996,9 +993,11 @@ static bool runtime_is_plain(const struct oci_runtime *oci) {
 }
 
 static void instance_delete(struct instance *i) {
-        struct oci_runtime oci = runtime_oci(i->rt, NULL);
+        struct oci_runtime oci;
+        struct error *missing = runtime_oci(i->rt, NULL, &oci);
 
-        if (runtime_is_plain(&oci)) {
+        if (missing || runtime_is_plain(&oci)) {
+                warn(i, missing);
                 instance_clear(i);
                 return;
         }
@@ -1044,13 +1043,22 @@ void instance_remove(void *ctx, const struct container_run *run) {
         loop_timer_set(rt->removals, 0);
 }
 
+/* Waits for it: for what has failed to start, and at the end. */
+static struct error *delete_now(struct instance *i) {
+        struct process_options options = { .timeout_ms = 30000 };
+        struct oci_runtime oci;
+        int status;
+        struct error *err = runtime_oci(i->rt, NULL, &oci);
+
+        if (err)
+                return err;
+        _cleanup_strv_ char **argv = oci_runtime_delete_argv(&oci, i->id, true);
+        return process_run(argv, &options, &status, NULL, NULL);
+}
+
 void instance_purge(struct instance *i) {
         struct runtime *rt = i->rt;
-        struct oci_runtime oci = runtime_oci(rt, NULL);
-        _cleanup_strv_ char **argv = oci_runtime_delete_argv(&oci, i->id, true);
         _cleanup_free_ char *config = path_join(i->bundle, "config.json");
-        struct process_options options = { .timeout_ms = 30000 };
-        int status;
         bool empty;
 
         i->command = loop_command_free(i->command);
@@ -1065,7 +1073,7 @@ void instance_purge(struct instance *i) {
         if (i->cgroup)
                 error_free(cgroup_kill(i->cgroup, &empty));
         if (file_exists(config)) /* else the OCI runtime was not reached */
-                warn(i, process_run(argv, &options, &status, NULL, NULL));
+                warn(i, delete_now(i));
         if (rt->spec) {
                 struct volume_context volumes = runtime_volume_context(rt);
                 warn(i, volume_mounts_release(&volumes, i->name));

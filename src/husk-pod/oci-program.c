@@ -103,19 +103,55 @@ struct error *runtime_oci_choose(struct runtime *rt) {
         return NULL;
 }
 
-struct oci_runtime runtime_oci(struct runtime *rt, const char *log) {
-        const char *asked = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
-        _cleanup_free_ char *of_class = rt->oci_program ? NULL : oci_runtime_chosen(rt->run_folder);
-        const char *name = of_class ? of_class : str_empty(asked) ? "crun" : asked;
+/* The program for a pod that has a class is the one written down, whether it can be executed at the moment or not: with
+ * any other the containers would run outside their sandbox. NULL: the pod has no class. */
+static struct error *program_written_down(const struct runtime *rt, char **ret) {
+        const char *class_name = rt->spec ? rt->spec->spec->runtimeclassname : NULL;
+        _cleanup_free_ char *program = oci_runtime_chosen(rt->run_folder);
 
+        if (str_empty(program) && str_empty(class_name))
+                return NULL;
+        if (str_empty(program))
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s/%s, which names the OCI runtime of RuntimeClass \"%s\", cannot be read",
+                                 rt->run_folder, OCI_PROGRAM_FILE, class_name);
+        if (access(program, X_OK) < 0)
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s, the OCI runtime of RuntimeClass \"%s\", is not there or cannot be executed; no "
+                                 "other may run this pod's containers",
+                                 program, class_name ?: "");
+        *ret = TAKE_PTR(program);
+        return NULL;
+}
+
+static struct error *program_find(const struct runtime *rt, char **ret) {
+        const char *asked = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
+        const char *name = str_empty(asked) ? "crun" : asked;
+        struct error *err = program_written_down(rt, ret);
+
+        if (err || *ret)
+                return err;
+        *ret = process_find_program(name);
+        if (!*ret)
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s is not installed (or not in PATH): install it, e.g. apt-get install %s", name,
+                                 name);
+        return NULL;
+}
+
+struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtime *ret) {
         if (!rt->oci_program || access(rt->oci_program, X_OK) < 0) {
+                _cleanup_free_ char *program = NULL;
+                struct error *err = program_find(rt, &program);
+
+                if (err)
+                        return err;
                 free(rt->oci_program);
-                rt->oci_program = process_find_program(name);
+                rt->oci_program = TAKE_PTR(program);
         }
         /* Only where the mount namespace is the pod's own: there the keeper has kept the host's. */
-        if (rt->oci_program && rt->host_mounts >= 0)
+        if (rt->host_mounts >= 0)
                 protect(rt->oci_program);
-        return (struct oci_runtime){ .program = rt->oci_program ? rt->oci_program : name,
-                                     .state_root = rt->oci_state_root,
-                                     .log = log };
+        *ret = (struct oci_runtime){ .program = rt->oci_program, .state_root = rt->oci_state_root, .log = log };
+        return NULL;
 }

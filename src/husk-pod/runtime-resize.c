@@ -13,14 +13,18 @@ static struct error *resize_pod(struct runtime *rt, const struct cgroup_limits *
 }
 
 static struct error *resize_container(struct runtime *rt, const struct instance *i, const V1Container *container) {
-        struct oci_runtime oci = runtime_oci(rt, NULL);
+        struct oci_runtime oci;
+        struct error *err = runtime_oci(rt, NULL, &oci);
+
+        if (err)
+                return error_context(err, "container %s", i->name);
         _cleanup_strv_ char **argv = oci_runtime_update_argv(&oci, i->id);
         json_t *resources = oci_resources(runtime_allocated(rt), container, 0);
         _cleanup_free_ char *input = json_dumps(resources, JSON_COMPACT), *errors = NULL;
         json_decref(resources);
         struct process_options options = { .input = input, .timeout_ms = UPDATE_TIMEOUT_MS };
         int status = 0;
-        struct error *err = process_run(argv, &options, &status, NULL, &errors);
+        err = process_run(argv, &options, &status, NULL, &errors);
         if (!err && status) {
                 _cleanup_free_ char *message = oci_runtime_log_message(errors ?: "", errors ? strlen(errors) : 0);
                 err = error_new(ERROR_INTERNAL, "%s",

@@ -224,8 +224,10 @@ void runtime_hurry_release(struct runtime *rt);
 
 /* Looks up the program that runtimeClassName stands for, for the sandbox that is being made. */
 struct error *runtime_oci_choose(struct runtime *rt) _must_check_;
-/* The OCI runtime for this pod, protected from what it runs. `log`: see struct oci_runtime. Borrowed from rt. */
-struct oci_runtime runtime_oci(struct runtime *rt, const char *log);
+/* The OCI runtime for this pod, protected from what it runs. `log`: see struct oci_runtime. Borrowed from rt.
+ * ERROR_UNAVAILABLE if it cannot be executed (it is being upgraded, say): for a pod with a RuntimeClass no other takes
+ * its place. */
+struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtime *ret) _must_check_;
 
 /* ---- termination.c ---- */
 
