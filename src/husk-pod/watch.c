@@ -91,15 +91,6 @@ static void refresh(struct volume_context *context, const V1Volume *volume) {
                 log_warning("volume %s: %s", volume->name, error_message(err));
 }
 
-/* Volumes that show the pod's own metadata. */
-static void refresh_facts(struct runtime *rt) {
-        struct volume_context context = runtime_volume_context(rt);
-
-        for (size_t v = 0; v < rt->spec->spec->n_volumes; v++)
-                if (volume_depends_on_pod(rt->spec->spec->volumes[v]))
-                        refresh(&context, rt->spec->spec->volumes[v]);
-}
-
 static bool depends_on_any(const V1Volume *volume, const char *kind, char *const *names) {
         for (; names && *names; names++)
                 if (!**names || volume_depends_on(volume, kind, *names))
@@ -147,10 +138,8 @@ static void spec_changed(struct runtime *rt) {
         watches_update(rt);
         storage_update(rt);
         pod_spec_changed(rt->pod, rt->spec);
-        watches_refresh_pod(rt); /* with what the machine has made of its resources */
+        watches_refresh_pod(rt); /* after the machine: it says what of the change holds */
         api_arena_free(old);
-        if (!rt->finished) /* after the machine: it says what of the change holds */
-                refresh_facts(rt);
 }
 
 /* Taints may end the pod, everything may let it in. */
