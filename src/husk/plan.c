@@ -11,6 +11,8 @@
 #include "server/object.h"
 #include "server/supervisor.h"
 
+#define CONFLICT_RETRIES 5 /* as kubectl */
+
 static struct plan_item *plan_add(struct plan *plan) {
         plan->items = xreallocarray(plan->items, plan->n + 1, sizeof(*plan->items));
         plan->items[plan->n] = (struct plan_item){ 0 };
@@ -184,6 +186,7 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
         if (err)
                 return err;
         plan_sort(&plan);
+        plan.decide = decide;
         *ret = plan;
         plan = (struct plan)PLAN_INIT;
         return NULL;
@@ -226,7 +229,7 @@ static struct error *supervise_again(struct cli *cli, const struct plan_item *it
         return supervisor_start(store, uid);
 }
 
-static struct error *item_carry_out(struct cli *cli, const struct plan *plan, struct plan_item *item) {
+static struct error *item_carry_out_once(struct cli *cli, const struct plan *plan, struct plan_item *item) {
         switch (item->action) {
         case PLAN_CREATE:
                 return submit_create(cli, item->kind, item->object);
@@ -238,6 +241,36 @@ static struct error *item_carry_out(struct cli *cli, const struct plan *plan, st
                 return supervise_again(cli, item);
         }
         return NULL;
+}
+
+/* Somebody changed the object meanwhile, as placing a pod does: what the document asks for is computed anew from what
+ * it is now. Unless the document names the version that it is meant for. */
+static struct error *decide_again(struct cli *cli, const struct plan *plan, struct plan_item *item) {
+        json_decref(TAKE_PTR(item->live));
+        json_decref(TAKE_PTR(item->object));
+        struct error *err = read_live(cli, item);
+
+        if (!err)
+                err = plan->decide(item);
+        if (!err && !item->object)
+                err = error_new(ERROR_CONFLICT,
+                                "%s \"%s\": the object has been modified, and what is asked for does not "
+                                "go with what it is now; look at it and apply again",
+                                item->kind->plural, item->name);
+        return err;
+}
+
+static struct error *item_carry_out(struct cli *cli, const struct plan *plan, struct plan_item *item) {
+        bool names_version = field_text(item->document->json, "metadata.resourceVersion") != NULL;
+        struct error *err = item_carry_out_once(cli, plan, item);
+
+        for (int i = 0; i < CONFLICT_RETRIES && error_is(err, ERROR_CONFLICT) && !names_version; i++) {
+                error_free(err);
+                err = decide_again(cli, plan, item);
+                if (!err)
+                        err = item_carry_out_once(cli, plan, item);
+        }
+        return err;
 }
 
 /* -o json of several objects is one List. */

@@ -27,8 +27,12 @@ struct plan_item {
         enum plan_action action;
 };
 
+/* Sets action and object of an item from its document and `live`. */
+typedef struct error *(*plan_decide)(struct plan_item *item);
+
 struct plan {
         struct manifest *manifest;
+        plan_decide decide;
         struct plan_item *items;
         size_t n;
         struct delete_options delete_options; /* of PLAN_RECREATE */
@@ -40,7 +44,6 @@ void plan_release(struct plan *plan);
 
 /* Reads the files and lets `decide` set action and object of each item; mistakes go to its document's diags. If there
  * are any, they are printed with their places in the text and an error is returned. */
-typedef struct error *(*plan_decide)(struct plan_item *item);
 struct error *plan_make(struct cli *cli, struct selection *selection, plan_decide decide,
                         struct plan *ret) _must_check_;
 /* The document in the namespace it goes to, as `apply` remembers it. New reference. */

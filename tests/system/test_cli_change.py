@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import stat
+import threading
 
 from conftest import BUSYBOX
 
@@ -15,6 +16,18 @@ spec:
   containers:
   - {name: app, image: %s, command: [sleep, "1000"]}
 """ % BUSYBOX
+
+POD_TEXT = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  labels: {x: %s}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: app, image: """ + BUSYBOX + """, command: [sleep, "1000"]}
+"""
 
 
 def test_a_config_map_is_made_of_files_values_and_env_files(node, tmp_path):
@@ -143,3 +156,30 @@ def test_a_label_is_set_in_a_file_without_touching_what_is_here(node):
     r = node.husk("patch", "--local", "-f", "-", "-p", '{"spec":{"containers":[{"name":"app","image":"x"}]}}', "-o",
                   "jsonpath={.spec.containers[0].image}", input=POD)
     assert r.out == "x"
+
+
+def test_apply_goes_on_when_somebody_changes_the_object_meanwhile(node):
+    """As placing a pod does: kubectl's patch is merged into whatever is there."""
+    manifest = POD_TEXT % ("busy", "one")
+    node.apply(manifest)
+    stop = threading.Event()
+
+    def change():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            node.husk("annotate", "pod", "busy", "n=%d" % n, "--overwrite", check=False)
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        for i in range(20):
+            assert "configured" in node.apply(POD_TEXT % ("busy", "x%d" % i)).out
+    finally:
+        stop.set()
+        changer.join()
+    pod = node.get("busy")
+    assert pod["metadata"]["labels"]["x"] == "x19" and int(pod["metadata"]["annotations"]["n"]) > 1  # nothing of either was lost
+    version = pod["metadata"]["resourceVersion"]
+    node.husk("label", "pod", "busy", "y=1")
+    stale = (POD_TEXT % ("busy", "z")).replace("labels:", "resourceVersion: '%s'\n  labels:" % version)
+    assert "the object has been modified" in node.apply(stale, check=False).err  # who names a version means it
