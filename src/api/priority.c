@@ -1,5 +1,6 @@
 #include "api/priority.h"
 
+#include "api/on-demand.h"
 #include "base/str.h"
 
 /* https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/ */
@@ -13,22 +14,10 @@ static const struct priority_class known[] = {
 static struct priority_class *added;
 static size_t n_added;
 
-static struct {
-        void (*load)(void *arg);
-        void *arg;
-} source;
+static struct on_demand source;
 
 void priority_classes_on_demand(void (*load)(void *arg), void *arg) {
-        source.load = load;
-        source.arg = arg;
-}
-
-static void load_once(void) {
-        void (*load)(void *arg) = source.load;
-
-        source.load = NULL; /* it will add classes itself */
-        if (load)
-                load(source.arg);
+        source = (struct on_demand){ load, arg };
 }
 
 static const char *policy_of(const V1PriorityClass *class) {
@@ -41,7 +30,7 @@ void priority_class_add(const V1PriorityClass *class) {
 
         if (str_empty(name))
                 return;
-        load_once();
+        on_demand_load(&source);
         for (size_t i = 0; i < n_added; i++)
                 if (streq(added[i].name, name))
                         place = &added[i];
@@ -83,7 +72,7 @@ const struct priority_class *priority_class_find_known(const char *name) {
 const struct priority_class *priority_class_find(const char *name) {
         const struct priority_class *found = NULL;
 
-        load_once();
+        on_demand_load(&source);
         if (str_empty(name))
                 found = find_default();
         if (!found)

@@ -1,27 +1,16 @@
 #include "api/runtime-class.h"
 
+#include "api/on-demand.h"
 #include "base/str.h"
 
 static struct api_arena *arena; /* of all classes */
 static const V1RuntimeClass **classes;
 static size_t n_classes;
 
-static struct {
-        void (*load)(void *arg);
-        void *arg;
-} source;
+static struct on_demand source;
 
 void runtime_classes_on_demand(void (*load)(void *arg), void *arg) {
-        source.load = load;
-        source.arg = arg;
-}
-
-static void load_once(void) {
-        void (*load)(void *arg) = source.load;
-
-        source.load = NULL; /* it will add classes itself */
-        if (load)
-                load(source.arg);
+        source = (struct on_demand){ load, arg };
 }
 
 void runtime_class_add(const V1RuntimeClass *class) {
@@ -30,7 +19,7 @@ void runtime_class_add(const V1RuntimeClass *class) {
 
         if (str_empty(name))
                 return;
-        load_once();
+        on_demand_load(&source);
         while (at < n_classes && !streq(classes[at]->metadata->name, name))
                 at++;
         if (at == n_classes)
@@ -48,7 +37,7 @@ void runtime_classes_forget(void) {
 }
 
 const V1RuntimeClass *runtime_class_find(const char *name) {
-        load_once();
+        on_demand_load(&source);
         for (size_t i = 0; i < n_classes; i++)
                 if (streq_ptr(classes[i]->metadata->name, name))
                         return classes[i];

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 
@@ -179,6 +180,22 @@ struct error *mkdir_parents(const char *path, mode_t mode) {
         }
         if (mkdir(path, mode) < 0 && errno != EEXIST)
                 return error_errno(errno, "create folder %s", path);
+        return NULL;
+}
+
+struct error *folder_lock(const char *folder, int *ret_fd) {
+        _cleanup_free_ char *path = path_join(folder, "lock");
+        struct error *err = mkdir_parents(folder, 0700);
+
+        if (err)
+                return err;
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return error_errno(errno, "open %s", path);
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "lock %s", path);
+        *ret_fd = TAKE_FD(fd);
         return NULL;
 }
 

@@ -34,6 +34,9 @@ int inotify_open(void);
 bool file_exists(const char *path); /* follows no last link */
 /* Makes a folder and its parents; existing ones are kept as they are. */
 struct error *mkdir_parents(const char *path, mode_t mode) _must_check_;
+/* Waits until no other process has this folder (which is made, for root alone, if it is missing) locked. The lock is a
+ * file "lock" in it, and lasts until the descriptor is closed. */
+struct error *folder_lock(const char *folder, int *ret_fd) _must_check_;
 /* Removes a tree without following links and without crossing into mounted file systems; missing is fine. */
 struct error *remove_tree_at(int dirfd, const char *path) _must_check_;
 struct error *remove_tree(const char *path) _must_check_;

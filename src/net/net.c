@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,19 +17,9 @@
 /* ---- the node's lock ---- */
 
 static struct error *net_lock(const struct store *store, int *ret_fd) {
-        _cleanup_free_ char *folder = path_join(store->run, "net"), *path = path_join(folder, "lock");
-        struct error *err = mkdir_parents(folder, 0700);
+        _cleanup_free_ char *folder = path_join(store->run, "net");
 
-        if (err)
-                return err;
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return error_errno(errno, "open %s", path);
-        while (flock(fd, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return error_errno(errno, "lock %s", path);
-        *ret_fd = TAKE_FD(fd);
-        return NULL;
+        return folder_lock(folder, ret_fd);
 }
 
 /* ---- releasing ---- */

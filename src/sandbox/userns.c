@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/utsname.h>
 
 #include "base/file.h"
@@ -14,19 +13,9 @@ static char *leases_folder(const struct store *store) {
 }
 
 static struct error *lock(const struct store *store, int *ret_fd) {
-        _cleanup_free_ char *folder = leases_folder(store), *path = path_join(folder, "lock");
-        struct error *err = mkdir_parents(folder, 0700);
+        _cleanup_free_ char *folder = leases_folder(store);
 
-        if (err)
-                return err;
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return error_errno(errno, "open %s", path);
-        while (flock(fd, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return error_errno(errno, "lock %s", path);
-        *ret_fd = TAKE_FD(fd);
-        return NULL;
+        return folder_lock(folder, ret_fd);
 }
 
 /* "131072-<uid>"; false for anything else in the folder. */

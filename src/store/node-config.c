@@ -32,6 +32,17 @@ static struct error *read_strings(const json_t *value, const char *field, char *
         return NULL;
 }
 
+/* Absolute paths; one that becomes part of a list like $PATH has no colon. */
+static struct error *read_folders(const json_t *value, const char *field, bool in_path, char ***ret) {
+        struct error *err = read_strings(value, field, ret);
+
+        for (char **dir = *ret; !err && dir && *dir; dir++)
+                if (**dir != '/' || (in_path && strchr(*dir, ':')))
+                        err = error_new(ERROR_INVALID, "%s: %s is no absolute path%s", field, *dir,
+                                        in_path ? " without \":\"" : "");
+        return err;
+}
+
 static struct error *read_number(const json_t *value, const char *field, json_int_t min, json_int_t max,
                                  uint32_t *ret) {
         if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
@@ -71,12 +82,7 @@ static struct error *user_namespaces_read(const json_t *value, struct node_confi
 }
 
 static struct error *cdi_read(const json_t *value, struct node_config *config) {
-        struct error *err = read_strings(value, "cdiSpecDirs", &config->cdi_spec_dirs);
-
-        for (char **dir = config->cdi_spec_dirs; !err && dir && *dir; dir++)
-                if (**dir != '/')
-                        err = error_new(ERROR_INVALID, "cdiSpecDirs: %s is no absolute path", *dir);
-        return err;
+        return read_folders(value, "cdiSpecDirs", false, &config->cdi_spec_dirs);
 }
 
 static struct error *cni_conf_read(const json_t *value, struct node_config *config) {
@@ -90,12 +96,7 @@ static struct error *cni_conf_read(const json_t *value, struct node_config *conf
 }
 
 static struct error *cni_bin_read(const json_t *value, struct node_config *config) {
-        struct error *err = read_strings(value, "cniBinDirs", &config->cni_bin_dirs);
-
-        for (char **dir = config->cni_bin_dirs; !err && dir && *dir; dir++)
-                if (**dir != '/' || strchr(*dir, ':'))
-                        err = error_new(ERROR_INVALID, "cniBinDirs: %s is no absolute path without \":\"", *dir);
-        return err;
+        return read_folders(value, "cniBinDirs", true, &config->cni_bin_dirs);
 }
 
 static struct error *pids_read(const json_t *value, struct node_config *config) {

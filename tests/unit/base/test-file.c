@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 
 #include "base/file.h"
 
@@ -45,5 +46,22 @@ TEST(paths_do_not_leave_their_root) {
         assert_true(made >= 0);
         _cleanup_free_ char *inside = path_join(root, "a/b");
         assert_true(file_exists(inside));
+        assert_ok(remove_tree(folder));
+}
+
+TEST(a_folder_is_locked_until_the_descriptor_is_closed) {
+        _cleanup_free_ char *folder = temporary_folder(), *deep = path_join(folder, "a/b");
+        _cleanup_free_ char *path = path_join(deep, "lock");
+        int held = -EBADF;
+
+        assert_ok(folder_lock(deep, &held));
+        _cleanup_close_ int other = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(other >= 0);
+        assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1);
+        fd_close(held);
+        assert_int_equal(flock(other, LOCK_EX | LOCK_NB), 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink("/dev/null", path), 0);
+        assert_error(folder_lock(deep, &held), ERROR_INTERNAL, "open"); /* whoever made a link there is not followed */
         assert_ok(remove_tree(folder));
 }
