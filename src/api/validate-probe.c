@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "base/signal-name.h"
+#include "api/signal-name.h"
 
 static const char *const http_schemes[] = { "HTTP", "HTTPS", NULL };
 

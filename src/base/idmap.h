@@ -1,5 +1,4 @@
-/* idmap.h - the user and group ids of a pod with a user namespace of its own (hostUsers: false), and mounts that show
- * files accordingly.
+/* idmap.h - the user and group ids of a user namespace, and mounts that show files accordingly.
  *
  * Ids 0 to count-1 inside are first to first+count-1 outside. Files on disk keep the ids they would have without a user
  * namespace: an id-mapped mount (mount_setattr(2), MOUNT_ATTR_IDMAP; Linux 5.12) shows a file of id 0 as one of id
@@ -30,11 +29,11 @@ struct error *id_map_write(pid_t pid, const struct id_map *map) _must_check_;
 /* Maps a detached mount; recursive: with all that is mounted below it, or, where not all of that can be mapped, itself
  * alone. ERROR_NOT_SUPPORTED if its file system cannot be mapped (tmpfs before Linux 6.3). */
 struct error *id_map_mount(const struct id_map *map, int mount_fd, bool recursive) _must_check_;
-/* Can file systems of this type ("tmpfs") be mapped? If not, the files of one that belongs to the pod alone can be
- * given to the ids outside instead: then the first of them is returned, which is root inside; else 0. */
+/* Can file systems of this type ("tmpfs") be mapped? If not, the files of one that is used in this user namespace
+ * alone can be given to the ids outside instead: then the first of them is returned, which is root inside; else 0. */
 uint32_t id_map_shift(const struct id_map *map, const char *type);
 /* mount_overlay() of layers whose files are shown as the map's (Linux 5.19), with the map not set: as they are. `upper`
- * keeps ids as they are outside: a container's own files belong to nobody else on this machine. All layers lie on one
- * file system, below one folder; <target>.mapped is used meanwhile. */
+ * keeps ids as they are outside: what was made in this user namespace belongs to nobody else on this machine. All
+ * layers lie on one file system, below one folder; <target>.mapped is used meanwhile. */
 struct error *id_map_overlay(const struct id_map *map, char *const *layers, const char *upper, const char *work,
                              const char *target) _must_check_;

@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-#include "base/signal-name.h"
+#include "api/signal-name.h"
 #include "husk-pod/container.h"
 
 bool hook_begin(struct hook *h, const V1LifecycleHandler *spec, uint64_t id, int64_t now_ns) {

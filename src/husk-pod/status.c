@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "api/resources.h"
-#include "base/signal-name.h"
+#include "api/signal-name.h"
 #include "base/str.h"
 
 /* ---- small builders ---- */

@@ -1,4 +1,4 @@
-#include "base/signal-name.h"
+#include "api/signal-name.h"
 
 #include <signal.h>
 

@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-#include "base/signal-name.h"
+#include "api/signal-name.h"
 
 TEST(signals_are_understood_as_pods_and_images_write_them) {
         const struct {
