@@ -6,7 +6,10 @@
 #include "oci/spec.h"
 #include "sandbox/cgroup.h"
 
-#define UPDATE_TIMEOUT_MS 10000
+/* The OCI runtime writes a few files, in some 10 ms; a virtual machine's asks its agent. It is waited for: what is
+ * written next depends on whether it could. Meanwhile the pod's probes and exits wait, too, so that it is not for long;
+ * a resize that failed is tried again. */
+#define UPDATE_TIMEOUT_MS 3000
 
 static struct error *resize_pod(struct runtime *rt, const struct cgroup_limits *limits) {
         return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), limits);
