@@ -12,6 +12,7 @@
 #include "server/check.h"
 #include "server/field.h"
 #include "server/object.h"
+#include "store/claim.h"
 
 /* An editor's several steps are one change. */
 #define SETTLE_NS (100 * NSEC_PER_MSEC)
@@ -144,6 +145,19 @@ static struct error *object_end(struct statics *s, const struct api_kind *kind, 
         return store_delete(s->store, kind, object_namespace(object), object_name(object));
 }
 
+/* A claim is data: it outlives its manifest, and its namespace with it. What cannot be looked at may be one. */
+static bool keeps_data(struct statics *s, const struct api_kind *kind, const json_t *object) {
+        _cleanup_json_ json_t *claims = NULL;
+
+        if (claim_is_kind(kind))
+                return true;
+        if (!streq(kind->kind, "Namespace"))
+                return false;
+        _cleanup_error_ struct error *err =
+                store_list(s->store, api_kind_of("PersistentVolumeClaim"), object_name(object), &claims);
+        return err || json_array_size(claims) > 0;
+}
+
 static void remove_unwanted(struct statics *s, const struct manifests *m, const struct api_kind *kind) {
         _cleanup_json_ json_t *objects = NULL;
         struct error *err = store_list(s->store, kind, NULL, &objects);
@@ -159,7 +173,7 @@ static void remove_unwanted(struct statics *s, const struct manifests *m, const 
                 const char *ns = kind->namespaced ? field_text_or(object, "metadata.namespace", "default") : "";
                 if (!is_static(object) || field_text(object, "metadata.deletionTimestamp") ||
                     manifests_is_faulty(m, annotation(object, MANIFEST_FILE)) ||
-                    manifests_find(m, kind, ns, object_name(object)))
+                    manifests_find(m, kind, ns, object_name(object)) || keeps_data(s, kind, object))
                         continue;
                 log_info("%s \"%s\" is no longer in %s: deleted", kind->singular, object_name(object), s->folder);
                 failed(s, "delete", object, object_end(s, kind, object));
@@ -177,19 +191,46 @@ static void create(struct statics *s, const struct manifest_object *wanted) {
         failed(s, "create", wanted->object, err);
 }
 
-/* What may be changed in place is; the rest (an immutable ConfigMap) is replaced. */
-static void update(struct statics *s, const struct manifest_object *wanted, json_t *live) {
-        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
-        _cleanup_json_ json_t *checked = NULL, *object = json_deep_copy(wanted->object);
-        json_t *version = field_at(live, "metadata.resourceVersion");
+static void keep_field(json_t *object, const json_t *live, const char *part, const char *field) {
+        json_t *value = json_object_get(json_object_get(live, part), field);
+
+        if (value && !json_object_get(json_object_get(object, part), field))
+                json_object_set(field_make_object(object, part), field, value);
+}
+
+/* The object that `live` is to become; NULL if it cannot be changed in place, then `diags` say why. What the binder
+ * gave a claim, and what protects it, its manifest need not repeat. New reference. */
+static json_t *changed_in_place(const struct manifest_object *wanted, const json_t *live, struct diagnostics *diags) {
+        _cleanup_json_ json_t *object = json_deep_copy(wanted->object);
+        json_t *version = field_at(live, "metadata.resourceVersion"), *checked = NULL;
 
         if (version)
                 json_object_set(json_object_get(object, "metadata"), "resourceVersion", version);
-        submit_check_update(wanted->kind, object, live, NULL, &diags, &checked);
-        struct error *err = checked ? store_update(s->store, wanted->kind, checked)
-                                    : store_delete(s->store, wanted->kind, object_namespace(live), object_name(live));
-        if (!err && !checked)
-                err = object_create(s->store, wanted->kind, object);
+        if (claim_is_kind(wanted->kind)) {
+                keep_field(object, live, "spec", "volumeName");
+                keep_field(object, live, "spec", "storageClassName");
+                keep_field(object, live, "metadata", "finalizers");
+        }
+        submit_check_update(wanted->kind, object, live, NULL, diags, &checked);
+        return checked;
+}
+
+/* What may be changed in place is; the rest (an immutable ConfigMap) is replaced, but never a claim and its data. */
+static void update(struct statics *s, const struct manifest_object *wanted, json_t *live) {
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        _cleanup_json_ json_t *checked = changed_in_place(wanted, live, &diags);
+        struct error *err;
+
+        if (checked) {
+                err = store_update(s->store, wanted->kind, checked);
+        } else if (claim_is_kind(wanted->kind)) { /* changed since reject_fixed_claims() */
+                err = submit_refusal(wanted->kind, wanted->name, &diags);
+        } else {
+                _cleanup_json_ json_t *object = json_deep_copy(wanted->object);
+                err = store_delete(s->store, wanted->kind, object_namespace(live), object_name(live));
+                if (!err)
+                        err = object_create(s->store, wanted->kind, object);
+        }
         if (!err)
                 log_info("%s \"%s\" changed as %s says", wanted->kind->singular, wanted->name, wanted->file);
         failed(s, "change", wanted->object, err);
@@ -235,12 +276,39 @@ static void reject_taken_names(struct statics *s, struct manifests *m) {
         }
 }
 
+/* Why the change of a claim that its file asks for cannot be; NULL if it can, or none is asked for. */
+static struct error *claim_refusal(struct statics *s, const struct manifest_object *wanted) {
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        _cleanup_json_ json_t *live = NULL, *checked = NULL;
+
+        if (!claim_is_kind(wanted->kind))
+                return NULL;
+        _cleanup_error_ struct error *err = store_get(s->store, wanted->kind, wanted->ns, wanted->name, &live);
+        if (err || field_text(live, "metadata.deletionTimestamp") ||
+            streq_ptr(annotation(live, MANIFEST_HASH), wanted->hash))
+                return NULL;
+        checked = changed_in_place(wanted, live, &diags);
+        return checked ? NULL : submit_refusal(wanted->kind, wanted->name, &diags);
+}
+
+/* Another kind of object would be deleted and made anew; a claim's data would be lost by that. */
+static void reject_fixed_claims(struct statics *s, struct manifests *m) {
+        for (size_t i = 0; i < m->n; i++) {
+                _cleanup_error_ struct error *refusal = claim_refusal(s, &m->objects[i]);
+                if (!refusal)
+                        continue;
+                manifests_reject(m, &m->objects[i], error_message(refusal));
+                i = (size_t)-1;
+        }
+}
+
 /* Pods go first and namespaces last, the other way round than they come. */
 static void carry_out(struct statics *s, struct manifests *m) {
         size_t n_kinds;
         const struct api_kind *kinds = api_kinds(&n_kinds);
 
         reject_taken_names(s, m);
+        reject_fixed_claims(s, m);
         for (int rank = 2; rank >= 0; rank--)
                 for (size_t k = 0; k < n_kinds; k++)
                         if (object_rank(&kinds[k]) == rank && !streq(kinds[k].kind, "Node") &&

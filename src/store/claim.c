@@ -145,6 +145,7 @@ bool claim_update(json_t *claim, const json_t *old) {
                 json_object_set_new(claim, "status", json_deep_copy(status));
         if (is_being_deleted(claim))
                 return json_array_size(json_object_get(metadata, "finalizers")) == 0;
+        add_finalizer(metadata); /* whoever replaces a claim need not know of it */
         if (is_bound(claim))
                 show_bound(claim); /* it may ask for more room now */
         return false;

@@ -189,6 +189,57 @@ def test_a_pod_may_name_a_class_of_a_later_file(huskd):
     assert huskd.running("a", "one")["spec"]["priority"] == 1000
 
 
+def test_a_claim_and_its_data_outlive_every_change_of_the_folder(huskd):
+    claim = """
+        apiVersion: v1
+        kind: Namespace
+        metadata: {name: kept}
+        ---
+        apiVersion: v1
+        kind: PersistentVolumeClaim
+        metadata: {name: data, namespace: kept, labels: {step: one}}
+        spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+        """
+
+    def live():
+        return huskd.node.get("data", kind="pvc", ns="kept")
+
+    def label():
+        return (live() or {"metadata": {"labels": {}}})["metadata"]["labels"].get("step")
+
+    huskd.put("data.yaml", claim)
+    until("the claim", lambda: label() == "one")
+    before = live()
+    file = os.path.join(huskd.node.root, "persistent-volumes", before["metadata"]["uid"], "file")
+    os.makedirs(os.path.dirname(file))
+    with open(file, "w") as f:
+        f.write("precious")
+
+    huskd.put("data.yaml", claim.replace("one", "two").replace("1Gi", "2Gi"))
+    until("the claim is changed", lambda: label() == "two")
+    after = live()
+    assert after["metadata"]["uid"] == before["metadata"]["uid"] and os.path.exists(file)
+    assert after["metadata"]["finalizers"] == before["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    assert after["spec"]["volumeName"] == before["spec"]["volumeName"] and after["status"]["capacity"]["storage"] == "2Gi"
+
+    # what cannot be changed is told as a mistake of the file, of which then nothing counts
+    huskd.put("data.yaml", claim.replace("one", "three").replace("ReadWriteOnce", "ReadWriteMany"))
+    event, = until("the refusal is told", huskd.events)
+    assert "data.yaml" in event["message"] and "spec is immutable" in event["message"]
+    assert label() == "two" and live()["metadata"]["uid"] == before["metadata"]["uid"] and os.path.exists(file)
+
+    # without its file it stays, and its namespace with it, until somebody deletes it
+    huskd.remove("data.yaml")
+    until("no mistake", lambda: not huskd.events())
+    huskd.put("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n")
+    until("the folder was looked at", lambda: huskd.node.get("other", kind="configmap"))
+    assert live()["metadata"]["uid"] == before["metadata"]["uid"] and os.path.exists(file)
+    huskd.node.husk("delete", "pvc", "data", "-n", "kept")
+    assert live() is None and not os.path.exists(file)
+    huskd.remove("other.yaml")
+    until("the namespace goes without it", lambda: huskd.node.get("kept", kind="namespace") is None)
+
+
 def test_what_changed_while_huskd_was_down_is_found(huskd):
     huskd.put("a.yaml", POD % ("a", "stays"))
     huskd.put("b.yaml", POD % ("b", "changes"))
