@@ -297,6 +297,16 @@ static bool has_claim(json_t *claims, const char *uid) {
         return false;
 }
 
+/* As store_new_uid() makes them. Nothing else in the folder is husk's, as lost+found. */
+static bool is_uid(const char *text) {
+        static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+        for (size_t i = 0; i < sizeof(form); i++)
+                if (form[i] == 'x' ? !text[i] || !strchr("0123456789abcdef", text[i]) : text[i] != form[i])
+                        return false;
+        return true;
+}
+
 /* Folders of claims that are not there, because somebody died between removing the one and the other. */
 static struct error *put_orphans_aside(struct store *store, DIR *dir) {
         json_t *claims = NULL;
@@ -305,7 +315,7 @@ static struct error *put_orphans_aside(struct store *store, DIR *dir) {
         for (struct dirent *entry; !err && (entry = readdir(dir));) {
                 size_t len = strcspn(entry->d_name, "."); /* "<uid>", or "<uid>..new": not finished yet */
                 _cleanup_free_ char *uid = xstrndup(entry->d_name, len);
-                if (*uid && !str_ends_with(entry->d_name, REMOVED) && !has_claim(claims, uid))
+                if (is_uid(uid) && !str_ends_with(entry->d_name, REMOVED) && !has_claim(claims, uid))
                         err = put_aside(store, entry->d_name);
         }
         json_decref(claims);

@@ -537,33 +537,41 @@ static int compare_strings(const void *a, const void *b) {
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names in a folder, sorted, without hidden ones; none if there is no such folder. */
-static char **folder_names(const char *path) {
+/* Names in a folder, sorted, without hidden ones; none (NULL) if there is no such folder. That one could not be looked
+ * into is an error: whoever took it for an empty one might remove what belongs to its objects. */
+static struct error *folder_names(const char *path, char ***ret) {
+        _cleanup_strv_ char **names = NULL;
         DIR *dir = opendir(path);
-        char **names = NULL;
-        size_t n = 0;
         struct dirent *entry;
+        size_t n = 0;
+        int rc;
 
-        if (!dir)
-                return NULL;
-        while ((entry = readdir(dir))) {
+        if (!dir && errno != ENOENT)
+                return error_errno(errno, "open %s", path);
+        while (dir && (errno = 0, entry = readdir(dir))) {
                 if (entry->d_name[0] == '.')
                         continue;
                 names = xreallocarray(names, n + 2, sizeof(char *));
                 names[n++] = xstrdup(entry->d_name);
                 names[n] = NULL;
         }
-        closedir(dir);
+        rc = dir ? errno : 0;
+        if (dir)
+                closedir(dir);
+        if (rc && rc != ENOENT) /* it may have been removed meanwhile */
+                return error_errno(rc, "read %s", path);
         if (n)
                 qsort(names, n, sizeof(char *), compare_strings);
-        return names;
+        *ret = TAKE_PTR(names);
+        return NULL;
 }
 
 static struct error *list_namespace(struct store *store, const struct api_kind *kind, const char *ns, json_t *array) {
         _cleanup_free_ char *folder = kind_folder(store, kind, ns);
-        _cleanup_strv_ char **names = folder_names(folder);
+        _cleanup_strv_ char **names = NULL;
+        struct error *err = folder_names(folder, &names);
 
-        for (size_t i = 0; names && names[i]; i++) {
+        for (size_t i = 0; !err && names && names[i]; i++) {
                 json_t *object = NULL;
 
                 if (!is_pod(kind)) {
@@ -571,16 +579,15 @@ static struct error *list_namespace(struct store *store, const struct api_kind *
                                 continue;
                         names[i][strlen(names[i]) - strlen(".json")] = '\0';
                 }
-                struct error *err = store_get(store, kind, ns, names[i], &object);
+                err = store_get(store, kind, ns, names[i], &object);
                 if (error_is(err, ERROR_NOT_FOUND)) {
-                        error_free(err); /* removed meanwhile */
+                        err = error_free(err); /* removed meanwhile */
                         continue;
                 }
-                if (err)
-                        return err;
-                json_array_append_new(array, object);
+                if (!err)
+                        json_array_append_new(array, object);
         }
-        return NULL;
+        return err;
 }
 
 struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) {
@@ -597,7 +604,8 @@ struct error *store_list(struct store *store, const struct api_kind *kind, const
                         err = list_namespace(store, kind, ns, array);
         } else {
                 _cleanup_free_ char *folder = path_join(store->root, "objects");
-                _cleanup_strv_ char **namespaces = folder_names(folder);
+                _cleanup_strv_ char **namespaces = NULL;
+                err = folder_names(folder, &namespaces);
                 for (size_t i = 0; !err && namespaces && namespaces[i]; i++)
                         if (!streq(namespaces[i], CLUSTER_WIDE))
                                 err = list_namespace(store, kind, namespaces[i], array);
@@ -612,13 +620,17 @@ struct error *store_list(struct store *store, const struct api_kind *kind, const
 
 struct error *store_pod_uids(struct store *store, char ***ret) {
         _cleanup_free_ char *folder = path_join(store->root, "pods"), *run_folder = path_join(store->run, "pods");
-        char **uids = folder_names(folder);
-        _cleanup_strv_ char **running = folder_names(run_folder);
+        _cleanup_strv_ char **uids = NULL, **running = NULL;
+        struct error *err = folder_names(folder, &uids);
 
+        if (!err)
+                err = folder_names(run_folder, &running);
+        if (err)
+                return err;
         for (size_t i = 0; running && running[i]; i++)
                 if (!strv_contains(uids, running[i]))
                         uids = strv_add(uids, running[i]);
-        *ret = uids;
+        *ret = TAKE_PTR(uids);
         return NULL;
 }
 
@@ -890,21 +902,24 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
 }
 
 /* The link that leads to a pod of which no pod.json is left to tell its name. */
-static void links_to_uid_remove(struct store *store, const char *uid) {
+static struct error *links_to_uid_remove(struct store *store, const char *uid) {
         _cleanup_free_ char *objects = path_join(store->root, "objects");
-        _cleanup_strv_ char **namespaces = folder_names(objects);
+        _cleanup_strv_ char **namespaces = NULL;
         const struct api_kind *kind = api_kind_of("Pod");
+        struct error *err = folder_names(objects, &namespaces);
 
-        for (size_t i = 0; namespaces && namespaces[i]; i++) {
+        for (size_t i = 0; !err && namespaces && namespaces[i]; i++) {
                 _cleanup_free_ char *folder = kind_folder(store, kind, namespaces[i]);
-                _cleanup_strv_ char **names = folder_names(folder);
-                for (size_t j = 0; names && names[j]; j++) {
+                _cleanup_strv_ char **names = NULL;
+                err = folder_names(folder, &names);
+                for (size_t j = 0; !err && names && names[j]; j++) {
                         _cleanup_free_ char *link = path_join(folder, names[j]);
                         _cleanup_free_ char *target = pod_link_read(store, kind, namespaces[i], names[j]);
                         if (target && streq(target, uid))
                                 unlink(link);
                 }
         }
+        return err;
 }
 
 static struct error *pod_remove(struct store *store, const char *uid) {
@@ -937,10 +952,10 @@ static struct error *pod_remove(struct store *store, const char *uid) {
                 if (target && streq(target, uid))
                         unlink(link);
         } else {
-                links_to_uid_remove(store, uid);
+                err = links_to_uid_remove(store, uid);
         }
         json_decref(pod);
-        return NULL;
+        return err;
 }
 
 struct error *store_pod_remove(struct store *store, const char *uid) {

@@ -1,6 +1,7 @@
 #include "store/claim.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "base/file.h"
@@ -72,20 +73,42 @@ TEST(a_folder_without_a_claim_is_swept_away_and_one_with_stays) {
         json_t *claim = claim_new("kept", "");
         _cleanup_free_ char *kept = claim_folder(store, text_at(claim, "metadata", "uid")),
                             *unfinished = xasprintf("%s..new", kept);
-        static const char *const orphans[] = { "0000", "0000..new", "1111..removed" };
+        static const char *const orphans[] = { "00000000-0000-4000-8000-000000000000",
+                                               "00000000-0000-4000-8000-000000000000..new",
+                                               "11111111-1111-4111-8111-111111111111..removed" };
+        _cleanup_free_ char *foreign = claim_folder(store, "lost+found");
 
         assert_ok(mkdir_parents(kept, 0700));
         assert_ok(mkdir_parents(unfinished, 0700));
+        assert_ok(mkdir_parents(foreign, 0700));
         for (size_t i = 0; i < ARRAY_SIZE(orphans); i++) {
                 _cleanup_free_ char *orphan = claim_folder(store, orphans[i]), *below = path_join(orphan, "a/b");
                 assert_ok(mkdir_parents(below, 0700));
         }
         assert_ok(claims_sweep(store));
-        assert_true(file_exists(kept) && file_exists(unfinished));
+        assert_true(file_exists(kept) && file_exists(unfinished) && file_exists(foreign));
         for (size_t i = 0; i < ARRAY_SIZE(orphans); i++) {
                 _cleanup_free_ char *orphan = claim_folder(store, orphans[i]);
                 assert_false(file_exists(orphan));
         }
+        json_decref(claim);
+        end();
+}
+
+TEST(nothing_is_swept_while_the_claims_cannot_be_listed) {
+        begin();
+        json_t *claim = claim_new("kept", "");
+        _cleanup_free_ char *folder = claim_folder(store, text_at(claim, "metadata", "uid"));
+        _cleanup_free_ char *path = path_join(root, "objects/default"), *link = path_join(path, "loop");
+
+        /* A folder of objects that is there but cannot be opened, as without a descriptor left (here: ELOOP). */
+        assert_ok(mkdir_parents(folder, 0700));
+        _cleanup_free_ char *kind = path_join(path, "PersistentVolumeClaim"), *aside = path_join(path, "aside");
+        assert_int_equal(rename(kind, aside), 0);
+        assert_int_equal(symlink(link, link), 0);
+        assert_int_equal(symlink(link, kind), 0);
+        assert_error(claims_sweep(store), ERROR_INTERNAL, "PersistentVolumeClaim");
+        assert_true(file_exists(folder));
         json_decref(claim);
         end();
 }
