@@ -714,13 +714,13 @@ int main(int argc, char **argv) {
         make_folder(k.folder);
         path_make(k.folder, k.run, "/pods/", k.uid, "");
         make_folder(k.folder);
+        signals_prepare(); /* who sees the lock held may send SIGUSR2 */
         take_lock();
         if (!k.foreground)
                 redirect_output();
         find_program();
         write_pid_file();
         exits_open();
-        signals_prepare();
         if (!k.mounts)
                 make_mount_namespace();
         if (prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) < 0)
