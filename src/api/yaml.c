@@ -96,6 +96,8 @@ static struct error *read_scalar(struct reader *r, const yaml_event_t *event, js
                 return fail_at(r, event->start_mark,
                                error_new(ERROR_BAD_REQUEST,
                                          "JSON has no binary values; write the base64 text without !!binary"));
+        if (strlen(text) != event->data.scalar.length)
+                return fail_at(r, event->start_mark, error_new(ERROR_BAD_REQUEST, "a string cannot hold a zero byte"));
         switch (scalar.type) {
         case SCALAR_NULL:
                 *ret = json_null();
@@ -121,8 +123,8 @@ static struct error *read_scalar(struct reader *r, const yaml_event_t *event, js
                 *ret = json_stringn(text, event->data.scalar.length);
                 break;
         }
-        if (!*ret || strlen(text) != event->data.scalar.length)
-                return fail_at(r, event->start_mark, error_new(ERROR_BAD_REQUEST, "a string cannot hold a zero byte"));
+        if (!*ret)
+                return fail_at(r, event->start_mark, error_new(ERROR_BAD_REQUEST, "a value is not valid UTF-8 text"));
         return NULL;
 }
 
