@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/process.h"
@@ -106,6 +107,17 @@ bool supervisor_left_debris(struct store *store, const char *uid) {
         return !file_exists(object) && (file_exists(folder) || file_exists(run_folder));
 }
 
+/* A container can call its processes as it likes, but they are in another pid namespace (and seldom the owner's). Those
+ * of a pod with hostPID are not, and whoever may make such a pod may do worse to the node. */
+static bool is_of_host(const char *pid) {
+        _cleanup_free_ char *path = xasprintf("/proc/%s/ns/pid", pid), *folder = xasprintf("/proc/%s", pid);
+        struct stat own, other, owner;
+
+        return stat("/proc/self/ns/pid", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+               own.st_ino == other.st_ino && stat(folder, &owner) == 0 &&
+               (owner.st_uid == 0 || owner.st_uid == geteuid());
+}
+
 /* The uid on the command line of a husk-keeper or husk-pod of this node; NULL if it is none. */
 static char *uid_of_process(const struct store *store, const char *pid) {
         _cleanup_free_ char *path = xasprintf("/proc/%s/cmdline", pid), *line = NULL;
@@ -124,7 +136,7 @@ static char *uid_of_process(const struct store *store, const char *pid) {
                 if (streq(before, "--uid"))
                         uid = p;
         }
-        return uid && streq_ptr(run, store->run) ? xstrdup(uid) : NULL;
+        return uid && streq_ptr(run, store->run) && is_of_host(pid) ? xstrdup(uid) : NULL;
 }
 
 char **supervisor_uids_at_work(struct store *store) {
@@ -189,7 +201,8 @@ static pid_t husk_pod_of(pid_t keeper) {
                 pid_t pid = (pid_t)strtol(p, &end, 10);
                 if (end == p)
                         break;
-                if (runs_program(pid, "husk-pod"))
+                _cleanup_free_ char *number = xasprintf("%d", pid);
+                if (runs_program(pid, "husk-pod") && is_of_host(number) && process_parent(pid) == keeper)
                         return pid;
         }
         return 0;
@@ -204,6 +217,20 @@ bool supervisor_is_outdated(struct store *store, const char *uid) {
         return runs_other_file(keeper, "husk-keeper") || (pod > 0 && runs_other_file(pod, "husk-pod"));
 }
 
+/* Would it live through this signal? */
+static bool expects_signal(pid_t pid, int signal) {
+        static const char *const sets[] = { "\nSigBlk:", "\nSigIgn:", "\nSigCgt:" };
+        _cleanup_free_ char *path = xasprintf("/proc/%d/status", pid), *status = NULL;
+        _cleanup_error_ struct error *err = file_read(path, CMDLINE_MAX, &status, NULL);
+
+        for (size_t i = 0; !err && i < ARRAY_SIZE(sets); i++) {
+                const char *set = strstr(status, sets[i]);
+                if (set && strtoull(set + strlen(sets[i]), NULL, 16) >> (signal - 1) & 1)
+                        return true;
+        }
+        return false;
+}
+
 struct error *supervisor_renew(struct store *store, const char *uid) {
         _cleanup_close_ int keeper = supervisor_open(store, uid);
         pid_t pid = store_pod_supervisor(store, uid);
@@ -211,6 +238,8 @@ struct error *supervisor_renew(struct store *store, const char *uid) {
         /* A `husk-pod --cleanup` holds the lock, too, and must not be sent a signal it does not know. */
         if (keeper < 0 || !runs_program(pid, "husk-keeper") || store_pod_supervisor(store, uid) != pid)
                 return error_new(ERROR_UNAVAILABLE, "pod %s has no supervisor", uid);
+        if (!expects_signal(pid, SIGUSR2))
+                return error_new(ERROR_UNAVAILABLE, "the supervisor of pod %s is only just starting", uid);
         int rc = pidfd_signal(keeper, SIGUSR2);
         return rc < 0 ? error_errno(-rc, "renew the supervisor of pod %s", uid) : NULL;
 }
