@@ -9,7 +9,7 @@ import re
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WORDS = {"honoured": "honoured", "not-yet": "**not yet**", "refused": "refused"}
+WORDS = {"honoured": "honoured", "refused": "refused"}
 
 HEAD = """# Fields of the Pod
 
@@ -19,7 +19,7 @@ Every field reachable from a PodSpec, and what husk does with it. This page is m
 - **honoured**: husk does what a Kubernetes node does. The test that is named shows it: it passes, and it fails as soon as that
   one field is dropped while decoding (`tests/system/fields_table.py`); `x.py::name` is one of `tests/system`, `folder/noun:name`
   one of `tests/unit`.
-%s- **refused**: on one machine there is nothing to honour it with; `husk apply` fails with
+- **refused**: on one machine there is nothing to honour it with; `husk apply` fails with
   `FILE:LINE:COLUMN: PATH: not supported on a single machine:` and the reason given here.
 
 What only ranks nodes (preferred affinities, `ScheduleAnyway`, tolerations of `PreferNoSchedule`, `nodeAffinityPolicy` and
@@ -29,8 +29,6 @@ Set to a value that asks for nothing (false, empty, the default named below) a f
 
 %s
 """
-# Of a newer Kubernetes there may be fields that nobody has looked at yet; of this one there are none.
-NOT_YET = "- **not yet**: `husk apply` fails with `FILE:LINE:COLUMN: PATH: not supported yet`. Never ignored.\n"
 
 
 def messages():
@@ -149,9 +147,8 @@ def main():
             notes += ["`%s`" % test] if test else []
             notes += ["`%s` is accepted" % harmless] if harmless and state != "honoured" else []
             body.append("| `%s` | %s | %s |" % (field, WORDS[state], "; ".join(notes)))
-    summary = "%d fields: %s." % (sum(counts.values()), ", ".join(
-        "%d %s" % (counts[state], word.strip("*")) for state, word in WORDS.items() if counts[state] or state != "not-yet"))
-    text = HEAD % (NOT_YET if counts["not-yet"] else "", summary) + "\n".join(body) + "\n"
+    summary = "%d fields: %s." % (sum(counts.values()), ", ".join("%d %s" % (counts[state], word) for state, word in WORDS.items()))
+    text = HEAD % summary + "\n".join(body) + "\n"
     write("docs/fields.md", text)
     write("docs/podman-fields.md", podman_page(types, table))
     print("docs/fields.md: " + summary)

@@ -9,7 +9,7 @@ import sys
 
 FLAGS = {"inline": "API_FIELD_INLINE", "always": "API_FIELD_ALWAYS", "map": "API_FIELD_MAP",
          "pointer": "API_FIELD_POINTER", "value": "API_FIELD_VALUE", "omitzero": "API_FIELD_OMITZERO"}
-STATES = {"honoured": "FIELD_HONOURED", "not-yet": "FIELD_NOT_YET", "refused": "FIELD_REFUSED"}
+STATES = {"honoured": "FIELD_HONOURED", "refused": "FIELD_REFUSED"}
 ROOT = "V1PodSpec"
 
 
@@ -64,7 +64,7 @@ def read_states(path, messages):
         if not fields:
             sys.exit("%s:%d: no field %s.%s" % (path, number, message, name))
         if state not in STATES or (state == "refused") != bool(reason):
-            sys.exit("%s:%d: a state is honoured, not-yet, or refused with a reason" % (path, number))
+            sys.exit("%s:%d: a state is honoured, or refused with a reason" % (path, number))
         if fields[0].state != "FIELD_UNLISTED":
             sys.exit("%s:%d: %s.%s has a row already" % (path, number, message, name))
         fields[0].state, fields[0].harmless, fields[0].reason = STATES[state], harmless or None, reason or None

@@ -32,7 +32,6 @@ enum api_type_form {
 enum field_support {
         FIELD_UNLISTED, /* not reachable from a PodSpec */
         FIELD_HONOURED,
-        FIELD_NOT_YET,
         FIELD_REFUSED,
 };
 

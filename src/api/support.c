@@ -50,8 +50,6 @@ static void check_message(const struct api_type *type, const void *message, cons
                         check_children(field, d, message, &child, diags);
                 else if (is_harmless(field, d, message))
                         continue;
-                else if (field->support == FIELD_NOT_YET)
-                        diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child, "not supported yet");
                 else if (field->support == FIELD_REFUSED)
                         diagnostics_add(diags, DIAGNOSTIC_UNSUPPORTED, &child,
                                         "not supported on a single machine: it %s", api_field_reason(field));

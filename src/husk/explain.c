@@ -69,16 +69,7 @@ static char *type_text(const struct api_type *owner, const struct api_field *fie
 }
 
 static const char *support_text(const struct api_field *field) {
-        switch (field->support) {
-        case FIELD_NOT_YET:
-                return "  (not supported yet)";
-        case FIELD_REFUSED:
-                return "  (not on one machine)";
-        case FIELD_HONOURED:
-        case FIELD_UNLISTED:
-                break;
-        }
-        return "";
+        return field->support == FIELD_REFUSED ? "  (not on one machine)" : "";
 }
 
 static bool has_fields(const struct api_field *field) {
