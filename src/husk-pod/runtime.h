@@ -4,7 +4,7 @@
  *
  *   runtime-sandbox.c   infra process, network, pod cgroup, /etc files
  *   runtime-resize.c    cpu and memory of a pod that runs
- *   instance.c          one run of a container: root file system, spec, log, OCI runtime, exit
+ *   instance*.c         one run of a container: root file system, spec, log, OCI runtime, exit (instance-private.h)
  *   action.c            one probe or hook; exec through the OCI runtime, the others in probe-io.c
  *   image-pull.c        husk-image as a command
  *   claims.c            admission: node, other pods' claims, the lock
@@ -139,7 +139,7 @@ void runtime_sandbox_facts(const struct runtime *rt, struct sandbox_facts *ret);
 bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e);
 void runtime_sandbox_release(struct runtime *rt);
 
-/* ---- instance.c ---- */
+/* ---- instance.c, and instance-*.c (instance-private.h says which does what) ---- */
 
 enum instance_state {
         INSTANCE_STARTING, /* the OCI runtime runs */

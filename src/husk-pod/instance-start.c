@@ -1,0 +1,160 @@
+/* instance-start.c - a run's start: the OCI runtime is called, and has started the container, or failed. */
+#include "husk-pod/instance-private.h"
+
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/str.h"
+
+static char *runtime_log_path(const struct instance *i) {
+        return path_join(i->bundle, "runtime.log");
+}
+
+/* Is this process of the container's cgroup? Its parent would not tell: the OCI runtime's helpers may still stand
+ * between it and the keeper for a moment. */
+static bool in_cgroup_of(const struct instance *i, pid_t pid) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/cgroup", pid), *text = NULL;
+        _cleanup_error_ struct error *err = file_read(path, 65536, &text, NULL);
+
+        return !err && (!i->cgroup || strstr(text, i->cgroup));
+}
+
+/* Reads the pid file. A pid that belongs to somebody else by now (or nobody) has an exit waiting at the reaper. */
+struct error *instance_pid_read(struct instance *i) {
+        _cleanup_free_ char *text = NULL;
+        struct error *err = file_read(i->pid_file, 64, &text, NULL);
+        uint64_t pid;
+
+        if (err)
+                return err;
+        text[strcspn(text, "\n")] = '\0';
+        if (!str_to_u64(text, &pid) || pid == 0 || pid > INT32_MAX)
+                return error_new(ERROR_INVALID, "%s: not a pid", i->pid_file);
+        i->pid = (pid_t)pid;
+        i->pidfd = process_open(i->pid, 0);
+        if (i->pidfd >= 0 && in_cgroup_of(i, i->pid))
+                i->start_time = process_start_time(i->pid);
+        else
+                i->pidfd = fd_close(i->pidfd);
+        return NULL;
+}
+
+/* What the machine does when it is told something may end the instance. */
+static bool is_running(const struct runtime *rt, const struct instance *instance) {
+        for (const struct instance *i = rt->instances; i; i = i->next)
+                if (i == instance)
+                        return i->state == INSTANCE_RUNNING;
+        return false;
+}
+
+static void run_succeeded(struct instance *i) {
+        struct runtime *rt = i->rt;
+        struct keeper_exit e;
+
+        i->started_ns = clock_realtime_ns();
+        i->started_monotonic_ns = clock_monotonic_ns();
+        i->state = INSTANCE_RUNNING;
+        instance_record_update(i);
+        struct container_started facts = instance_started_facts(i);
+        pod_container_started(rt->pod, i->name, i->attempt, &facts);
+        /* It may have ended before its pid was known here. */
+        if (is_running(rt, i) && reaper_claim(rt->reaper, i->pid, i->start_time, &e))
+                instance_exit_take(i, &e);
+        runtime_settle_later(rt);
+}
+
+static char *runtime_message(const struct instance *i) {
+        _cleanup_free_ char *path = runtime_log_path(i), *text = NULL;
+        size_t len = 0;
+        _cleanup_error_ struct error *err = file_read(path, 1 << 20, &text, &len);
+        return oci_runtime_log_message(err ? "" : text, err ? 0 : len);
+}
+
+static int wait_status(const siginfo_t *exit) {
+        return exit->si_code == CLD_EXITED ? exit->si_status << 8 : exit->si_status;
+}
+
+static void run_failed(struct instance *i, int status) {
+        _cleanup_free_ char *message = runtime_message(i), *name = xstrdup(i->name);
+        struct oci_failure failure = { 0 };
+        struct runtime *rt = i->rt;
+        unsigned attempt = i->attempt;
+
+        oci_failure_of(message, status, i->name, i->program, &failure);
+        enum start_failure class = streq(failure.reason, "StartError") ? START_START_ERROR : START_RUN_ERROR;
+        _cleanup_free_ char *id = xstrdup(i->id);
+        instance_purge(i);
+        pod_container_start_failed(rt->pod, name, attempt, class, failure.message,
+                                   class == START_START_ERROR ? id : NULL);
+        oci_failure_release(&failure);
+        runtime_settle_later(rt);
+}
+
+static void run_done(void *arg, struct loop_command_result *result) {
+        struct instance *i = arg;
+        int status = wait_status(&result->exit);
+
+        i->command = NULL;
+        instance_console_finish(i);
+        _cleanup_error_ struct error *err = status ? NULL : instance_pid_read(i);
+        if (err)
+                log_warning("container %s: %s", i->name, error_message(err));
+        loop_timer_set(i->rt->removals, 0);
+        if (status || err)
+                run_failed(i, status ? status : 1 << 8);
+        else
+                run_succeeded(i);
+}
+
+static struct error *run_spawn(struct preparation *p) {
+        struct instance *i = p->instance;
+        _cleanup_free_ char *log = runtime_log_path(i);
+        struct oci_runtime oci;
+        struct error *err = runtime_oci(i->rt, log, &oci);
+
+        if (err)
+                return err;
+        _cleanup_strv_ char **argv =
+                oci_runtime_run_argv(&oci, i->id, i->bundle, i->pid_file, instance_console_path(i));
+        struct loop_command_options options = {
+                .argv = argv,
+                .input = p->streams.fds[0],
+                .output = p->streams.fds[1],
+                .errors = p->streams.fds[2],
+                .linger_ms = 1,
+        };
+        return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
+}
+
+static struct error *start(struct preparation *p) {
+        struct error *err = preparation_make(p);
+
+        if (!err)
+                err = run_spawn(p);
+        if (!err)
+                instance_record_update(p->instance);
+        return err;
+}
+
+void instance_start(void *ctx, const struct container_run *run) {
+        struct runtime *rt = ctx;
+        struct instance *old = instance_find(rt, run->name, run->attempt);
+
+        if (old)
+                instance_purge(old);
+        if (!instances_starting(rt))
+                runtime_hurry(rt);
+        struct instance *i = instance_new(rt, run->name, run->attempt, run->sandbox, run->role);
+        struct preparation p = PREPARATION_INIT(i, run);
+
+        struct error *err = start(&p);
+        preparation_release(&p);
+        if (!err)
+                return;
+        instance_purge(i);
+        pod_container_start_failed(rt->pod, run->name, run->attempt, p.failure, error_message(err), NULL);
+        error_free(err);
+}
