@@ -115,6 +115,13 @@ struct error *error_free(struct error *err) {
         return NULL;
 }
 
+void error_keep_first(struct error **first, struct error *err) {
+        if (!*first)
+                *first = err;
+        else
+                error_free(err);
+}
+
 const char *error_reason_string(enum error_reason reason) {
         return reasons[reason].name;
 }

@@ -47,6 +47,9 @@ static inline void error_freep(struct error **err) {
         *err = error_free(*err);
 }
 #define _cleanup_error_ _cleanup_(error_freep)
+/* Takes err and keeps it in *first if that is the first one (NULL is none), so that one obstacle does not leave the
+ * rest undone. */
+void error_keep_first(struct error **first, struct error *err);
 
 const char *error_reason_string(enum error_reason reason); /* "NotFound", "Invalid", … */
 int error_reason_http(enum error_reason reason);

@@ -19,18 +19,11 @@
 #include "oci/device-lease.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/userns.h"
+#include "store/claim.h"
 
 #define CGROUP2_MAGIC 0x63677270
 #define KEEPER_END_TRIES 1000
 #define KILL_TIMEOUT_NS (20 * NSEC_PER_SEC)
-
-/* Keeps the first error, so that one obstacle does not leave the rest undone. */
-static void collect(struct error **first, struct error *err) {
-        if (!*first)
-                *first = err;
-        else
-                error_free(err);
-}
 
 static struct error *kill_processes(const struct runtime *rt) {
         int64_t until = clock_monotonic_ns() + KILL_TIMEOUT_NS;
@@ -51,10 +44,10 @@ static struct error *kill_processes(const struct runtime *rt) {
 struct error *cleanup_kernel_objects(struct runtime *rt) {
         struct error *first = NULL;
 
-        collect(&first, net_detach(rt->store, rt->uid));
-        collect(&first, sandbox_destroy(rt->store, rt->uid));
-        collect(&first, kill_processes(rt));
-        collect(&first, cgroup_pod_remove(rt->store, rt->uid));
+        error_keep_first(&first, net_detach(rt->store, rt->uid));
+        error_keep_first(&first, sandbox_destroy(rt->store, rt->uid));
+        error_keep_first(&first, kill_processes(rt));
+        error_keep_first(&first, cgroup_pod_remove(rt->store, rt->uid));
         return first;
 }
 
@@ -62,12 +55,12 @@ struct error *cleanup_kernel_objects(struct runtime *rt) {
 static void undo_kernel_objects(struct runtime *rt, struct error **first) {
         while (rt->instances)
                 instance_purge(rt->instances);
-        collect(first, cleanup_kernel_objects(rt));
-        collect(first, volumes_teardown(rt->folder, rt->run_folder));
+        error_keep_first(first, cleanup_kernel_objects(rt));
+        error_keep_first(first, volumes_teardown(rt->folder, rt->run_folder));
         if (!*first) /* while something of it may run, nobody else gets its ids */
-                collect(first, userns_release(rt->store, rt->uid));
+                error_keep_first(first, userns_release(rt->store, rt->uid));
         if (!*first)
-                collect(first, devices_release(rt->store, rt->uid));
+                error_keep_first(first, devices_release(rt->store, rt->uid));
 }
 
 /* The folder's name begins with namespace and name, which may be unknown by now. */
@@ -78,7 +71,7 @@ static void remove_logs(struct runtime *rt, struct error **first) {
 
         while (dir && (entry = readdir(dir)))
                 if (str_ends_with(entry->d_name, suffix))
-                        collect(first, remove_tree_at(dirfd(dir), entry->d_name));
+                        error_keep_first(first, remove_tree_at(dirfd(dir), entry->d_name));
         if (dir)
                 closedir(dir);
 }
@@ -86,7 +79,7 @@ static void remove_logs(struct runtime *rt, struct error **first) {
 static void remove_below(const char *folder, const char *const *names, struct error **first) {
         for (; *names; names++) {
                 _cleanup_free_ char *path = path_join(folder, *names);
-                collect(first, remove_tree(path));
+                error_keep_first(first, remove_tree(path));
         }
 }
 
@@ -108,13 +101,21 @@ static bool end_supervision(struct runtime *rt, struct error **first) {
         struct api_arena *old = NULL;
         _cleanup_close_ int lock = -EBADF;
 
-        collect(first, store_lock(rt->store, &lock));
+        error_keep_first(first, store_lock(rt->store, &lock));
         _cleanup_error_ struct error *err = runtime_read_spec(rt, &old);
         api_arena_free(old);
         if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp))
                 return true;
-        collect(first, file_replace(ended, "", 0, 0600, 0));
+        error_keep_first(first, file_replace(ended, "", 0, 0600, 0));
         return false;
+}
+
+/* The pod is gone, whatever becomes of the claims: what could not be swept away is when the next pod goes. */
+static void sweep_claims(struct runtime *rt) {
+        _cleanup_error_ struct error *err = claims_sweep(rt->store);
+
+        if (err)
+                log_warning("after the end of pod %s: %s", rt->uid, error_message(err));
 }
 
 struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
@@ -131,6 +132,8 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         remove_logs(rt, &first);
         if (!first) /* while something is left, the pod's folders say so */
                 first = store_pod_remove(rt->store, rt->uid);
+        if (!first)
+                sweep_claims(rt);
         return first;
 }
 

@@ -10,6 +10,7 @@
 #include "husk/selection.h"
 #include "server/object.h"
 #include "server/supervisor.h"
+#include "store/claim.h"
 #include "husk/submit.h"
 #include "husk/watch.h"
 #include "husk/verbs.h"
@@ -62,6 +63,14 @@ static struct error *pod_wait(struct store *store, const json_t *pod, int64_t ti
                         return error_new(ERROR_TIMEOUT, "timed out waiting for the condition on pods/%s",
                                          object_name(pod));
         }
+}
+
+/* The pod's claims go with it. Whoever removed the pod has seen to that, or was killed just before. */
+static void sweep_claims(struct store *store) {
+        _cleanup_error_ struct error *err = claims_sweep(store);
+
+        if (err)
+                fprintf(stderr, "Warning: %s\n", error_message(err));
 }
 
 /* ---- a claim: it may have to wait for the pods that use it ---- */
@@ -157,10 +166,15 @@ struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const js
         struct store *store;
         struct error *err = cli_store(cli, &store);
 
-        if (!err && streq(kind->kind, "Pod"))
-                err = pod_wait(store, object, options->timeout_ns);
-        else if (!err && streq(kind->kind, "PersistentVolumeClaim"))
-                err = claim_wait(store, object, options->timeout_ns);
+        if (err)
+                return err;
+        if (streq(kind->kind, "PersistentVolumeClaim"))
+                return claim_wait(store, object, options->timeout_ns);
+        if (!streq(kind->kind, "Pod"))
+                return NULL;
+        err = pod_wait(store, object, options->timeout_ns);
+        if (!err)
+                sweep_claims(store);
         return err;
 }
 

@@ -166,8 +166,7 @@ struct error *supervisors_start_missing(struct store *store, size_t *ret_started
                         continue;
                 struct error *err = supervisor_start(store, *uid);
                 *ret_started += !err;
-                first = first ?: TAKE_PTR(err);
-                error_free(err);
+                error_keep_first(&first, err);
         }
         return first;
 }
@@ -254,8 +253,7 @@ struct error *supervisors_renew_outdated(struct store *store, size_t *ret_renewe
                         continue;
                 struct error *err = supervisor_renew(store, *uid);
                 *ret_renewed += !err;
-                first = first ?: TAKE_PTR(err);
-                error_free(err);
+                error_keep_first(&first, err);
         }
         return first;
 }

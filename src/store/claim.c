@@ -204,8 +204,8 @@ static struct error *write_claim(struct store *store, json_t *claim, const char 
                        : error_new(ERROR_INTERNAL, "%s: this claim cannot be written as JSON", path);
 }
 
-/* The folder gets a name under which nobody looks for it; its content is removed by claims_sweep(), for that can take
- * long, and the store is locked. */
+/* The folder gets a name under which nobody looks for it; its content is removed by claims_empty_bin(), for that can
+ * take long, and the store is locked. */
 static struct error *put_aside(const struct store *store, const char *uid) {
         _cleanup_free_ char *folder = claim_folder(store, uid), *aside = xasprintf("%s" REMOVED, folder);
 
@@ -274,7 +274,7 @@ static bool has_lost_its_pod(struct store *store, const json_t *claim) {
         return false;
 }
 
-static struct error *sweep_claims(struct store *store, json_t *claims) {
+static void sweep_claims(struct store *store, json_t *claims, struct error **first) {
         json_t *claim;
         size_t i;
 
@@ -282,11 +282,8 @@ static struct error *sweep_claims(struct store *store, json_t *claims) {
                 if (!is_being_deleted(claim) && !has_lost_its_pod(store, claim))
                         continue;
                 _cleanup_free_ char *path = claim_path(store, claim);
-                struct error *err = claim_delete(store, claim, path);
-                if (err)
-                        return err;
+                error_keep_first(first, claim_delete(store, claim, path));
         }
-        return NULL;
 }
 
 static bool has_claim(json_t *claims, const char *uid) {
@@ -307,11 +304,27 @@ static bool is_uid(const char *text) {
         return true;
 }
 
+/* A claim whose object is damaged is one all the same: its folder must not be taken for nobody's. */
+static struct error *check_uids(json_t *claims) {
+        json_t *claim;
+        size_t i;
+
+        json_array_foreach(claims, i, claim) {
+                const char *ns = text(claim, "metadata", "namespace"), *name = text(claim, "metadata", "name");
+                if (!text(claim, "metadata", "uid"))
+                        return error_new(ERROR_INTERNAL, "persistentvolumeclaim %s/%s is damaged: it has no uid",
+                                         ns ?: "?", name ?: "?");
+        }
+        return NULL;
+}
+
 /* Folders of claims that are not there, because somebody died between removing the one and the other. */
 static struct error *put_orphans_aside(struct store *store, DIR *dir) {
         json_t *claims = NULL;
         struct error *err = store_list(store, claim_kind(), NULL, &claims);
 
+        if (!err)
+                err = check_uids(claims);
         for (struct dirent *entry; !err && (entry = readdir(dir));) {
                 size_t len = strcspn(entry->d_name, "."); /* "<uid>", or "<uid>..new": not finished yet */
                 _cleanup_free_ char *uid = xstrndup(entry->d_name, len);
@@ -322,45 +335,62 @@ static struct error *put_orphans_aside(struct store *store, DIR *dir) {
         return err;
 }
 
-static struct error *empty_bin(DIR *dir) {
+static struct error *empty_bin(struct store *store, DIR *dir) {
         struct error *err = NULL;
 
-        rewinddir(dir);
         for (struct dirent *entry; !err && (entry = readdir(dir));)
                 if (str_ends_with(entry->d_name, REMOVED))
                         err = remove_tree_at(dirfd(dir), entry->d_name);
         return err;
 }
 
+static struct error *with_folder(struct store *store, struct error *(*act)(struct store *store, DIR *dir)) {
+        _cleanup_free_ char *folder = path_join(store->root, FOLDERS);
+        DIR *dir = opendir(folder);
+        struct error *err = dir ? act(store, dir) : errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
+
+        if (dir)
+                closedir(dir);
+        return err;
+}
+
+struct error *claims_empty_bin(struct store *store) {
+        return with_folder(store, empty_bin);
+}
+
+/* Under the lock: claims that nothing holds any more, then folders that are nobody's. A claim that cannot be read holds
+ * up only the second. */
+static struct error *sweep_locked(struct store *store) {
+        _cleanup_close_ int lock = -EBADF;
+        json_t *claims = NULL;
+        struct error *first = NULL, *err = store_lock(store, &lock);
+
+        if (!err)
+                err = store_list_readable(store, claim_kind(), NULL, &claims, &first);
+        if (err)
+                return err;
+        sweep_claims(store, claims, &first);
+        json_decref(claims);
+        if (!first)
+                first = with_folder(store, put_orphans_aside);
+        return first;
+}
+
 /* Without any claim of the kind, and without a folder of one, this costs a look into two folders. */
 struct error *claims_sweep(struct store *store) {
         _cleanup_free_ char *folder = path_join(store->root, FOLDERS);
-        _cleanup_close_ int lock = -EBADF;
+        struct error *first = NULL, *bad = NULL;
         json_t *claims = NULL;
-        DIR *dir;
-        struct error *err = store_list(store, claim_kind(), NULL, &claims);
+        struct error *err = store_list_readable(store, claim_kind(), NULL, &claims, &bad);
 
-        if (!err && json_array_size(claims) > 0) {
-                json_decref(claims);
-                claims = NULL;
-                err = store_lock(store, &lock);
-                if (!err)
-                        err = store_list(store, claim_kind(), NULL, &claims);
-                if (!err)
-                        err = sweep_claims(store, claims);
+        if (err || bad || json_array_size(claims) || file_exists(folder)) {
+                error_free(err);
+                first = sweep_locked(store);
+                error_keep_first(&first, claims_empty_bin(store));
         }
+        error_free(bad);
         json_decref(claims);
-        dir = err ? NULL : opendir(folder);
-        if (dir && lock < 0)
-                err = store_lock(store, &lock);
-        if (dir && !err)
-                err = put_orphans_aside(store, dir);
-        lock = fd_close(lock);
-        if (dir && !err)
-                err = empty_bin(dir);
-        if (dir)
-                closedir(dir);
-        return error_context(err, "persistent volume claims");
+        return error_context(first, "persistent volume claims");
 }
 
 /* ---- what a pod needs ---- */

@@ -33,8 +33,11 @@ bool claim_update(json_t *claim, const json_t *old);
  * `ns` and `name` are those of `claim`, which is stored in `path`. */
 struct error *claim_delete(struct store *store, json_t *claim, const char *path) _must_check_;
 /* After the end of pods (takes the store's lock): removes claims whose deletion waited for them, those that belonged to
- * them, and folders without a claim. */
+ * them, and folders without a claim. A claim that cannot be read is passed over, and told in the error when all else is
+ * done; while there is one, no folder is taken for one without a claim. */
 struct error *claims_sweep(struct store *store) _must_check_;
+/* Removes what the folders of removed claims held. It takes as long as that takes, and no lock. */
+struct error *claims_empty_bin(struct store *store) _must_check_;
 
 /* The name of the claim that a volume of a pod's spec stands for, owned by the caller; NULL: it is no claim. */
 char *claim_name_of_volume(const char *pod_name, const json_t *volume);

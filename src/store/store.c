@@ -227,7 +227,8 @@ static struct error *json_read(const char *path, json_t **ret) {
                 return err;
         json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &problem);
         if (!json)
-                return error_new(ERROR_INTERNAL, "%s:%d: damaged: %s", path, problem.line, problem.text);
+                return error_new(ERROR_INTERNAL, "%s:%d: damaged (%s): mend the file or remove it", path, problem.line,
+                                 problem.text);
         *ret = json;
         return NULL;
 }
@@ -566,7 +567,9 @@ static struct error *folder_names(const char *path, char ***ret) {
         return NULL;
 }
 
-static struct error *list_namespace(struct store *store, const struct api_kind *kind, const char *ns, json_t *array) {
+/* With `ret_bad`, an object that cannot be read is passed over, and the first such is told there. */
+static struct error *list_namespace(struct store *store, const struct api_kind *kind, const char *ns, json_t *array,
+                                    struct error **ret_bad) {
         _cleanup_free_ char *folder = kind_folder(store, kind, ns);
         _cleanup_strv_ char **names = NULL;
         struct error *err = folder_names(folder, &names);
@@ -586,11 +589,14 @@ static struct error *list_namespace(struct store *store, const struct api_kind *
                 }
                 if (!err)
                         json_array_append_new(array, object);
+                else if (ret_bad)
+                        error_keep_first(ret_bad, TAKE_PTR(err));
         }
         return err;
 }
 
-struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) {
+static struct error *list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret,
+                          struct error **ret_bad) {
         json_t *array = json_array();
         struct error *err = NULL;
 
@@ -601,14 +607,14 @@ struct error *store_list(struct store *store, const struct api_kind *kind, const
                         json_array_append_new(array, node);
         } else if (ns || !kind->namespaced) {
                 if (!kind->namespaced || name_is_path_part(ns))
-                        err = list_namespace(store, kind, ns, array);
+                        err = list_namespace(store, kind, ns, array, ret_bad);
         } else {
                 _cleanup_free_ char *folder = path_join(store->root, "objects");
                 _cleanup_strv_ char **namespaces = NULL;
                 err = folder_names(folder, &namespaces);
                 for (size_t i = 0; !err && namespaces && namespaces[i]; i++)
                         if (!streq(namespaces[i], CLUSTER_WIDE))
-                                err = list_namespace(store, kind, namespaces[i], array);
+                                err = list_namespace(store, kind, namespaces[i], array, ret_bad);
         }
         if (err) {
                 json_decref(array);
@@ -616,6 +622,16 @@ struct error *store_list(struct store *store, const struct api_kind *kind, const
         }
         *ret = array;
         return NULL;
+}
+
+struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) {
+        return list(store, kind, ns, ret, NULL);
+}
+
+struct error *store_list_readable(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret,
+                                  struct error **ret_bad) {
+        *ret_bad = NULL;
+        return list(store, kind, ns, ret, ret_bad);
 }
 
 struct error *store_pod_uids(struct store *store, char ***ret) {
@@ -833,7 +849,7 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         json_decref(stored);
         json_decref(old);
         lock = fd_close(lock);
-        return err || !ends ? err : claims_sweep(store);
+        return err || !ends ? err : claims_empty_bin(store);
 }
 
 static struct error *claim_remove(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
@@ -894,7 +910,7 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
         if (claim_is_kind(kind)) {
                 err = claim_remove(store, kind, ns, name, path);
                 lock = fd_close(lock);
-                return err ? err : claims_sweep(store);
+                return err ? err : claims_empty_bin(store);
         }
         if (unlink(path) < 0)
                 return errno == ENOENT ? not_found(kind, name) : error_errno(errno, "remove %s", path);
@@ -922,7 +938,7 @@ static struct error *links_to_uid_remove(struct store *store, const char *uid) {
         return err;
 }
 
-static struct error *pod_remove(struct store *store, const char *uid) {
+struct error *store_pod_remove(struct store *store, const char *uid) {
         _cleanup_free_ char *folder = store_pod_folder(store, uid), *run_folder = store_pod_run_folder(store, uid);
         _cleanup_close_ int lock = -EBADF;
         json_t *pod = NULL;
@@ -955,14 +971,5 @@ static struct error *pod_remove(struct store *store, const char *uid) {
                 err = links_to_uid_remove(store, uid);
         }
         json_decref(pod);
-        return err;
-}
-
-struct error *store_pod_remove(struct store *store, const char *uid) {
-        struct error *err = pod_remove(store, uid);
-
-        /* The pod is gone. Claims that could not be looked through are, when the next one goes. */
-        if (!err)
-                error_free(claims_sweep(store));
         return err;
 }

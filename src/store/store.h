@@ -51,6 +51,10 @@ struct error *store_get(struct store *store, const struct api_kind *kind, const 
 /* All objects of a kind in one namespace (NULL: all), sorted by namespace and name, as a JSON array. Objects that
  * vanish meanwhile are left out; an unreadable one is an error that names its file. */
 struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) _must_check_;
+/* As store_list(), for who goes on without those that cannot be read: they are left out, and *ret_bad, owned by the
+ * caller, tells of the first of them (NULL: there is none). That a folder cannot be read remains an error. */
+struct error *store_list_readable(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret,
+                                  struct error **ret_bad) _must_check_;
 /* Adds an object: sets metadata.uid (unless given), creationTimestamp, resourceVersion (and, for a Pod, generation 1)
  * in `object` itself, then writes it. The name must be free: ERROR_ALREADY_EXISTS `pods "x" already exists`. A Pod's
  * status, if any, is not stored. */
@@ -91,7 +95,7 @@ struct error *store_pod_status_write(struct store *store, const char *uid, const
  * pod's supervisor finds it. Nothing happens to a pod that is being deleted already or is gone. */
 struct error *store_pod_disrupt(struct store *store, const char *uid, const json_t *status) _must_check_;
 /* Last step of a pod's end: removes its name, its folders in <run> and <root>. Nothing may be mounted there any more.
- * Then claims that waited for it or were its own go (claim.h). Idempotent; works from whatever is left of the pod. */
+ * Its claims are claims_sweep()'s to remove (claim.h). Idempotent; works from whatever is left of the pod. */
 struct error *store_pod_remove(struct store *store, const char *uid) _must_check_;
 /* Uids of all pods that have a folder in <root> or <run>, also half-made and half-removed ones. */
 struct error *store_pod_uids(struct store *store, char ***ret) _must_check_;

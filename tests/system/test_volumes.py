@@ -179,6 +179,25 @@ def test_a_generic_ephemeral_volume_has_a_claim_that_goes_with_its_pod(node):
     assert "PVC default/job-scratch was not created for pod default/job (pod is not owner)" in waits(node, "job")
 
 
+def test_a_damaged_claim_is_told_of_and_nothing_else_stays_for_it(node):
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
+    for name in "good", "bad":
+        claim(node, name)
+    pod(node, "job", [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}])
+    node.running("job")
+    path = os.path.join(node.root, "objects/default/PersistentVolumeClaim/bad.json")
+    with open(path, "w") as f:
+        f.write("{")
+    said = node.husk("delete", "pod", "job")
+    assert "Warning: persistent volume claims: " + path in said.err and said.err.count("\n") == 1
+    assert node.get("job-scratch", "pvc") is None
+    node.husk("delete", "pvc", "good")
+    assert node.get("good", "pvc") is None
+    assert path in node.fails("get", "pvc").err
+    os.unlink(path)
+    assert node.husk("get", "pvc", "-o", "name").out == ""
+
+
 def test_what_no_claim_can_have_here_is_refused_by_name(node):
     for spec, path in (({"storageClassName": "fast"}, "spec.storageClassName"), ({"volumeMode": "Block"}, "spec.volumeMode"),
                        ({"selector": {"matchLabels": {"a": "b"}}}, "spec.selector"),

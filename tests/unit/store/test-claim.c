@@ -113,17 +113,64 @@ TEST(nothing_is_swept_while_the_claims_cannot_be_listed) {
         end();
 }
 
-TEST(nothing_is_swept_while_some_claim_cannot_be_read) {
+static const char *damage(const char *name, const char *text) {
+        static char path[256];
+
+        snprintf(path, sizeof(path), "%s/objects/default/PersistentVolumeClaim/%s.json", root, name);
+        assert_ok(file_replace(path, text, strlen(text), 0644, 0));
+        return path;
+}
+
+static void give_to_a_pod_that_is_gone(json_t *claim) {
+        json_object_set_new(json_object_get(claim, "metadata"), "ownerReferences",
+                            json_pack("[{s:s, s:s}]", "kind", "Pod", "uid", "no-such-pod"));
+        assert_ok(store_update(store, api_kind_of("PersistentVolumeClaim"), claim));
+}
+
+TEST(a_damaged_claim_is_passed_over_told_of_and_no_folder_goes_meanwhile) {
+        static const char *const texts[] = { "{", "[]", "{}", "{\"metadata\":{\"name\":\"damaged\"}}", "\xff" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                begin();
+                json_t *damaged = claim_new("damaged", ""), *owned = claim_new("owned", ""),
+                       *kept = claim_new("kept", "");
+                _cleanup_free_ char *folder = claim_folder(store, text_at(damaged, "metadata", "uid"));
+                _cleanup_free_ char *going = claim_folder(store, text_at(owned, "metadata", "uid"));
+                _cleanup_free_ char *orphan = claim_folder(store, "00000000-0000-4000-8000-000000000000");
+
+                assert_ok(mkdir_parents(folder, 0700));
+                assert_ok(mkdir_parents(going, 0700));
+                assert_ok(mkdir_parents(orphan, 0700));
+                give_to_a_pod_that_is_gone(owned);
+                damage("damaged", texts[i]);
+                assert_error(claims_sweep(store), ERROR_INTERNAL, "damaged");
+                assert_false(is_there("owned"));
+                assert_true(is_there("kept"));
+                assert_false(file_exists(going));
+                assert_true(file_exists(folder) && file_exists(orphan));
+
+                /* once it is out of the way, what was kept for its sake goes */
+                assert_int_equal(unlink(damage("damaged", "")), 0);
+                assert_ok(claims_sweep(store));
+                assert_false(file_exists(folder) || file_exists(orphan));
+                json_decref(damaged);
+                json_decref(owned);
+                json_decref(kept);
+                end();
+        }
+}
+
+TEST(a_damaged_claim_does_not_keep_another_from_being_deleted) {
         begin();
-        json_t *claim = claim_new("damaged", "");
-        _cleanup_free_ char *folder = claim_folder(store, text_at(claim, "metadata", "uid"));
-        _cleanup_free_ char *path = path_join(root, "objects/default/PersistentVolumeClaim/damaged.json");
+        json_t *damaged = claim_new("damaged", ""), *other = claim_new("other", "");
+        _cleanup_free_ char *folder = claim_folder(store, text_at(other, "metadata", "uid"));
 
         assert_ok(mkdir_parents(folder, 0700));
-        assert_ok(file_replace(path, "{", 1, 0644, 0));
-        assert_error(claims_sweep(store), ERROR_INTERNAL, "damaged.json");
-        assert_true(file_exists(folder));
-        json_decref(claim);
+        damage("damaged", "{");
+        assert_ok(store_delete(store, api_kind_of("PersistentVolumeClaim"), "default", "other"));
+        assert_false(is_there("other") || file_exists(folder));
+        json_decref(damaged);
+        json_decref(other);
         end();
 }
 
