@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/file.h"
+#include "base/str.h"
+
 static int64_t read_clock(clockid_t id) {
         struct timespec t;
         clock_gettime(id, &t);
@@ -15,6 +18,18 @@ int64_t clock_realtime_ns(void) {
 
 int64_t clock_monotonic_ns(void) {
         return read_clock(CLOCK_BOOTTIME);
+}
+
+const char *clock_boot_id(void) {
+        static char *id;
+
+        if (id)
+                return id;
+        _cleanup_error_ struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
+        if (err)
+                id = xstrdup("");
+        id[strcspn(id, "\n")] = '\0';
+        return id;
 }
 
 const char *rfc3339_format(int64_t seconds, char buf[static RFC3339_MAX]) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -12,23 +13,10 @@
 
 #define STATE_SIZE_MAX ((size_t)16 << 20)
 
-/* Instants in the state count from this boot. */
-static const char *boot_id(void) {
-        static char *id;
-
-        if (id)
-                return id;
-        _cleanup_error_ struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
-        if (err)
-                id = xstrdup("");
-        id[strcspn(id, "\n")] = '\0';
-        return id;
-}
-
 void handover_save(struct runtime *rt, const json_t *state) {
         _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *text = NULL;
-        json_t *json = json_pack("{s:s, s:I, s:O}", "boot", boot_id(), "mounts", (json_int_t)reaper_mounts(rt->reaper),
-                                 "state", (json_t *)state);
+        json_t *json = json_pack("{s:s, s:I, s:O}", "boot", clock_boot_id(), "mounts",
+                                 (json_int_t)reaper_mounts(rt->reaper), "state", (json_t *)state);
         _cleanup_error_ struct error *err = NULL;
 
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -88,7 +76,7 @@ void handover_receive(struct runtime *rt) {
         json_t *saved = load_state(rt), *events = load(rt->run_folder, "events.json");
         json_t *state = json_object_get(saved, "state");
         const char *boot = json_string_value(json_object_get(saved, "boot"));
-        bool same_boot = boot && streq(boot, boot_id());
+        bool same_boot = boot && streq(boot, clock_boot_id()); /* instants in the state count from it */
         bool same_mounts = (uint64_t)json_integer_value(json_object_get(saved, "mounts")) == reaper_mounts(rt->reaper);
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)

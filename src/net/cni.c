@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -48,22 +49,9 @@ static void attachment_release(struct attachment *a) {
 }
 #define _cleanup_attachment_ _cleanup_(attachment_release)
 
-static char *boot_id(void) {
-        char *id = NULL;
-        struct error *err = file_read("/proc/sys/kernel/random/boot_id", 64, &id, NULL);
-
-        if (err) {
-                error_free(err);
-                return xstrdup("");
-        }
-        id[strcspn(id, "\n")] = '\0';
-        return id;
-}
-
 /* Is the record of the machine's running life? */
 static bool is_of_this_boot(const struct attachment *a) {
-        _cleanup_free_ char *id = boot_id();
-        return streq(a->boot, id);
+        return streq(a->boot, clock_boot_id());
 }
 
 /* ---- the record ---- */
@@ -553,7 +541,7 @@ static struct error *attachment_init(const struct store *store, const struct nod
                                   .path = record_path(store, uid),
                                   .bin_dirs = strv_copy(config->cni_bin_dirs),
                                   .infra = request->infra_pid,
-                                  .boot = boot_id(),
+                                  .boot = xstrdup(clock_boot_id()),
                                   .runtime_config = runtime_config(request) };
         a->ns = slash ? xstrndup(request->pod_name, slash - request->pod_name) : xstrdup("default");
         a->pod = xstrdup(slash ? slash + 1 : uid);

@@ -194,12 +194,11 @@ static char *os_image(void) {
 
 static json_t *node_info(void) {
         _cleanup_free_ char *machine_id = line_of("/etc/machine-id"), *system = os_image();
-        _cleanup_free_ char *boot_id = line_of("/proc/sys/kernel/random/boot_id");
         struct utsname u;
 
         uname(&u);
         return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "architecture",
-                         node_architecture(u.machine), "bootID", boot_id, "containerRuntimeVersion",
+                         node_architecture(u.machine), "bootID", clock_boot_id(), "containerRuntimeVersion",
                          "husk://" HUSK_VERSION, "kernelVersion", u.release, "kubeProxyVersion", "", "kubeletVersion",
                          "v1.36.0+husk-" HUSK_VERSION, "machineID", machine_id, "operatingSystem", "linux", "osImage",
                          system, "systemUUID", machine_id);

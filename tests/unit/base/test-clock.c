@@ -1,5 +1,7 @@
 #include "test.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 
 TEST(times_are_written_and_read_back) {
@@ -27,4 +29,17 @@ TEST(what_is_no_time_is_refused) {
                                            "2026-11-23T00:00:00+2:00" };
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
                 assert_false(rfc3339_parse(bad[i], &s, NULL));
+}
+
+TEST(a_boot_has_a_name_that_stays) {
+        const char *id = clock_boot_id();
+        char text[64] = "";
+        FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+        assert_non_null(f);
+        assert_non_null(fgets(text, sizeof(text), f));
+        fclose(f);
+        assert_int_equal(strlen(id), 36);
+        assert_memory_equal(id, text, 36);
+        assert_ptr_equal(clock_boot_id(), id);
 }
