@@ -45,3 +45,8 @@ def test_man_pages_and_completions_are_installed_and_know_every_verb(tmp_path):
 def test_the_page_of_fields_is_what_husk_decides_by():
     r = subprocess.run([os.path.join(TOP, "scripts/gen-fields-doc.py"), "--check"], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
+
+
+def test_the_pictures_of_the_life_of_a_pod_show_the_moves_of_the_code():
+    r = subprocess.run([os.path.join(TOP, "scripts/draw-lifecycle.py"), "--check"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
