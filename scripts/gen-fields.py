@@ -87,8 +87,8 @@ def check_states(path, messages):
 class Strings:
     """One character array that holds every text once; a text is known by its place. Place 0 is no text."""
 
-    def __init__(self):
-        self.places, self.length = {}, 1
+    def __init__(self, limit):
+        self.places, self.length, self.limit = {}, 1, limit
 
     def place(self, text):
         if text is None:
@@ -98,10 +98,10 @@ class Strings:
             self.length += len(text.encode()) + 1
         return self.places[text]
 
-    def print(self):
-        if self.length > 0xffff:
-            sys.exit("the texts need more than 16 bits")
-        print('const char api_strings[] = "\\0"')
+    def print(self, name):
+        if self.length > self.limit:
+            sys.exit("the texts need more than %d bytes" % self.limit)
+        print('const char %s[] = "\\0"' % name)
         for text in self.places:
             print('        "%s\\0"' % text.replace("\\", "\\\\").replace('"', '\\"'))
         print("        ;")
@@ -136,7 +136,7 @@ def main():
     for m in messages.values():
         first[m.name] = fields
         fields += len(m.fields)
-    strings = Strings()
+    strings = Strings(limit=1 << 16)
 
     print('/* Made by scripts/gen-fields.py; do not edit. */\n#include "api/fields.h"\n#include "core-v1.pb-c.h"\n')
     print("const struct api_field api_fields[] = {")
@@ -164,7 +164,8 @@ def main():
     for m in messages.values():
         print("        &%s," % m.descriptor())
     print("};\n\nconst size_t api_types_count = %d;\n" % len(messages))
-    strings.print()
+    strings.print("api_strings")
 
 
-main()
+if __name__ == "__main__":
+    main()

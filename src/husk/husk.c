@@ -462,7 +462,7 @@ const struct verb verbs[] = {
         {
                 .name = "explain",
                 .group = OTHER,
-                .summary = "Show the fields of a type, and which of them husk does not carry out",
+                .summary = "Show the fields of a type and what each of them does",
                 .usage = "TYPE[.FIELD…] [flags]",
                 .example = "# what may stand in a container\n"
                            "husk explain pod.spec.containers\n"
