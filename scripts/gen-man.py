@@ -87,7 +87,7 @@ The folders that
 name.
 .TP
 .B HUSK_RUNTIME
-The OCI runtime to start containers with, a name or a path; crun if unset.
+The OCI runtime to start the containers of a new pod with, a name or a path; crun if unset. The pod keeps to it.
 .TP
 .B HUSK_LOG
 .I debug

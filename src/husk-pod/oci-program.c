@@ -84,65 +84,39 @@ static struct error *program_of_class(struct runtime *rt, const char *class_name
         return NULL;
 }
 
-/* The program is written down beside the sandbox: whatever becomes of class and configuration, who comes after talks to
- * the runtime that has made the containers. */
+/* Another OCI runtime than crun: a name in PATH, or a path. NULL: nobody asks for one. */
+static const char *asked_of_environment(void) {
+        const char *asked = getenv("HUSK_RUNTIME");
+
+        return str_empty(asked) ? NULL : asked;
+}
+
+/* The program is written down beside the sandbox: whatever becomes of class, configuration and environment, who comes
+ * after talks to the runtime that has made the containers. */
 struct error *runtime_oci_choose(struct runtime *rt) {
         const char *class_name = rt->spec->spec->runtimeclassname;
         _cleanup_free_ char *path = path_join(rt->run_folder, OCI_PROGRAM_FILE), *program = NULL;
-        struct error *err;
+        struct error *err = NULL;
 
-        if (str_empty(class_name))
-                return NULL;
-        err = program_of_class(rt, class_name, &program);
-        if (!err)
-                err = file_replace(path, program, strlen(program), 0600, 0);
+        free(rt->oci_program);
+        rt->oci_program = NULL;
+        if (!str_empty(class_name))
+                err = program_of_class(rt, class_name, &program);
+        else if (asked_of_environment())
+                program = process_find_program(asked_of_environment()) ?: xstrdup(asked_of_environment());
         if (err)
                 return err;
-        free(rt->oci_program);
-        rt->oci_program = TAKE_PTR(program);
-        return NULL;
-}
-
-/* The program for a pod that has a class is the one written down, whether it can be executed at the moment or not: with
- * any other the containers would run outside their sandbox. NULL: the pod has no class. */
-static struct error *program_written_down(const struct runtime *rt, char **ret) {
-        const char *class_name = rt->spec ? rt->spec->spec->runtimeclassname : NULL;
-        _cleanup_free_ char *program = oci_runtime_chosen(rt->run_folder);
-
-        if (str_empty(program) && str_empty(class_name))
-                return NULL;
-        if (str_empty(program))
-                return error_new(ERROR_UNAVAILABLE,
-                                 "%s/%s, which names the OCI runtime of RuntimeClass \"%s\", cannot be read",
-                                 rt->run_folder, OCI_PROGRAM_FILE, class_name);
-        if (access(program, X_OK) < 0)
-                return error_new(ERROR_UNAVAILABLE,
-                                 "%s, the OCI runtime of RuntimeClass \"%s\", is not there or cannot be executed; no "
-                                 "other may run this pod's containers",
-                                 program, class_name ?: "");
-        *ret = TAKE_PTR(program);
-        return NULL;
-}
-
-static struct error *program_find(const struct runtime *rt, char **ret) {
-        const char *asked = getenv("HUSK_RUNTIME"); /* another OCI runtime, or a path to one that is not in PATH */
-        const char *name = str_empty(asked) ? "crun" : asked;
-        struct error *err = program_written_down(rt, ret);
-
-        if (err || *ret)
-                return err;
-        *ret = process_find_program(name);
-        if (!*ret)
-                return error_new(ERROR_UNAVAILABLE,
-                                 "%s is not installed (or not in PATH): install it, e.g. apt-get install %s", name,
-                                 name);
-        return NULL;
+        if (program)
+                return file_replace(path, program, strlen(program), 0600, 0);
+        return unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
 }
 
 struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtime *ret) {
         if (!rt->oci_program || access(rt->oci_program, X_OK) < 0) {
                 _cleanup_free_ char *program = NULL;
-                struct error *err = program_find(rt, &program);
+                const char *class_name = rt->spec ? rt->spec->spec->runtimeclassname : NULL;
+                struct error *err =
+                        oci_runtime_find(rt->run_folder, class_name, asked_of_environment() ?: "crun", &program);
 
                 if (err)
                         return err;

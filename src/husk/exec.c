@@ -130,11 +130,13 @@ static void give_pipes(const struct running *running) {
                         continue; /* what is not given cannot be opened anew, no more */
 }
 
-static struct error *run_command(struct store *store, const char *uid, const struct running *running, char **command) {
+static struct error *run_command(struct store *store, const json_t *pod, const struct running *running,
+                                 char **command) {
+        const char *uid = field_text_or(pod, "metadata.uid", "");
         _cleanup_free_ char *run = store_pod_run_folder(store, uid);
         _cleanup_free_ char *state_root = path_join(run, "crun");
         _cleanup_json_ json_t *process = oci_process_for_exec(running->config, command, use_tty);
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *program = NULL;
         struct error *err;
 
         if (use_tty)
@@ -142,6 +144,8 @@ static struct error *run_command(struct store *store, const char *uid, const str
         err = process_file(process, &path);
         if (!err)
                 err = supervisor_enter_mounts(store, uid);
+        if (!err)
+                err = oci_runtime_find(run, field_text(pod, "spec.runtimeClassName"), "crun", &program);
         if (err)
                 return err;
         if (!use_stdin && !use_tty) {
@@ -150,13 +154,12 @@ static struct error *run_command(struct store *store, const char *uid, const str
                         dup2(null, STDIN_FILENO);
         }
         give_pipes(running);
-        _cleanup_free_ char *of_class = oci_runtime_chosen(run);
         if (use_tty) {
                 err = window_follow();
                 if (err)
                         return err;
         }
-        const struct oci_runtime runtime = { .program = of_class ? of_class : "crun", .state_root = state_root };
+        const struct oci_runtime runtime = { .program = program, .state_root = state_root };
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&runtime, running->id, path, NULL, NULL, false);
         execvp(argv[0], argv);
         return error_errno(errno, "run %s", argv[0]);
@@ -204,5 +207,5 @@ struct error *exec_run(struct cli *cli, struct arguments *arguments) {
                         cli->status == EXIT_NOT_FOUND ? "executable file not found" : "not an executable file", name);
                 return NULL;
         }
-        return run_command(store, field_text_or(pod, "metadata.uid", ""), &running, command);
+        return run_command(store, pod, &running, command);
 }

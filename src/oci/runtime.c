@@ -6,17 +6,39 @@
 #include <sys/wait.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "base/str.h"
 
 #define MESSAGE_MAX 1024
 #define OUTPUT_MAX (1024 * 1024)
 
-char *oci_runtime_chosen(const char *run_folder) {
-        _cleanup_free_ char *path = path_join(run_folder, OCI_PROGRAM_FILE);
-        char *program = NULL;
-        _cleanup_error_ struct error *err = file_read(path, PATH_MAX, &program, NULL);
+static struct error *unreadable(const char *path, const char *class_name, struct error *err) {
+        error_free(err);
+        if (str_empty(class_name))
+                return error_new(ERROR_UNAVAILABLE, "%s, which names the pod's OCI runtime, cannot be read", path);
+        return error_new(ERROR_UNAVAILABLE, "%s, which names the OCI runtime of RuntimeClass \"%s\", cannot be read",
+                         path, class_name);
+}
 
-        return err ? NULL : program;
+struct error *oci_runtime_find(const char *run_folder, const char *class_name, const char *usual, char **ret) {
+        _cleanup_free_ char *path = path_join(run_folder, OCI_PROGRAM_FILE), *written = NULL;
+        struct error *err = file_read(path, PATH_MAX, &written, NULL);
+
+        if (error_is(err, ERROR_NOT_FOUND) && str_empty(class_name))
+                err = error_free(err);
+        else if (err || str_empty(written))
+                return unreadable(path, class_name, err);
+        const char *name = written ?: usual;
+        *ret = process_find_program(name);
+        if (*ret)
+                return NULL;
+        if (!str_empty(class_name))
+                return error_new(ERROR_UNAVAILABLE,
+                                 "%s, the OCI runtime of RuntimeClass \"%s\", is not there or cannot be executed; no "
+                                 "other may run this pod's containers",
+                                 name, class_name);
+        return error_new(ERROR_UNAVAILABLE, "%s is not installed (or not in PATH): install it, e.g. apt-get install %s",
+                         name, name);
 }
 
 /* ---- argument lists ---- */

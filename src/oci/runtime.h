@@ -13,10 +13,15 @@ struct oci_runtime {
         const char *log;        /* file the runtime appends its JSON log to; NULL: standard error */
 };
 
-/* The program that a RuntimeClass chose for a pod, as husk-pod has written it into the pod's run folder; NULL: none, it
- * is the node's own. Owned by the caller. */
+/* The program that makes a pod's containers, where it is not the node's usual one (a RuntimeClass chose it, or
+ * HUSK_RUNTIME): husk-pod writes it into the pod's run folder. */
 #define OCI_PROGRAM_FILE "oci-program"
-char *oci_runtime_chosen(const char *run_folder);
+/* Finds the program to talk to about a pod's containers: the one written down in its run folder; where none is, and the
+ * pod has no RuntimeClass (`class_name` is NULL or empty), `usual`, a name in PATH or a path. ERROR_UNAVAILABLE if it
+ * is not there, cannot be executed, or cannot be read of: another one would run, or enter, containers outside their
+ * sandbox. *ret is owned by the caller. */
+struct error *oci_runtime_find(const char *run_folder, const char *class_name, const char *usual,
+                               char **ret) _must_check_;
 
 /* Argument lists; owned by the caller (strv_free). Paths and ids are copied. */
 /* Creates and starts: returns when the container's program has been executed. Standard streams are inherited by the

@@ -47,6 +47,29 @@ def test_runtime_class(node, wrapped):
     assert " delete " in wrapped()
 
 
+def test_nobody_enters_a_pod_with_another_runtime_than_its_own(node, wrapped):
+    node.apply(CLASS % ("traced", "traced", ""))
+    p = pod(node, "classed", container("a"), spec="runtimeClassName: traced")
+    record = os.path.join(node.run, "pods", p["metadata"]["uid"], "oci-program")
+    os.rename(record, record + ".aside")
+    r = node.exec("classed", "true", check=False)
+    assert r.code == 1 and record in r.err and 'RuntimeClass "traced", cannot be read' in r.err
+    os.rename(record + ".aside", record)
+    assert node.sh("classed", "echo inside") == "inside"
+
+
+def test_the_runtime_of_the_environment_is_the_pods_for_all(node, wrapped, tmp_path):
+    """HUSK_RUNTIME of whoever started the pod: who comes later need not know of it."""
+    node.env["HUSK_RUNTIME"] = str(tmp_path / "traced")
+    try:
+        pod(node, "asked", container("a"))
+    finally:
+        del node.env["HUSK_RUNTIME"]
+    assert " run " in wrapped() and " exec " not in wrapped()
+    assert node.sh("asked", "echo inside") == "inside"
+    assert " exec " in wrapped()
+
+
 def test_a_class_that_is_not_there(node):
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec:\n  runtimeClassName: lost\n  containers: [{name: a, image: x}]\n"
     r = node.fails("apply", "-f", "-", input=text)

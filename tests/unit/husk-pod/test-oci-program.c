@@ -87,3 +87,36 @@ TEST(a_pod_with_a_class_needs_the_record_of_its_runtime) {
         assert_int_equal(unlink(record), 0);
         assert_error(runtime_oci(&f->rt, NULL, &oci), ERROR_UNAVAILABLE, "cannot be read");
 }
+
+/* Whoever finds the containers, `husk exec` too, asks the runtime that has made them, with whatever environment. */
+TEST(the_runtime_that_the_environment_chose_is_written_down_and_later_overrides_it) {
+        _cleanup_fixture_ struct fixture *f = fixture_new(NULL);
+        _cleanup_free_ char *found = NULL, *record = path_join(f->folder, OCI_PROGRAM_FILE);
+        struct oci_runtime oci;
+
+        assert_ok(runtime_oci_choose(&f->rt));
+        assert_int_equal(setenv("HUSK_RUNTIME", "/another", 1), 0);
+        assert_ok(runtime_oci(&f->rt, NULL, &oci));
+        assert_string_equal(oci.program, f->own_program);
+        assert_ok(oci_runtime_find(f->folder, NULL, "crun", &found));
+        assert_string_equal(found, f->own_program);
+
+        /* another sandbox, and nobody asks any more */
+        assert_int_equal(unsetenv("HUSK_RUNTIME"), 0);
+        assert_ok(runtime_oci_choose(&f->rt));
+        assert_false(file_exists(record));
+}
+
+TEST(a_record_that_cannot_be_read_is_an_error_and_no_reason_for_another_runtime) {
+        _cleanup_fixture_ struct fixture *f = fixture_new(NULL);
+        _cleanup_free_ char *record = path_join(f->folder, OCI_PROGRAM_FILE), *found = NULL;
+
+        assert_ok(file_replace(record, "", 0, 0600, 0));
+        assert_error(oci_runtime_find(f->folder, NULL, f->own_program, &found), ERROR_UNAVAILABLE, "cannot be read");
+        assert_int_equal(unlink(record), 0);
+        assert_ok(mkdir_parents(record, 0700));
+        assert_error(oci_runtime_find(f->folder, NULL, f->own_program, &found), ERROR_UNAVAILABLE, "cannot be read");
+        assert_error(oci_runtime_find(f->folder, "strict", f->own_program, &found), ERROR_UNAVAILABLE,
+                     "RuntimeClass \"strict\"");
+        assert_null(found);
+}
