@@ -52,6 +52,13 @@ char *xstrdup(const char *s) {
         return s ? xmemdup(s, strlen(s) + 1) : NULL;
 }
 
+void str_replace(char **p, const char *s) {
+        char *copy = xstrdup(s);
+
+        free(*p);
+        *p = copy;
+}
+
 char *xstrndup(const char *s, size_t n) {
         size_t len = strnlen(s, n);
         char *copy = xmalloc(len + 1);

@@ -59,6 +59,8 @@ void *xrealloc(void *p, size_t size);
 /* Like realloc for an array, with a check against overflow of count * size. */
 void *xreallocarray(void *p, size_t count, size_t size);
 char *xstrdup(const char *s); /* NULL gives NULL */
+/* Puts a copy of `s` (NULL: nothing) in the place of *p, which is freed; `s` may lie inside the old string. */
+void str_replace(char **p, const char *s);
 char *xstrndup(const char *s, size_t n);
 void *xmemdup(const void *p, size_t size);
 char *xasprintf(const char *format, ...) _printf_(1, 2);

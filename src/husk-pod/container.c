@@ -61,13 +61,6 @@ void termination_release(struct termination *t) {
         *t = (struct termination){ 0 };
 }
 
-static void replace_string(char **p, const char *s) {
-        char *copy = xstrdup(s);
-
-        free(*p);
-        *p = copy;
-}
-
 /* ---- the object ---- */
 
 void container_set_spec(struct container *c, const V1Container *spec, const V1Container *granted) {
@@ -292,7 +285,7 @@ void container_run_done(struct container *c, uint64_t id, enum run_result result
         for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
                 if (hooks[i]->run_id == id) {
                         if (hooks[i] == &c->post_start)
-                                replace_string(&c->hook_message, output);
+                                str_replace(&c->hook_message, output);
                         hook_answered(hooks[i], result);
                         pod_touch(c->pod);
                 }
@@ -301,9 +294,9 @@ void container_run_done(struct container *c, uint64_t id, enum run_result result
 /* ---- starting ---- */
 
 static void enter_image(struct container *c) {
-        replace_string(&c->image, c->spec->image ?: "");
-        replace_string(&c->image_reason, NULL);
-        replace_string(&c->image_message, NULL);
+        str_replace(&c->image, c->spec->image ?: "");
+        str_replace(&c->image_reason, NULL);
+        str_replace(&c->image_message, NULL);
         c->image_at = 0;
         c->image_looked = false;
         c->image_asked = false;
@@ -322,8 +315,8 @@ static void withdraw(struct container *c) {
 }
 
 static void hold(struct container *c, const char *reason, const char *message) {
-        replace_string(&c->held_reason, reason);
-        replace_string(&c->held_message, message);
+        str_replace(&c->held_reason, reason);
+        str_replace(&c->held_message, message);
         pod_touch(c->pod);
 }
 
@@ -406,9 +399,9 @@ static void begin_run(struct container *c) {
         c->restart_all_seen = false;
         c->backoff_told = false;
         c->backoff.updated_ns = c->pod->now_ns; /* the ten minutes that end a series are minutes of running */
-        replace_string(&c->hook_message, NULL);
-        replace_string(&c->id, NULL);
-        replace_string(&c->failure_message, NULL);
+        str_replace(&c->hook_message, NULL);
+        str_replace(&c->id, NULL);
+        str_replace(&c->failure_message, NULL);
         c->pid = 0;
         c->pid_start_time = 0;
         c->started_ns = 0;
@@ -421,7 +414,7 @@ static void begin_run(struct container *c) {
 }
 
 static void take_started(struct container *c, const struct container_started *s) {
-        replace_string(&c->id, s->id);
+        str_replace(&c->id, s->id);
         c->pid = s->pid;
         c->pid_start_time = s->pid_start_time;
         c->started_ns = s->realtime_ns;
@@ -445,7 +438,7 @@ static const V1LifecycleHandler *hook_spec(const struct container *c, enum run_k
 void container_started(struct container *c, const struct container_started *started) {
         if (c->state == CONTAINER_EXITED && !c->id)
                 /* It ended so fast that its exit overtook this: the ID is still worth having. */
-                replace_string(&c->id, started->id);
+                str_replace(&c->id, started->id);
         if (c->state != CONTAINER_STARTING)
                 return;
         begin_run(c);
@@ -760,7 +753,7 @@ void container_forget_start(struct container *c) {
 static void start_error(struct container *c, const char *message, const char *id) {
         begin_run(c);
         hold(c, start_failure_reasons[START_RUN_ERROR], message);
-        replace_string(&c->id, id);
+        str_replace(&c->id, id);
         c->term = (struct termination){
                 .set = true,
                 .exit_code = 128,
@@ -782,7 +775,7 @@ void container_start_failed(struct container *c, enum start_failure failure, con
                 return;
         }
         c->failure = failure;
-        replace_string(&c->failure_message, message);
+        str_replace(&c->failure_message, message);
         c->retry_ns = c->pod->now_ns + CREATE_RETRY_NS;
         container_move(c, CONTAINER_RETRY);
 }

@@ -1,4 +1,5 @@
-/* pod-private.h - the inside of struct pod, for the files of the state machine only (pod, container, status, save). */
+/* pod-private.h - the inside of struct pod, for the files of the state machine only (pod*, container*,
+ * status, save). */
 #pragma once
 
 #include "husk-pod/container.h"
@@ -166,7 +167,11 @@ struct pod {
         char phase[16]; /* as published last */
 };
 
+/* ---- pod.c ---- */
+
 extern const char *const pod_state_names[_POD_STATE_MAX];
+/* To a state that the table of allowed moves has for the present one; aborts if it has not. */
+void pod_move(struct pod *pod, enum pod_state to);
 
 /* Something a successor or a reader of the status should know has changed. */
 static inline void pod_touch(struct pod *pod) {
@@ -178,12 +183,14 @@ static inline void pod_wake(struct pod *pod, int64_t at_ns) {
         pod->wake_ns = MIN(pod->wake_ns, at_ns);
 }
 int64_t pod_realtime(const struct pod *pod);
-void pod_effect(struct pod *pod, enum effect_kind kind, struct container *c);
-void pod_effect_run(struct pod *pod, enum effect_kind kind, struct container *c, enum run_kind run, uint64_t id);
 void pod_trace(struct pod *pod, const char *format, ...) _printf_(2, 3);
 /* An event about a container (or, with NULL, the pod) from the kubelet's mouth. */
 void pod_event(struct pod *pod, const struct container *c, enum event_type type, const char *reason, const char *format,
                ...) _printf_(5, 6);
+
+/* The same with a source and a text that is there already. */
+void pod_event_text(struct pod *pod, enum event_source source, const struct container *c, enum event_type type,
+                    const char *reason, const char *message);
 
 /* May an init or main container be started now, as far as the pod is concerned? */
 bool pod_is_turn_of(const struct pod *pod, const struct container *c);
@@ -191,19 +198,49 @@ bool pod_is_turn_of(const struct pod *pod, const struct container *c);
 bool pod_is_turn_to_stop(const struct pod *pod, const struct container *c);
 int64_t pod_grace_ns(const struct pod *pod); /* of the deletion, else of the spec */
 
-/* The pull of the images a container needs: starts it when due. True when they are here (c->image_id is set). */
-bool pod_ensure_image(struct pod *pod, struct container *c);
-struct pull *pod_pull(const struct pod *pod, const char *image);
-/* Reference of the image it needs next. */
-const char *pod_image_needed(const struct container *c);
-
 struct container *pod_container(const struct pod *pod, const char *name);
-
+/* The container, if it is this attempt of it that is meant. */
+struct container *pod_container_run_of(const struct pod *pod, const char *name, unsigned attempt);
 /* Points the containers to their places in the Pod object, and makes those that are new (ephemeral ones): true then. */
 bool pod_bind_containers(struct pod *pod);
 static inline int64_t pod_generation(const struct pod *pod) {
         return pod->spec->metadata->has_generation ? pod->spec->metadata->generation : 0;
 }
 
-/* save.c */
+/* ---- pod-step.c ---- */
+
+/* Begins the end of the pod, or, if that is under way, shortens it. */
+void pod_terminate(struct pod *pod, enum pod_cause cause, const char *reason, const char *message, int64_t grace_ns);
+
+/* ---- pod-fact.c ---- */
+
+/* Every event function begins with this: the clock goes on while the machine is at rest. False: nobody listens. */
+bool pod_listens(struct pod *pod);
+/* Whoever deleted it may have said why. */
+void pod_take_disruption(struct pod *pod);
+void pod_take_addresses(struct pod *pod, const struct sandbox_facts *facts);
+
+/* ---- pod-effect.c ---- */
+
+void pod_effect(struct pod *pod, enum effect_kind kind, struct container *c);
+void pod_effect_run(struct pod *pod, enum effect_kind kind, struct container *c, enum run_kind run, uint64_t id);
+void pod_effect_pull(struct pod *pod, const char *image);
+/* Asks for the deletion of a pod, perhaps another one; reason and message live as long as the program. */
+void pod_effect_disrupt(struct pod *pod, const char *uid, const char *reason, const char *message);
+/* What is saved says what is about to be done: intent before effect. Answers that come at once only record facts
+ * (pod->stepping is set) and may add effects of the next round. */
+void pod_effects_perform(struct pod *pod);
+void effect_release(struct effect *e);
+
+/* ---- pod-image.c ---- */
+
+/* The pull of the images a container needs: starts it when due. True when they are here (c->image_id is set). */
+bool pod_ensure_image(struct pod *pod, struct container *c);
+struct pull *pod_pull(const struct pod *pod, const char *image);
+/* Reference of the image it needs next. */
+const char *pod_image_needed(const struct container *c);
+void pull_free(struct pull *p);
+
+/* ---- save.c ---- */
+
 void pod_load(struct pod *pod, const json_t *state, bool same_boot);
