@@ -37,8 +37,8 @@ class Node:
         subprocess.run([TOP + "/scripts/make-image", archive, IMAGE, "--busybox"], check=True)
         self.husk("image", "load", archive)
 
-    def husk(self, *args, **kw):
-        return subprocess.run([HUSK, *args], env=self.env, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **kw).stdout
+    def husk(self, *args, extra=(), **kw):
+        return subprocess.run([HUSK, *args], env=dict(self.env, **dict(extra)), check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **kw).stdout
 
     def manifest(self, name, text=None):
         path = "%s/%s.yaml" % (self.folder, name)

@@ -79,6 +79,7 @@ struct runtime {
                 struct loop_io *infra_io; /* its pidfd, if it is not the keeper's child */
                 unsigned attempt;         /* of the sandbox that is up or being made or unmade */
                 bool stopping;            /* sandbox_stop() waits for the instances to be gone */
+                int64_t step_ns;          /* when the last step of making it was done */
                 char *cgroup;             /* of the pod */
                 char **pod_ips, **host_ips;
         } sb;

@@ -1,9 +1,11 @@
 #include "net/net.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -73,20 +75,52 @@ static struct error *lease_undo(struct host *host, const struct lease_name *name
         return err ? err : lease_remove(host->store, name);
 }
 
+static int by_uid(const void *a, const void *b) {
+        const struct lease_name *x = a, *y = b;
+        return strcmp(x->uid, y->uid);
+}
+
+/* Which of the leases (by uid) are of pods that have a folder in <run>. The folder is read once: asking for each pod by
+ * itself was a third of the time that attaching takes beside 500 others. */
+static struct error *find_alive(const struct store *store, const struct lease_list *list, bool *alive) {
+        _cleanup_free_ char *folder = path_join(store->run, "pods");
+        DIR *dir = opendir(folder);
+
+        if (!dir)
+                return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                struct lease_name key = { .uid = entry->d_name };
+                const struct lease_name *found = bsearch(&key, list->names, list->n, sizeof(*list->names), by_uid);
+                if (found)
+                        alive[found - list->names] = true;
+        }
+        closedir(dir);
+        return NULL;
+}
+
 /* A pod without its folder in <run> is gone; whatever it left is taken back. */
 static struct error *reclaim(struct host *host, struct lease_list *list) {
-        for (size_t i = 0; i < list->n;) {
-                _cleanup_free_ char *folder = store_pod_run_folder((struct store *)host->store, list->names[i].uid);
-                if (access(folder, F_OK) == 0 || errno != ENOENT) {
-                        i++;
-                        continue;
+        _cleanup_free_ bool *alive = xcalloc(list->n + 1, sizeof(*alive));
+        size_t kept = 0;
+
+        if (!list->n)
+                return NULL;
+        qsort(list->names, list->n, sizeof(*list->names), by_uid);
+        struct error *err = find_alive(host->store, list, alive);
+        for (size_t i = 0; !err && i < list->n; i++)
+                if (!alive[i]) {
+                        err = lease_undo(host, &list->names[i]);
+                        err = error_context(err, "take back the network of the dead pod %s", list->names[i].uid);
                 }
-                struct error *err = lease_undo(host, &list->names[i]);
-                if (err)
-                        return error_context(err, "take back the network of the dead pod %s", list->names[i].uid);
-                free(list->names[i].uid);
-                list->names[i] = list->names[--list->n];
+        if (err)
+                return err;
+        for (size_t i = 0; i < list->n; i++) {
+                if (alive[i])
+                        list->names[kept++] = list->names[i];
+                else
+                        free(list->names[i].uid);
         }
+        list->n = kept;
         return NULL;
 }
 
@@ -321,9 +355,8 @@ static struct error *pod_side_configure(struct pod_side *pod, const struct host 
 static struct error *veth_make(struct host *host, const struct lease *lease, int netns_fd) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
 
-        link_add_veth(&b, lease->host_ifname, LEASE_IFNAME, netns_fd, lease->mac, lease->mtu);
-        link_set_up(&b, lease->host_ifname, host->bridge_index);
-        link_set_hairpin(&b, lease->host_ifname);
+        link_add_veth(&b, lease->host_ifname, LEASE_IFNAME, netns_fd, lease->mac, lease->mtu, host->bridge_index);
+        link_set_up(&b, lease->host_ifname, host->bridge_index, true);
         return netlink_run(&host->route, &b);
 }
 

@@ -224,11 +224,12 @@ void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t ma
 }
 
 void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, int peer_netns_fd,
-                   const uint8_t peer_mac[static 6], uint32_t mtu) {
+                   const uint8_t peer_mac[static 6], uint32_t mtu, unsigned master) {
         netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), 0,
                               "create interface %s", name);
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
+        mnl_attr_put_u32(b->open, IFLA_MASTER, master);
         struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
         mnl_attr_put_strz(b->open, IFLA_INFO_KIND, "veth");
         struct nlattr *data = mnl_attr_nest_start(b->open, IFLA_INFO_DATA);
@@ -243,31 +244,34 @@ void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, 
         mnl_attr_nest_end(b->open, info);
 }
 
-void link_set_up(struct netlink_batch *b, const char *name, unsigned master) {
+static bool kernel_has_ip6(void) {
+        /* Not by a look into /proc/sys/net: its entries for all network namespaces are one long chain. */
+        _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
+void link_set_up(struct netlink_batch *b, const char *name, unsigned master, bool hairpin) {
         struct ifinfomsg *link =
                 netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set interface %s up", name);
         link->ifi_flags = link->ifi_change = IFF_UP;
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         if (master)
                 mnl_attr_put_u32(b->open, IFLA_MASTER, master);
-        if (access("/proc/sys/net/ipv6", F_OK) < 0)
+        if (hairpin) {
+                struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
+                mnl_attr_put_strz(b->open, IFLA_INFO_SLAVE_KIND, "bridge");
+                struct nlattr *port = mnl_attr_nest_start(b->open, IFLA_INFO_SLAVE_DATA);
+                mnl_attr_put_u8(b->open, IFLA_BRPORT_MODE, 1);
+                mnl_attr_nest_end(b->open, port);
+                mnl_attr_nest_end(b->open, info);
+        }
+        if (!kernel_has_ip6())
                 return;
         struct nlattr *families = mnl_attr_nest_start(b->open, IFLA_AF_SPEC);
         struct nlattr *ip6 = mnl_attr_nest_start(b->open, AF_INET6);
         mnl_attr_put_u8(b->open, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
         mnl_attr_nest_end(b->open, ip6);
         mnl_attr_nest_end(b->open, families);
-}
-
-void link_set_hairpin(struct netlink_batch *b, const char *name) {
-        netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, "set hairpin mode of interface %s", name);
-        mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
-        struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
-        mnl_attr_put_strz(b->open, IFLA_INFO_SLAVE_KIND, "bridge");
-        struct nlattr *port = mnl_attr_nest_start(b->open, IFLA_INFO_SLAVE_DATA);
-        mnl_attr_put_u8(b->open, IFLA_BRPORT_MODE, 1);
-        mnl_attr_nest_end(b->open, port);
-        mnl_attr_nest_end(b->open, info);
 }
 
 void link_set_up_by_index(struct netlink_batch *b, unsigned index) {

@@ -73,12 +73,11 @@ static inline size_t address_len(int family) {
 void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t mac[static 6], uint32_t mtu);
 /* Both ends are down; the pod's is in its namespace. (The kernel opens neither before both exist.) */
 void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, int peer_netns_fd,
-                   const uint8_t peer_mac[static 6], uint32_t mtu);
-/* Sets a link up, as a port of a bridge (0: of none), without an IPv6 link-local address made by the kernel. */
-void link_set_up(struct netlink_batch *b, const char *name, unsigned master);
-/* Lets a bridge send a frame out where it came in. With br_netfilter, a packet that a host port sends back to the pod
- * it came from is such a frame. */
-void link_set_hairpin(struct netlink_batch *b, const char *name);
+                   const uint8_t peer_mac[static 6], uint32_t mtu, unsigned master);
+/* Sets a link up, as a port of a bridge (0: of none), without an IPv6 link-local address made by the kernel. `hairpin`,
+ * for what is a port of the bridge already, lets the bridge send a frame out where it came in: with br_netfilter, a
+ * packet that a host port sends back to the pod it came from is such a frame. */
+void link_set_up(struct netlink_batch *b, const char *name, unsigned master, bool hairpin);
 void link_set_up_by_index(struct netlink_batch *b, unsigned index);
 /* Lets a link send at most so many bits a second (a token bucket). */
 void link_shape(struct netlink_batch *b, unsigned index, uint64_t bits_per_second);
