@@ -45,6 +45,45 @@ void strbuf_addf(struct strbuf *b, const char *format, ...) {
         va_end(again);
 }
 
+/* Bytes of the UTF-8 character at the beginning, 0: it is none. */
+static size_t utf8_length(const unsigned char *s) {
+        size_t len = 0;
+
+        if (s[0] < 0x80)
+                len = 1;
+        else if (s[0] >= 0xc2 && s[0] < 0xe0)
+                len = 2;
+        else if (s[0] >= 0xe0 && s[0] < 0xf0)
+                len = 3;
+        else if (s[0] >= 0xf0 && s[0] < 0xf5)
+                len = 4;
+        for (size_t i = 1; i < len; i++)
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+        return len;
+}
+
+void strbuf_add_quoted(struct strbuf *b, const char *s) {
+        static const char letters[] = "abtnvfr"; /* from 7 on */
+
+        strbuf_addc(b, '"');
+        for (size_t len; *s; s += len) {
+                unsigned char c = (unsigned char)*s;
+
+                len = utf8_length((const unsigned char *)s);
+                if (c == '"' || c == '\\')
+                        strbuf_addf(b, "\\%c", c);
+                else if (c >= 7 && c < 7 + strlen(letters))
+                        strbuf_addf(b, "\\%c", letters[c - 7]);
+                else if (c < 0x20 || c == 0x7f || !len)
+                        strbuf_addf(b, "\\x%02x", c);
+                else
+                        strbuf_add(b, s, len);
+                len = MAX(len, 1);
+        }
+        strbuf_addc(b, '"');
+}
+
 void strbuf_truncate(struct strbuf *b, size_t len) {
         if (len < b->len) {
                 b->len = len;

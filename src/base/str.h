@@ -16,6 +16,8 @@ void strbuf_add(struct strbuf *b, const void *data, size_t len);
 void strbuf_adds(struct strbuf *b, const char *s);
 void strbuf_addc(struct strbuf *b, char c);
 void strbuf_addf(struct strbuf *b, const char *format, ...) _printf_(2, 3);
+/* In double quotes, as Go's %q writes a string: line ends, control characters and bytes that are no UTF-8 escaped. */
+void strbuf_add_quoted(struct strbuf *b, const char *s);
 void strbuf_truncate(struct strbuf *b, size_t len);
 /* Hands the string over ("" if nothing was added) and leaves the buffer empty. */
 char *strbuf_take(struct strbuf *b);

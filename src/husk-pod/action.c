@@ -29,6 +29,7 @@ struct action {
         struct loop_command *command;
         struct loop_timer *timer; /* the timeout; then, until the end is seen, a harder one */
         bool timed_out;
+        bool hook;   /* its output goes into a status, not into an event */
         char *words; /* the command, for messages */
         char *files; /* path below which .json, .log and .pid lie */
         int64_t timeout_ns;
@@ -103,6 +104,17 @@ static char *exec_runtime_message(struct action *a) {
         return err || !len ? xstrdup("") : oci_runtime_log_message(text, len);
 }
 
+/* As a kubelet words it, output in Go's quotes. */
+static char *hook_failure(const struct action *a, const struct loop_command_result *result) {
+        struct strbuf text = STRBUF_INIT;
+
+        strbuf_addf(&text, "command '%s' exited with %d: %s, message: ", a->words, result->exit.si_status,
+                    result->errors);
+        _cleanup_free_ char *both = xasprintf("%s%s", result->output, result->errors);
+        strbuf_add_quoted(&text, both);
+        return strbuf_take(&text);
+}
+
 static void exec_done(void *arg, struct loop_command_result *result) {
         struct action *a = arg;
         _cleanup_free_ char *message = NULL, *pid = file_of(a, "pid"), *log = file_of(a, "log");
@@ -120,12 +132,11 @@ static void exec_done(void *arg, struct loop_command_result *result) {
                 answer(a, RUN_SUCCESS, result->output);
         } else if (*message) {
                 answer(a, RUN_ERROR, message);
-        } else if (*result->output) {
-                answer(a, RUN_FAILURE, result->output);
+        } else if (a->hook) {
+                _cleanup_free_ char *text = hook_failure(a, result);
+                answer(a, RUN_FAILURE, text);
         } else {
-                _cleanup_free_ char *text =
-                        xasprintf("command '%s' exited with %d: ", a->words, result->exit.si_status);
-                answer(a, RUN_FAILURE, a->timeout_ns ? "" : text);
+                answer(a, RUN_FAILURE, result->output);
         }
 }
 
@@ -177,7 +188,12 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
         unlink(pid);
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&oci, i->id, process, pid, NULL, false);
         struct loop_command_options options = {
-                .argv = argv, .gather_output = true, .merge = true, .output_max = OUTPUT_MAX, .linger_ms = 20
+                .argv = argv,
+                .gather_output = true,
+                .gather_errors = a->hook,
+                .merge = !a->hook,
+                .output_max = OUTPUT_MAX,
+                .linger_ms = 20,
         };
         if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
                 options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);
@@ -244,7 +260,7 @@ static struct error *tls_probe_start(struct action *a, const struct action_run *
         if (!port_of(run->spec, http->port, &port))
                 return error_new(ERROR_INVALID, "the container has no such port");
         argv = strv_add(argv, program);
-        argv = strv_add(argv, run->kind == RUN_POST_START || run->kind == RUN_PRE_STOP ? "https-any" : "https");
+        argv = strv_add(argv, a->hook ? "https-any" : "https");
         argv = strv_add(argv, host_of(a, http->host));
         argv = strv_add_take(argv, xasprintf("%u", port));
         argv = strv_add(argv, str_empty(http->path) ? "/" : http->path);
@@ -274,7 +290,7 @@ static struct error *network_start(struct action *a, const struct action_run *ru
                 request.path = http->path;
                 request.headers = http->httpheaders;
                 request.n_headers = http->n_httpheaders;
-                request.any_status = run->kind == RUN_POST_START || run->kind == RUN_PRE_STOP;
+                request.any_status = a->hook;
                 port_known = port_of(run->spec, http->port, &request.port);
         } else if (run->tcp_socket) {
                 request.kind = PROBE_IO_TCP;
@@ -302,6 +318,7 @@ void action_start(void *ctx, const struct action_run *run) {
         a->rt = rt;
         a->id = run->id;
         a->timeout_ns = run->timeout_ns;
+        a->hook = run->kind == RUN_POST_START || run->kind == RUN_PRE_STOP;
         a->timer = loop_timer_new(rt->loop, exec_timed_out, a);
         a->next = rt->actions;
         rt->actions = a;

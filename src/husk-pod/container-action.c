@@ -99,6 +99,8 @@ void container_run_done(struct container *c, uint64_t id, enum run_result result
                 if (hooks[i]->run_id == id) {
                         if (hooks[i] == &c->post_start)
                                 str_replace(&c->hook_message, output);
+                        if (result == RUN_WARNING)
+                                pod_event(c->pod, NULL, EVENT_WARNING, "LifecycleHTTPFallback", "%s", output ?: "");
                         hook_answered(hooks[i], result);
                         pod_touch(c->pod);
                 }

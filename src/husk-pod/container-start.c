@@ -179,10 +179,13 @@ static void hold_for_hook(struct container *c) {
                 strbuf_adds(&message, "Exec lifecycle hook (");
                 add_command(&message, hook->exec);
                 strbuf_adds(&message, ")");
-        } else if (hook->httpget)
+        } else if (hook->httpget) {
                 strbuf_addf(&message, "HTTP lifecycle hook (%s)", hook->httpget->path ?: "");
-        else
-                strbuf_adds(&message, "Lifecycle hook without a usable action");
+        } else {
+                hold(c, "PostStartHookError",
+                     "Cannot run handler: invalid handler: a hook runs exec, httpGet or sleep");
+                return;
+        }
         strbuf_addf(&message, " for Container \"%s\" in Pod \"%s_%s(%s)\" failed", c->spec->name, pod->name,
                     pod->namespace, pod->uid);
         if (!str_empty(c->hook_message))
@@ -229,8 +232,11 @@ static void start_error(struct container *c, const char *message, const char *id
 void container_start_failed(struct container *c, enum start_failure failure, const char *message, const char *id) {
         if (c->state != CONTAINER_STARTING)
                 return;
+        bool created = failure == START_START_ERROR || failure == START_RUN_ERROR;
+        if (created)
+                pod_event(c->pod, c, EVENT_NORMAL, "Created", "Container created");
         pod_event(c->pod, c, EVENT_WARNING, "Failed", "Error: %s", message);
-        if (failure == START_START_ERROR || failure == START_RUN_ERROR) {
+        if (created) {
                 start_error(c, message, id);
                 return;
         }

@@ -76,21 +76,28 @@ static int64_t grace_of_probe(const struct container *c, const V1Probe *probe, i
 
 static void killing_event(struct container *c, enum stop_cause cause) {
         const char *again = restart_after_probe(c->pod->spec->spec, c->spec, c->role) ? ", will be restarted" : "";
-        const char *name = c->spec->name;
+        const char *name = c->spec->name, *who = "Container";
 
+        if (c->role == ROLE_SIDECAR) { /* its restart goes without saying */
+                who = "Init container";
+                again = "";
+        }
         switch (cause) {
         case STOP_LIVENESS:
-                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s failed liveness probe%s", name, again);
+                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "%s %s failed liveness probe%s", who, name, again);
                 return;
         case STOP_STARTUP:
-                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s failed startup probe%s", name, again);
+                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "%s %s failed startup probe%s", who, name, again);
                 return;
         case STOP_HOOK:
                 pod_event(c->pod, c, EVENT_NORMAL, "Killing", "FailedPostStartHook");
                 return;
         case STOP_CHANGED:
-                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s definition changed, will be restarted",
-                          name);
+                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "%s %s definition changed%s", who, name,
+                          c->role == ROLE_SIDECAR ? "" : ", will be restarted");
+                return;
+        case STOP_RESIZE:
+                pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Container %s resize requires restart", name);
                 return;
         default:
                 pod_event(c->pod, c, EVENT_NORMAL, "Killing", "Stopping container %s", name);
@@ -179,7 +186,8 @@ static enum restart_verdict verdict_of(const struct container *c, int exit_code)
 void container_end_run(struct container *c, int64_t ended_monotonic_ns) {
         container_cancel_actions(c);
         c->verdict = verdict_of(c, c->term.exit_code);
-        c->restart_forced = c->state == CONTAINER_STOPPING && c->stop_cause == STOP_CHANGED;
+        c->restart_forced =
+                c->state == CONTAINER_STOPPING && (c->stop_cause == STOP_CHANGED || c->stop_cause == STOP_RESIZE);
         c->ended_monotonic_ns = ended_monotonic_ns ? MIN(ended_monotonic_ns, c->pod->now_ns) : c->pod->now_ns;
         c->backoff_due = true;
         c->started = false;

@@ -223,7 +223,7 @@ static void step_running(struct container *c) {
         container_step_probe(c, &c->liveness);
         container_step_probe(c, &c->readiness);
         if (pod->state == POD_RUNNING && resize_needs_restart(c))
-                container_stop(c, STOP_CHANGED, pod_grace_ns(pod));
+                container_stop(c, STOP_RESIZE, pod_grace_ns(pod));
 }
 
 void container_step(struct container *c) {

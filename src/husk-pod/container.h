@@ -50,8 +50,9 @@ enum stop_cause {
         STOP_LIVENESS,
         STOP_STARTUP,
         STOP_HOOK,        /* postStart failed */
-        STOP_CHANGED,     /* another image, or resources that need a restart */
+        STOP_CHANGED,     /* another image */
         STOP_RESTART_ALL, /* rule RestartAllContainers: no preStop, no grace */
+        STOP_RESIZE,      /* resources that need a restart; last, because states are saved as numbers */
         _STOP_CAUSE_MAX,
 };
 

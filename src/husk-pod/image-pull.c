@@ -71,7 +71,8 @@ static json_t *secret_auths(const V1Secret *secret) {
         return auths;
 }
 
-static void add_secret(struct runtime *rt, const char *name, json_t *auths) {
+/* False: there is no such secret. */
+static bool add_secret(struct runtime *rt, const char *name, json_t *auths) {
         _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
         json_t *json = NULL;
         V1Secret *secret;
@@ -81,19 +82,30 @@ static void add_secret(struct runtime *rt, const char *name, json_t *auths) {
         if (!err)
                 err = api_decode_stored(json, &v1_secret__descriptor, arena, &secret);
         json_decref(json);
-        if (err) { /* a kubelet goes on without it, too */
+        if (err) {
                 log_warning("imagePullSecret %s: %s", name, error_message(err));
-                return;
+                return false;
         }
         json_t *more = secret_auths(secret);
         if (json_is_object(more))
                 json_object_update_missing(auths, more);
         json_decref(more);
+        return true;
+}
+
+/* A kubelet goes on without them, too. */
+static void warn_of_missing(struct runtime *rt, char *const *names) {
+        _cleanup_free_ char *list = strv_join(names, ", ");
+        _cleanup_free_ char *text = xasprintf(
+                "Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", list);
+
+        pod_warned(rt->pod, "FailedToRetrieveImagePullSecret", text);
 }
 
 /* One auth.json of all the pod's imagePullSecrets. */
 static struct error *credentials_write(struct image_pull *p) {
         const V1PodSpec *pod = p->rt->spec->spec;
+        _cleanup_strv_ char **missing = NULL;
         json_t *auths, *file;
         struct error *err = NULL;
 
@@ -101,8 +113,11 @@ static struct error *credentials_write(struct image_pull *p) {
                 return NULL;
         auths = json_object();
         for (size_t i = 0; i < pod->n_imagepullsecrets; i++)
-                if (!str_empty(pod->imagepullsecrets[i]->name))
-                        add_secret(p->rt, pod->imagepullsecrets[i]->name, auths);
+                if (!str_empty(pod->imagepullsecrets[i]->name) &&
+                    !add_secret(p->rt, pod->imagepullsecrets[i]->name, auths))
+                        missing = strv_add(missing, pod->imagepullsecrets[i]->name);
+        if (missing)
+                warn_of_missing(p->rt, missing);
         file = json_pack("{s:o}", "auths", auths);
         _cleanup_free_ char *text = json_dumps(file, JSON_COMPACT);
         json_decref(file);

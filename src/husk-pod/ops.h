@@ -206,7 +206,7 @@ struct pod_ops {
 
         /* Set up every volume that some container (init and ephemeral ones included) mounts; volumes that nobody mounts
          * are left alone. Called again after a failure, after pod_objects_changed(), and when ephemeral containers
-         * come. Answer: pod_volumes_ready() or pod_volumes_failed(message: what stands in the FailedMount event). */
+         * come. Answer: pod_volumes_ready() or pod_volumes_failed(what stands in the FailedMount event of each). */
         void (*volumes_setup)(void *ctx);
 
         /* Is the image here? Synchronous, file reads only. ret is filled when present; valid until the next call. */

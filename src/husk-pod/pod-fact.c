@@ -231,10 +231,11 @@ void pod_volumes_ready(struct pod *pod) {
         pod_step(pod);
 }
 
-void pod_volumes_failed(struct pod *pod, const char *message) {
+void pod_volumes_failed(struct pod *pod, char *const *messages) {
         if (!pod_listens(pod) || pod->volumes.state != VOLUMES_ASKED)
                 return;
-        pod_event(pod, NULL, EVENT_WARNING, "FailedMount", "%s", message);
+        for (size_t i = 0; messages[i]; i++)
+                pod_event(pod, NULL, EVENT_WARNING, "FailedMount", "%s", messages[i]);
         pod->volumes.delay_ns =
                 MIN(pod->volumes.delay_ns ? 2 * pod->volumes.delay_ns : VOLUMES_RETRY_NS, VOLUMES_RETRY_MAX_NS);
         pod->volumes.retry_ns = pod->now_ns + pod->volumes.delay_ns;

@@ -69,7 +69,8 @@ void pod_sandbox_died(struct pod *pod, unsigned attempt);
 void pod_sandbox_stopped(struct pod *pod, unsigned attempt);
 
 void pod_volumes_ready(struct pod *pod);
-void pod_volumes_failed(struct pod *pod, const char *message);
+/* What went wrong with each volume that failed; at least one. */
+void pod_volumes_failed(struct pod *pod, char *const *messages);
 
 void pod_image_pulled(struct pod *pod, const char *image, const struct image_facts *facts);
 void pod_image_failed(struct pod *pod, const char *image, const char *reason, const char *message);

@@ -188,7 +188,10 @@ static void http_redirect(struct probe_io *p, const char *location) {
                 *strrchr(without_port, ':') = '\0';
                 bool same = streq(authority, own) || (p->port == 80 && streq(authority, without_port));
                 if (!plain || !same) {
-                        finish(p, RUN_WARNING, "Probe terminated redirects, Response body: ");
+                        if (p->any_status)
+                                finish(p, RUN_SUCCESS, "%s", "");
+                        else
+                                finish(p, RUN_WARNING, "Probe terminated redirects, Response body: ");
                         return;
                 }
                 path = host + len;
@@ -214,10 +217,6 @@ static void http_judge(struct probe_io *p) {
                 fail_with(p, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
                 return;
         }
-        if (p->any_status) {
-                finish(p, RUN_SUCCESS, "%s", "");
-                return;
-        }
         if (status >= 300 && status < 400) {
                 _cleanup_free_ char *location = http_header(p->in.data, "location");
                 if (!str_empty(location)) {
@@ -225,7 +224,7 @@ static void http_judge(struct probe_io *p) {
                         return;
                 }
         }
-        if (status >= 200 && status < 400)
+        if (p->any_status || (status >= 200 && status < 400))
                 finish(p, RUN_SUCCESS, "%s", "");
         else
                 finish(p, RUN_FAILURE, "HTTP probe failed with statuscode: %d", status);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "net/net.h"
 #include "sandbox/userns.h"
 #include "store/node-config.h"
@@ -101,11 +102,16 @@ static void ops_finished(void *ctx, enum pod_end end) {
 static void ops_volumes_setup(void *ctx) {
         struct runtime *rt = ctx;
         _cleanup_error_ struct error *err = runtime_ids_open(rt);
-        struct volume_context context = runtime_volume_context(rt);
-        if (!err)
-                err = volumes_setup(&context);
-        if (err)
-                pod_volumes_failed(rt->pod, error_message(err));
+        _cleanup_strv_ char **failures = NULL;
+
+        if (err) {
+                failures = strv_add(NULL, error_message(err));
+        } else {
+                struct volume_context context = runtime_volume_context(rt);
+                volumes_setup_each(&context, &failures);
+        }
+        if (failures)
+                pod_volumes_failed(rt->pod, failures);
         else
                 pod_volumes_ready(rt->pod);
 }

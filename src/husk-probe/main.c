@@ -4,9 +4,9 @@
  *   husk-probe https|https-any HOST PORT PATH TIMEOUT_MS ["NAME: VALUE"]…
  *
  * As a kubelet: certificates are not verified, 200 to 399 is success, redirects within the host are followed, one to
- * another host is a success with a warning; https-any (a hook) takes any answer. Prints one line that says what is
- * wrong and exits with 0 success, 1 warning, 2 failure, 3 could not be found out (enum run_result of
- * src/husk-pod/ops.h). */
+ * another host is a success with a warning; https-any (a hook) takes any answer, one in plain HTTP after asking again
+ * in plain HTTP, which is a warning. Prints one line that says what is wrong and exits with 0 success, 1 warning, 2
+ * failure, 3 could not be found out (enum run_result of src/husk-pod/ops.h). */
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <netdb.h>
@@ -20,15 +20,18 @@
 
 #define HEAD_MAX (10 * 1024)
 #define REDIRECTS_MAX 10
+#define HANDSHAKE_MAX_NS (10 * NSEC_PER_SEC) /* as Go's */
 
 enum { SUCCESS, WARNING, FAILURE, UNKNOWN };
 
 struct request {
-        bool any_status;
+        bool any_status; /* a hook: any answer is a success, and one in plain HTTP makes it ask again without TLS */
+        bool plain;      /* it does so */
         const char *host, *port;
         char *path;
         char *const *headers;
-        int64_t deadline_ns; /* 0: none */
+        int64_t deadline_ns;           /* 0: none */
+        int64_t handshake_deadline_ns; /* of TLS, while that is under way; 0: it is not */
         char *authority;
 };
 
@@ -44,19 +47,25 @@ static _noreturn_ void end(int status, const char *format, ...) {
 }
 
 static _noreturn_ void fail(const struct request *r, const char *text) {
-        end(FAILURE, "Get \"https://%s%s\": %s", r->authority, r->path, text);
+        end(FAILURE, "Get \"%s://%s%s\": %s", r->plain ? "http" : "https", r->authority, r->path, text);
 }
 
 static void wait_for(const struct request *r, int fd, short events) {
         struct pollfd p = { .fd = fd, .events = events };
+        int64_t deadline_ns = r->deadline_ns;
         int timeout = -1;
 
-        if (r->deadline_ns) {
-                int64_t left = r->deadline_ns - clock_monotonic_ns();
+        if (r->handshake_deadline_ns && (!deadline_ns || r->handshake_deadline_ns < deadline_ns))
+                deadline_ns = r->handshake_deadline_ns;
+        if (deadline_ns) {
+                int64_t left = deadline_ns - clock_monotonic_ns();
                 timeout = left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0;
         }
-        if (poll(&p, 1, timeout) == 0)
-                fail(r, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+        if (poll(&p, 1, timeout) != 0)
+                return;
+        if (deadline_ns == r->handshake_deadline_ns)
+                fail(r, "net/http: TLS handshake timeout");
+        fail(r, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
 }
 
 static int connect_tcp(const struct request *r) {
@@ -94,7 +103,29 @@ static void tls_again(const struct request *r, gnutls_session_t session, int fd,
                 fail(r, gnutls_strerror(rc));
 }
 
-static gnutls_session_t tls_begin(const struct request *r, int fd) {
+/* What gnutls reads from. A server that speaks no TLS answers a handshake with an error of HTTP. */
+struct wire {
+        int fd;
+        bool seen, http; /* something has come; it was HTTP */
+};
+
+static ssize_t wire_pull(gnutls_transport_ptr_t arg, void *data, size_t size) {
+        struct wire *wire = arg;
+        ssize_t n = recv(wire->fd, data, size, 0);
+
+        if (n > 0 && !wire->seen) {
+                wire->seen = true;
+                wire->http = n >= 5 && memcmp(data, "HTTP/", 5) == 0; /* a record's head has 5 bytes */
+        }
+        return n;
+}
+
+static ssize_t wire_push(gnutls_transport_ptr_t arg, const void *data, size_t size) {
+        return send(((struct wire *)arg)->fd, data, size, MSG_NOSIGNAL);
+}
+
+/* NULL: the server speaks plain HTTP. */
+static gnutls_session_t tls_begin(struct request *r, struct wire *wire) {
         gnutls_certificate_credentials_t credentials;
         gnutls_session_t session;
         struct addrinfo hints = { .ai_flags = AI_NUMERICHOST }, *numeric;
@@ -109,9 +140,19 @@ static gnutls_session_t tls_begin(const struct request *r, int fd) {
                 freeaddrinfo(numeric); /* an address is no server name */
         else
                 gnutls_server_name_set(session, GNUTLS_NAME_DNS, r->host, strlen(r->host));
-        gnutls_transport_set_int(session, fd);
-        while ((rc = gnutls_handshake(session)) < 0)
-                tls_again(r, session, fd, rc);
+        gnutls_transport_set_ptr(session, wire);
+        gnutls_transport_set_pull_function(session, wire_pull);
+        gnutls_transport_set_push_function(session, wire_push);
+        r->handshake_deadline_ns = clock_monotonic_ns() + HANDSHAKE_MAX_NS;
+        while ((rc = gnutls_handshake(session)) < 0) {
+                if (wire->http) {
+                        r->handshake_deadline_ns = 0;
+                        gnutls_deinit(session);
+                        return NULL;
+                }
+                tls_again(r, session, wire->fd, rc);
+        }
+        r->handshake_deadline_ns = 0;
         return session;
 }
 
@@ -125,7 +166,7 @@ static char *request_text(const struct request *r) {
                         host = *h + 5 + strspn(*h + 5, " ");
         strbuf_addf(&text, "GET %s HTTP/1.1\r\nHost: %s\r\n", r->path, host);
         for (char *const *h = r->headers; *h; h++) {
-                if (strncasecmp(*h, "host:", 5) == 0)
+                if (strncasecmp(*h, "host:", 5) == 0 || (r->plain && strncasecmp(*h, "authorization:", 14) == 0))
                         continue;
                 agent |= strncasecmp(*h, "user-agent:", 11) == 0;
                 accept |= strncasecmp(*h, "accept:", 7) == 0;
@@ -136,34 +177,64 @@ static char *request_text(const struct request *r) {
         return strbuf_take(&text);
 }
 
-/* The answer up to the end of its headers. */
-static char *exchange(const struct request *r) {
+/* A connection with or without TLS. */
+struct stream {
+        int fd;
+        gnutls_session_t session; /* NULL: plain */
+};
+
+static ssize_t stream_result(const struct request *r, const struct stream *s, ssize_t n, short events) {
+        if (n >= 0)
+                return n;
+        if (s->session)
+                tls_again(r, s->session, s->fd, (int)n);
+        else if (errno == EAGAIN || errno == EINTR)
+                wait_for(r, s->fd, events);
+        else
+                fail(r, errno == ECONNRESET ? "read: connection reset by peer" : strerror(errno));
+        return -1;
+}
+
+/* Bytes sent; -1: wait is over, try again. */
+static ssize_t stream_send(const struct request *r, const struct stream *s, const char *data, size_t len) {
+        ssize_t n = s->session ? gnutls_record_send(s->session, data, len) : send(s->fd, data, len, MSG_NOSIGNAL);
+        return stream_result(r, s, n, POLLOUT);
+}
+
+/* Bytes received, 0 at the end; -1: wait is over, try again. */
+static ssize_t stream_receive(const struct request *r, const struct stream *s, char *data, size_t size) {
+        ssize_t n = s->session ? gnutls_record_recv(s->session, data, size) : recv(s->fd, data, size, 0);
+        return n == GNUTLS_E_PREMATURE_TERMINATION && s->session ? 0 : stream_result(r, s, n, POLLIN);
+}
+
+/* The answer up to the end of its headers; NULL: TLS was met with plain HTTP. */
+static char *exchange(struct request *r) {
         _cleanup_close_ int fd = connect_tcp(r);
-        gnutls_session_t session = tls_begin(r, fd);
+        struct wire wire = { .fd = fd };
+        struct stream s = { .fd = fd, .session = r->plain ? NULL : tls_begin(r, &wire) };
         _cleanup_free_ char *text = request_text(r);
         struct strbuf head = STRBUF_INIT;
         char chunk[2048];
         ssize_t n;
 
+        if (!s.session && !r->plain)
+                return NULL;
         for (size_t sent = 0; sent < strlen(text);) {
-                n = gnutls_record_send(session, text + sent, strlen(text) - sent);
-                if (n < 0)
-                        tls_again(r, session, fd, (int)n);
-                else
+                n = stream_send(r, &s, text + sent, strlen(text) - sent);
+                if (n > 0)
                         sent += n;
         }
         while (!head.data || (!strstr(head.data, "\r\n\r\n") && head.len < HEAD_MAX)) {
-                n = gnutls_record_recv(session, chunk, sizeof(chunk));
-                if (n == 0 || n == GNUTLS_E_PREMATURE_TERMINATION)
+                n = stream_receive(r, &s, chunk, sizeof(chunk));
+                if (n == 0)
                         break;
-                if (n < 0)
-                        tls_again(r, session, fd, (int)n);
-                else
+                if (n > 0)
                         strbuf_add(&head, chunk, n);
         }
         if (!head.len)
                 fail(r, "EOF");
-        gnutls_deinit(session);
+        if (s.session)
+                gnutls_deinit(s.session);
         return strbuf_take(&head);
 }
 
@@ -185,7 +256,7 @@ static char *redirect_path(const struct request *r, const char *location) {
         const char *authority = strstr(location, "://") + 3;
         size_t len = strcspn(authority, "/?#");
         bool same = strlen(r->authority) == len && strncmp(authority, r->authority, len) == 0;
-        if (!same || !str_starts_with(location, "https://"))
+        if (!same || !str_starts_with(location, r->plain ? "http://" : "https://"))
                 return NULL;
         return xstrdup(authority[len] ? authority + len : "/");
 }
@@ -195,17 +266,24 @@ static _noreturn_ void run(struct request *r) {
                 _cleanup_free_ char *head = exchange(r), *location = NULL;
                 int status;
 
+                if (!head && !r->any_status)
+                        fail(r, "http: server gave HTTP response to HTTPS client");
+                if (!head) {
+                        r->plain = true;
+                        continue;
+                }
                 if (sscanf(head, "HTTP/%*d.%*d %3d", &status) != 1)
                         fail(r, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
                 if (status >= 300 && status < 400)
                         location = location_of(head);
-                if (r->any_status)
-                        end(SUCCESS, "%s", "");
-                if (status < 200 || status >= 400)
+                if (!r->any_status && (status < 200 || status >= 400))
                         end(FAILURE, "HTTP probe failed with statuscode: %d", status);
-                if (!location)
+                char *path = location ? redirect_path(r, location) : NULL;
+                if (!path && r->plain)
+                        end(WARNING, "request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded",
+                            r->authority);
+                if (!location || (!path && r->any_status))
                         end(SUCCESS, "%s", "");
-                char *path = redirect_path(r, location);
                 if (!path)
                         end(WARNING, "Probe terminated redirects, Response body: ");
                 free(r->path);

@@ -181,23 +181,25 @@ struct error *volume_setup(const struct volume_context *context, const V1Volume 
         return error_context(err, "MountVolume.SetUp failed for volume \"%s\" ", volume->name);
 }
 
-struct error *volumes_setup(const struct volume_context *context) {
+void volumes_setup_each(const struct volume_context *context, char ***ret) {
         const V1Pod *pod = context->downward.pod;
-        struct error *first = NULL;
 
+        *ret = NULL;
         /* All are tried: a missing ConfigMap must not keep an emptyDir from being there when it arrives. */
         for (size_t i = 0; i < pod->spec->n_volumes; i++) {
-                struct error *err;
-
                 if (!volume_is_used(pod, pod->spec->volumes[i]))
                         continue;
-                err = volume_setup(context, pod->spec->volumes[i]);
-                if (!first)
-                        first = err;
-                else
-                        error_free(err);
+                _cleanup_error_ struct error *err = volume_setup(context, pod->spec->volumes[i]);
+                if (err)
+                        *ret = strv_add(*ret, error_message(err));
         }
-        return first;
+}
+
+struct error *volumes_setup(const struct volume_context *context) {
+        _cleanup_strv_ char **failures = NULL;
+
+        volumes_setup_each(context, &failures);
+        return failures ? error_new(ERROR_INTERNAL, "%s", failures[0]) : NULL;
 }
 
 static struct error *remove_folder(const char *parent, const char *name) {

@@ -34,6 +34,8 @@ struct volume_context {
 /* Sets up all volumes that a container of the pod mounts. The first failure: `MountVolume.SetUp failed for volume "v" :
  * configmap "x" not found`. Nothing is undone then; call again. */
 struct error *volumes_setup(const struct volume_context *context) _must_check_;
+/* The same; *ret: what went wrong with each volume that failed, a list that is NULL if none did. */
+void volumes_setup_each(const struct volume_context *context, char ***ret);
 struct error *volume_setup(const struct volume_context *context, const V1Volume *volume) _must_check_;
 /* True if some container (of any kind) of the pod mounts it. */
 bool volume_is_used(const V1Pod *pod, const V1Volume *volume);

@@ -636,7 +636,7 @@ def test_http_probe(t, server):
 
 def test_https_probe(t, tls_server):
     before = len(tls_server.requests)
-    pod = t.ended(container("sleep 2", livenessProbe=probe(httpGet=tls_server.get(scheme="HTTPS"))))
+    pod = t.ended(container("sleep 2", livenessProbe=probe(timeoutSeconds=10, httpGet=tls_server.get(scheme="HTTPS"))))
     assert len(tls_server.requests) > before and not killed(pod)
 
 

@@ -40,3 +40,24 @@ TEST(a_long_formatted_string_fits) {
         assert_int_equal(b.len, 1000);
         assert_int_equal(strlen(b.data), 1000);
 }
+
+TEST(quotes_are_those_of_go) {
+        static const struct {
+                const char *text, *quoted;
+        } rows[] = {
+                { "", "\"\"" },
+                { "plain", "\"plain\"" },
+                { "a\nb\tc\r\a\b\v\f", "\"a\\nb\\tc\\r\\a\\b\\v\\f\"" },
+                { "say \"x\\y\"", "\"say \\\"x\\\\y\\\"\"" },
+                { "\x01\x1f\x7f", "\"\\x01\\x1f\\x7f\"" },
+                { "gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\"" },
+                { "\xc3(\xff\xe2\x82", "\"\\xc3(\\xff\\xe2\\x82\"" }, /* not UTF-8, or cut off */
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+
+                strbuf_add_quoted(&b, rows[i].text);
+                assert_string_equal(strbuf_str(&b), rows[i].quoted);
+        }
+}

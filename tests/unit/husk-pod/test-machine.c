@@ -924,6 +924,19 @@ TEST(a_hook_without_a_usable_action_fails) {
         pod_step(w.pod);
         world_run(&w);
         assert_int_equal(world_event(&w, "FailedPostStartHook", NULL), 2);
+        assert_string_equal(world_status(&w, "a")->state->waiting->message,
+                            "Cannot run handler: invalid handler: a hook runs exec, httpGet or sleep");
+}
+
+TEST(a_hook_that_fell_back_to_http_says_so_and_succeeds) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','lifecycle':{'postStart':{'httpGet':{'port':80}}}}]}");
+        world_program(&w, "a")->result[RUN_POST_START] = RUN_WARNING;
+        pod_step(w.pod);
+        world_run(&w);
+        assert_string_equal(world_state(&w, "a"), "running");
+        assert_int_equal(world_event(&w, "LifecycleHTTPFallback", "said so"), 1);
 }
 
 TEST(prestop_comes_before_the_stop_signal_and_inside_the_grace) {
@@ -1612,6 +1625,7 @@ TEST(a_resize_policy_may_ask_for_a_restart) {
         /* the pod's cgroup has room before the container comes back */
         assert_lines(&w, "admit\nask a/0\nresize\nstart a/1\n");
         assert_int_equal(world_status(&w, "a")->restartcount, 1);
+        assert_int_equal(world_event(&w, "Killing", "Container a resize requires restart"), 1);
         assert_string_equal(world_status(&w, "a")->resources->requests[0]->value->string, "200m");
 }
 
@@ -1924,7 +1938,7 @@ TEST(stale_and_doubled_answers_do_no_harm) {
         pod_sandbox_died(w.pod, 7);
         pod_sandbox_stopped(w.pod, 0);
         pod_volumes_ready(w.pod);
-        pod_volumes_failed(w.pod, "x");
+        pod_volumes_failed(w.pod, (char *const[]){ "x", NULL });
         pod_image_pulled(w.pod, "x", &image);
         pod_image_failed(w.pod, "nowhere", NULL, "x");
         pod_container_started(w.pod, "a", 1, &started);

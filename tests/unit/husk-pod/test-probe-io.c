@@ -153,6 +153,16 @@ TEST(http_follows_a_redirect_to_the_same_host_and_stops_at_another) {
         assert_int_equal(result, RUN_WARNING);
 }
 
+TEST(a_hook_follows_a_redirect_to_the_same_host_and_is_content_with_one_to_another) {
+        WITH_SERVER(NULL, "HTTP/1.1 302 Found\r\nLocation: /other\r\n\r\n", "HTTP/1.1 500 No\r\n\r\n",
+                    "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\n\r\n");
+        probe((struct probe_io_request){ .kind = PROBE_IO_HTTP, .path = "first", .any_status = true });
+        assert_int_equal(result, RUN_SUCCESS);
+        assert_non_null(strstr(request, "GET /other "));
+        probe((struct probe_io_request){ .kind = PROBE_IO_HTTP, .any_status = true });
+        assert_int_equal(result, RUN_SUCCESS);
+}
+
 TEST(http_says_what_is_wrong) {
         char wanted[256];
         WITH_SERVER(NULL, "", "nonsense\r\n\r\n");

@@ -663,7 +663,7 @@ static inline void world_deliver(struct world *w, struct answer a) {
                 break;
         case ANSWER_VOLUMES:
                 if (w->volumes_fail)
-                        pod_volumes_failed(w->pod, w->volumes_fail);
+                        pod_volumes_failed(w->pod, (char *const[]){ (char *)w->volumes_fail, NULL });
                 else
                         pod_volumes_ready(w->pod);
                 break;
