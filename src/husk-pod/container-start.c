@@ -81,6 +81,22 @@ static void begin_start(struct container *c) {
         pod_effect(c->pod, EFFECT_CONTAINER_START, c);
 }
 
+/* A kubelet brings up one container of a pod at a time, in the order of the spec, and the postStart hook is part of
+ * that, as are the pull before it and the end of a container whose hook failed. Without a hook nobody could tell. */
+static bool is_held_back(const struct container *c) {
+        for (size_t i = 0; i < c->pod->n_containers; i++) {
+                const struct container *other = c->pod->containers[i];
+
+                if (other == c || !container_hook(other, RUN_POST_START))
+                        continue;
+                if (other->state == CONTAINER_STARTING || other->state == CONTAINER_POST_START ||
+                    (other->state == CONTAINER_STOPPING && other->stop_cause == STOP_HOOK) ||
+                    (other->state == CONTAINER_IMAGE && other->image_asked && other->index < c->index))
+                        return true;
+        }
+        return false;
+}
+
 void container_step_image(struct container *c) {
         if (!pod_is_turn_of(c->pod, c)) {
                 withdraw(c);
@@ -88,7 +104,7 @@ void container_step_image(struct container *c) {
         }
         if (!streq_ptr(c->image, c->spec->image ?: ""))
                 enter_image(c);
-        if (pod_ensure_image(c->pod, c))
+        if (pod_ensure_image(c->pod, c) && !is_held_back(c))
                 begin_start(c);
 }
 

@@ -58,16 +58,13 @@ static bool claim_changed(const V1Pod *before, const V1Pod *after) {
 }
 
 void pod_spec_changed(struct pod *pod, const V1Pod *spec) {
-        size_t fixed = pod->spec->spec->n_initcontainers + pod->spec->spec->n_containers;
-
         if (!pod_listens(pod)) {
                 pod->spec = spec;
                 return;
         }
-        if (spec->spec->n_initcontainers + spec->spec->n_containers != fixed ||
-            spec->spec->n_ephemeralcontainers < pod->spec->spec->n_ephemeralcontainers) {
+        if (!pod_keeps_containers(pod->spec->spec, spec->spec)) {
                 /* Validation allows no such change; keep to what there is rather than mix containers up. */
-                pod_trace(pod, "pod: the number of containers changed; ignored");
+                pod_trace(pod, "pod: other containers; ignored");
                 return;
         }
         if (pod->scheduled && pod->state < POD_ENDED && claim_changed(pod->spec, spec))

@@ -203,6 +203,8 @@ struct container *pod_container(const struct pod *pod, const char *name);
 struct container *pod_container_run_of(const struct pod *pod, const char *name, unsigned attempt);
 /* Points the containers to their places in the Pod object, and makes those that are new (ephemeral ones): true then. */
 bool pod_bind_containers(struct pod *pod);
+/* Has `after` the containers of `before`, ephemeral ones anywhere and perhaps more of them? */
+bool pod_keeps_containers(const V1PodSpec *before, const V1PodSpec *after);
 static inline int64_t pod_generation(const struct pod *pod) {
         return pod->spec->metadata->has_generation ? pod->spec->metadata->generation : 0;
 }

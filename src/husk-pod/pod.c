@@ -155,24 +155,68 @@ static void add_container(struct pod *pod, struct container *c) {
         pod->containers[pod->n_containers++] = c;
 }
 
+/* Where `spec` has the ephemeral container of this name; n_ephemeralcontainers: nowhere. */
+static size_t ephemeral_place(const V1PodSpec *spec, const char *name) {
+        size_t i = 0;
+
+        while (i < spec->n_ephemeralcontainers &&
+               !streq(spec->ephemeralcontainers[i]->ephemeralcontainercommon->name, name))
+                i++;
+        return i;
+}
+
+bool pod_keeps_containers(const V1PodSpec *before, const V1PodSpec *after) {
+        if (before->n_initcontainers != after->n_initcontainers || before->n_containers != after->n_containers)
+                return false;
+        for (size_t i = 0; i < before->n_ephemeralcontainers; i++)
+                if (ephemeral_place(after, before->ephemeralcontainers[i]->ephemeralcontainercommon->name) ==
+                    after->n_ephemeralcontainers)
+                        return false;
+        return true;
+}
+
+static void swap_containers(struct pod *pod, size_t a, size_t b) {
+        struct container *first = pod->containers[a];
+
+        pod->containers[a] = pod->containers[b];
+        pod->containers[b] = first;
+        pod->containers[a]->index = a;
+        pod->containers[b]->index = b;
+}
+
+/* A patch puts a new ephemeral container before those that are there: names tell who is who, not places. Those that
+ * were known keep their names (pod_keeps_containers()); `fixed` containers stand before them. */
+static void order_ephemeral(struct pod *pod, const V1PodSpec *spec, size_t fixed) {
+        while (pod->n_containers < fixed + spec->n_ephemeralcontainers)
+                add_container(pod, container_new(pod, ROLE_EPHEMERAL, NULL));
+        for (size_t i = fixed; i < pod->n_containers;) {
+                const V1Container *known = pod->containers[i]->spec;
+                size_t place = known ? fixed + ephemeral_place(spec, known->name) : i;
+
+                if (place == i)
+                        i++;
+                else
+                        swap_containers(pod, i, place);
+        }
+}
+
 bool pod_bind_containers(struct pod *pod) {
         const V1PodSpec *spec = pod->spec->spec, *granted = pod_allocated(pod)->spec;
-        size_t n_init = spec->n_initcontainers, n_fixed = n_init + spec->n_containers;
-        bool added = false;
+        size_t n_init = spec->n_initcontainers, n_fixed = n_init + spec->n_containers, before = pod->n_containers;
 
-        for (size_t i = 0; i < n_fixed + spec->n_ephemeralcontainers; i++) {
-                struct container *c = i < pod->n_containers ? pod->containers[i] : NULL;
+        while (pod->n_containers < n_fixed) {
+                enum container_role role = ROLE_MAIN;
 
-                if (!c) {
-                        enum container_role role = i >= n_fixed ? ROLE_EPHEMERAL : ROLE_MAIN;
+                if (pod->n_containers < n_init)
+                        role = streq_ptr(spec->initcontainers[pod->n_containers]->restartpolicy, "Always")
+                                       ? ROLE_SIDECAR
+                                       : ROLE_INIT;
+                add_container(pod, container_new(pod, role, NULL));
+        }
+        order_ephemeral(pod, spec, n_fixed);
+        for (size_t i = 0; i < pod->n_containers; i++) {
+                struct container *c = pod->containers[i];
 
-                        if (i < n_init)
-                                role = streq_ptr(spec->initcontainers[i]->restartpolicy, "Always") ? ROLE_SIDECAR
-                                                                                                   : ROLE_INIT;
-                        c = container_new(pod, role, NULL);
-                        add_container(pod, c);
-                        added = true;
-                }
                 if (i < n_init)
                         container_set_spec(c, spec->initcontainers[i], granted->initcontainers[i]);
                 else if (i < n_fixed)
@@ -180,7 +224,7 @@ bool pod_bind_containers(struct pod *pod) {
                 else
                         container_set_ephemeral_spec(c, spec->ephemeralcontainers[i - n_fixed]);
         }
-        return added;
+        return pod->n_containers > before;
 }
 
 /* ---- the object ---- */

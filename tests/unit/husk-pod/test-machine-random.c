@@ -208,6 +208,10 @@ static void spec_changes(struct world *w) {
                         world_add_program(w, names[s->n_ephemeralcontainers]);
                         *(V1EphemeralContainer **)api_arena_append(w->arena, &s->ephemeralcontainers,
                                                                    &s->n_ephemeralcontainers, sizeof(void *)) = e;
+                        if (one_in(w, 2) && s->n_ephemeralcontainers == 2) { /* where a patch puts it */
+                                s->ephemeralcontainers[1] = s->ephemeralcontainers[0];
+                                s->ephemeralcontainers[0] = e;
+                        }
                 }
                 break;
         case 2:

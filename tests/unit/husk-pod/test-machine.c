@@ -917,6 +917,27 @@ TEST(a_failed_poststart_hook_kills_and_restarts) {
         assert_string_equal(world_state(&w, "a"), "waiting/CrashLoopBackOff");
 }
 
+TEST(a_poststart_hook_holds_back_the_next_container) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','lifecycle':{'postStart':{'sleep':{'seconds':4}}}},"
+                       "{'name':'b','image':'x'}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        world_advance(&w, 3.9);
+        assert_string_equal(world_state(&w, "b"), "waiting/ContainerCreating");
+        assert_lines(&w, "");
+        world_advance(&w, 0.1);
+        assert_lines(&w, "start b/0\n");
+        assert_string_equal(world_state(&w, "b"), "running");
+        world_die(&w, "a", 1);
+        world_die(&w, "b", 1); /* both come back, one after the other */
+        assert_lines(&w, "start a/1\n");
+        world_advance(&w, 4);
+        assert_lines(&w, "start b/1\n");
+}
+
 TEST(a_hook_without_a_usable_action_fails) {
         _cleanup_world_ struct world w;
 
@@ -1385,6 +1406,7 @@ TEST(a_dead_sandbox_does_not_rerun_what_succeeded_in_an_onfailure_pod) {
 
 /* ---- ephemeral containers, resize ---- */
 
+/* Before those that are there, as a strategic merge patch does it. */
 static void add_ephemeral(struct world *w, const char *name) {
         V1Pod *spec = api_copy(w->arena, &w->spec->base);
         V1EphemeralContainer *e = api_new(w->arena, &v1_ephemeral_container__descriptor);
@@ -1393,8 +1415,11 @@ static void add_ephemeral(struct world *w, const char *name) {
                 e->ephemeralcontainercommon = api_new(w->arena, &v1_ephemeral_container_common__descriptor);
         e->ephemeralcontainercommon->name = api_arena_strdup(w->arena, name);
         e->ephemeralcontainercommon->image = api_arena_strdup(w->arena, "x");
-        *(V1EphemeralContainer **)api_arena_append(w->arena, &spec->spec->ephemeralcontainers,
-                                                   &spec->spec->n_ephemeralcontainers, sizeof(void *)) = e;
+        api_arena_append(w->arena, &spec->spec->ephemeralcontainers, &spec->spec->n_ephemeralcontainers,
+                         sizeof(void *));
+        memmove(spec->spec->ephemeralcontainers + 1, spec->spec->ephemeralcontainers,
+                (spec->spec->n_ephemeralcontainers - 1) * sizeof(void *));
+        spec->spec->ephemeralcontainers[0] = e;
         world_add_program(w, e->ephemeralcontainercommon->name);
         w->spec = spec;
         pod_spec_changed(w->pod, spec);
@@ -1419,6 +1444,10 @@ TEST(an_ephemeral_container_is_run_once_and_counts_for_nothing) {
         add_ephemeral(&w, "debug2");
         world_run(&w);
         free(world_take_lines(&w));
+        assert_string_equal(w.status->ephemeralcontainerstatuses[0]->name, "debug2");
+        assert_string_equal(world_state(&w, "debug2"), "running");
+        assert_string_equal(world_state(&w, "debug"), "terminated/Error");
+        assert_int_equal(world_status(&w, "debug")->state->terminated->exitcode, 1);
         world_delete(&w, 5);
         world_run(&w);
         assert_lines(&w, "ask a/0\nask debug2/0\nsandbox-stop 0\nfinished\n");
