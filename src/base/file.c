@@ -123,6 +123,34 @@ struct error *file_replace(const char *path, const void *data, size_t len, mode_
         return file_replace_at(AT_FDCWD, path, data, len, mode, flags);
 }
 
+/* Is it the ".<name>.<pid>.<counter>.tmp" of file_replace()? */
+static bool is_unfinished(const char *entry, const char *name) {
+        static const char digits[] = "0123456789";
+        size_t len = strlen(entry);
+
+        if (entry[0] != '.' || !str_ends_with(entry, ".tmp"))
+                return false;
+        len -= strlen(".tmp");
+        for (int i = 0; i < 2; i++) {
+                size_t end = len;
+                while (len > 1 && strchr(digits, entry[len - 1]))
+                        len--;
+                if (len == end || entry[--len] != '.')
+                        return false;
+        }
+        return len > 1 && (!name || (strlen(name) == len - 1 && strncmp(entry + 1, name, len - 1) == 0));
+}
+
+void files_sweep(const char *folder, const char *name) {
+        DIR *dir = opendir(folder);
+
+        for (struct dirent *entry; dir && (entry = readdir(dir));)
+                if (is_unfinished(entry->d_name, name))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+        if (dir)
+                closedir(dir);
+}
+
 struct error *file_poke_at(int dirfd, const char *path, const char *text) {
         _cleanup_close_ int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0)

@@ -32,6 +32,10 @@ struct error *file_poke(const char *path, const char *text) _must_check_;
 int inotify_open(void);
 
 bool file_exists(const char *path); /* follows no last link */
+/* Removes what file_replace() was about to put into a folder, as `name` (NULL: any), when its process was killed. The
+ * caller knows that nobody is writing: it holds the lock that all writers take, or has ended them. A folder that cannot
+ * be read is left as it is. */
+void files_sweep(const char *folder, const char *name);
 /* Makes a folder and its parents; existing ones are kept as they are. */
 struct error *mkdir_parents(const char *path, mode_t mode) _must_check_;
 /* Waits until no other process has this folder (which is made, for root alone, if it is missing) locked. The lock is a

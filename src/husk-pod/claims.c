@@ -5,7 +5,6 @@
 #include "husk-pod/admit.h"
 #include "husk-pod/runtime.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -32,23 +31,11 @@ static json_t *claims_read(const struct store *store) {
         return claims;
 }
 
-/* Files of writers that were killed half-way. The caller holds the lock, so nobody is writing. */
-static void sweep(const struct store *store) {
-        DIR *dir = opendir(store->run);
-
-        if (!dir)
-                return;
-        for (struct dirent *entry; (entry = readdir(dir));)
-                if (str_starts_with(entry->d_name, ".claims.json.") && str_ends_with(entry->d_name, ".tmp"))
-                        unlinkat(dirfd(dir), entry->d_name, 0);
-        closedir(dir);
-}
-
 static struct error *claims_write(const struct store *store, const json_t *claims) {
         _cleanup_free_ char *path = claims_path(store), *text = json_dumps(claims, JSON_COMPACT);
         if (!text)
                 return error_new(ERROR_INTERNAL, "claims are no JSON");
-        sweep(store);
+        files_sweep(store->run, "claims.json"); /* the caller holds the lock */
         return file_replace(path, text, strlen(text), 0600, 0);
 }
 

@@ -76,30 +76,25 @@ static void lease_list_add(struct lease_list *list, const char *name) {
         list->names[list->n++] = (struct lease_name){ (uint32_t)number, xstrdup(end + 1) };
 }
 
-static struct error *list_read(const struct store *store, bool sweep, struct lease_list *ret) {
+struct error *lease_list_peek(const struct store *store, struct lease_list *ret) {
         _cleanup_free_ char *folder = leases_folder(store);
         DIR *dir = opendir(folder);
 
         *ret = (struct lease_list){ 0 };
         if (!dir)
                 return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                if (sweep && entry->d_name[0] == '.' && str_ends_with(entry->d_name, ".tmp"))
-                        unlinkat(dirfd(dir), entry->d_name, 0);
-                else
-                        lease_list_add(ret, entry->d_name);
-        }
+        for (struct dirent *entry; (entry = readdir(dir));)
+                lease_list_add(ret, entry->d_name);
         closedir(dir);
         return NULL;
 }
 
 struct error *lease_list_read(const struct store *store, struct lease_list *ret) {
-        /* The caller holds the lock, so nobody is writing: what looks like it was left by somebody who died. */
-        return list_read(store, true, ret);
-}
+        _cleanup_free_ char *folder = leases_folder(store), *above = path_join(store->run, "net");
 
-struct error *lease_list_peek(const struct store *store, struct lease_list *ret) {
-        return list_read(store, false, ret);
+        files_sweep(folder, NULL);
+        files_sweep(above, NULL); /* "last" */
+        return lease_list_peek(store, ret);
 }
 
 const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid) {

@@ -239,8 +239,10 @@ struct error *devices_allocate(const struct store *store, const V1Pod *pod, cons
 }
 
 struct error *devices_release(const struct store *store, const char *pod_uid) {
-        _cleanup_free_ char *path = lease_path(store, pod_uid);
+        _cleanup_free_ char *path = lease_path(store, pod_uid), *folder = leases_folder(store);
+        _cleanup_free_ char *name = xasprintf("%s.json", pod_uid);
 
+        files_sweep(folder, name); /* nobody but the pod's own supervisor writes it, and that is not doing so now */
         return unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
 }
 

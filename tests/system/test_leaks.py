@@ -188,7 +188,7 @@ class Leaks:
 
     def __init__(self, node):
         self.node, self.did, self.uids, self.lock, self.addresses = node, collections.Counter(), set(), threading.Lock(), 0
-        self.daemon, self.waited = Daemon(node), 0
+        self.daemon, self.waited, self.swept = Daemon(node), 0, 0
         node.apply(json.dumps(some_pod(random.Random(1), "first", 0)))
         node.get("first")
         node.husk("delete", "pod", "first", "--force")
@@ -239,13 +239,18 @@ class Leaks:
                 ["file " + f for f in sorted(self.files() - self.before)])
 
     def nothing_is_left(self, numbers):
-        end = time.time() + 20 * SLOW
-        begun = time.time()
+        begun, swept = time.time(), False
+        end = begun + 20 * SLOW
         while True:
             left = self.leftovers()
             if not left:
                 self.waited = max(self.waited, time.time() - begun)
                 return
+            if not swept and all(f.startswith("file ") and f.endswith(".tmp") for f in left):
+                # What somebody was writing when it was killed, with nobody left to come after: it goes with the next pod.
+                swept, self.swept = True, self.swept + 1
+                self.node.apply(json.dumps(some_pod(random.Random(1), "last", 0)))
+                self.node.husk("delete", "pod", "last", "--force")
             assert time.time() < end, "seed %d, pods %s: left behind:\n%s" % (SEED, numbers, "\n".join(left))
             time.sleep(0.1)
 
@@ -290,6 +295,6 @@ def test_pods_that_end_in_every_ugly_way_leave_nothing(leaks):
     begun, dice = time.time(), random.Random(SEED)
     for first in range(0, PODS, LANES):
         leaks.batch(range(first, min(first + LANES, PODS)), dice)
-    print("\n%d pods in %.0f s, seed %d; at most %.1f s until all was gone; %d addresses looked at, none twice; %s" % (
-        PODS, time.time() - begun, SEED, leaks.waited, leaks.addresses, dict(sorted(leaks.did.items()))))
+    print("\n%d pods in %.0f s, seed %d; at most %.1f s until all was gone (%d times an unfinished file went with the next pod); %d addresses looked at, none twice; %s" % (
+        PODS, time.time() - begun, SEED, leaks.waited, leaks.swept, leaks.addresses, dict(sorted(leaks.did.items()))))
     assert len(leaks.uids) > PODS / 2 and sum(leaks.did.values()) >= PODS, (SEED, leaks.did)

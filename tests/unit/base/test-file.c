@@ -65,3 +65,30 @@ TEST(a_folder_is_locked_until_the_descriptor_is_closed) {
         assert_error(folder_lock(deep, &held), ERROR_INTERNAL, "open"); /* whoever made a link there is not followed */
         assert_ok(remove_tree(folder));
 }
+
+TEST(what_was_unfinished_when_its_writer_died_is_swept_and_nothing_else) {
+        static const char *const unfinished[] = { ".a.json.17.1.tmp", ".a.json.123456.10.tmp", ".a.b.json.5.5.tmp" };
+        static const char *const others[] = { "a.json",    ".a.json.tmp",  ".a.json.1.tmp",   ".a.json.x.1.tmp",
+                                              ".17.1.tmp", ".a.17.1.tmpx", "a.json.17.1.tmp", ".a.17..tmp" };
+        char folder[] = "/tmp/husk-file-XXXXXX";
+
+        assert_non_null(mkdtemp(folder));
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished) + ARRAY_SIZE(others); i++) {
+                const char *name = i < ARRAY_SIZE(unfinished) ? unfinished[i] : others[i - ARRAY_SIZE(unfinished)];
+                _cleanup_free_ char *path = path_join(folder, name);
+                assert_ok(file_replace(path, "", 0, 0600, 0));
+        }
+        files_sweep(folder, "a.json");
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
+                _cleanup_free_ char *path = path_join(folder, unfinished[i]);
+                assert_int_equal(file_exists(path), i == 2);
+        }
+        files_sweep(folder, NULL);
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished) + ARRAY_SIZE(others); i++) {
+                const char *name = i < ARRAY_SIZE(unfinished) ? unfinished[i] : others[i - ARRAY_SIZE(unfinished)];
+                _cleanup_free_ char *path = path_join(folder, name);
+                assert_int_equal(file_exists(path), i >= ARRAY_SIZE(unfinished));
+        }
+        files_sweep("/no/such/folder", NULL);
+        assert_ok(remove_tree(folder));
+}
