@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -62,7 +63,7 @@ VICTIMS = {
 
 # ---- pods that have something to undo ----
 
-def some_pod(dice, name, number):
+def some_pod(dice, name, number, silent="127.0.0.1:1/x/absent:1"):
     container = {"name": "a", "image": IMAGE, "command": ["sleep", "100000"]}
     spec = {"terminationGracePeriodSeconds": dice.choice([0, 1]), "containers": [container], "volumes": []}
 
@@ -101,8 +102,16 @@ def some_pod(dice, name, number):
     if "pids" in traits:
         spec["shareProcessNamespace"] = True
     if "absent" in traits:
-        spec["containers"].append({"name": "b", "image": dice.choice(["localhost/husk/absent:1", "127.0.0.1:1/x/absent:1"])})
+        spec["containers"].append({"name": "b", "image": dice.choice(["localhost/husk/absent:1", "127.0.0.1:1/x/absent:1", silent, silent])})
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+class SilentRegistry:
+    """Takes connections and never says a word, so that there is a husk-image to kill."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.image = "127.0.0.1:%d/x/silent:1" % self.socket.getsockname()[1]
 
 
 # ---- one pod, and how it goes ----
@@ -153,7 +162,7 @@ class Lane(threading.Thread):
 
     def live(self):
         dice = self.dice
-        apply = self.start_husk("apply", "-f", "-", input=json.dumps(some_pod(dice, self.name, self.number)))
+        apply = self.start_husk("apply", "-f", "-", input=json.dumps(some_pod(dice, self.name, self.number, self.leaks.registry.image)))
         children = [apply]
         time.sleep(dice.choice([0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5]))
         for _ in range(dice.choice([1, 1, 2, 3])):
@@ -188,7 +197,7 @@ class Leaks:
 
     def __init__(self, node):
         self.node, self.did, self.uids, self.lock, self.addresses = node, collections.Counter(), set(), threading.Lock(), 0
-        self.daemon, self.waited, self.swept = Daemon(node), 0, 0
+        self.daemon, self.waited, self.swept, self.registry = Daemon(node), 0, 0, SilentRegistry()
         node.apply(json.dumps(some_pod(random.Random(1), "first", 0)))
         node.get("first")
         node.husk("delete", "pod", "first", "--force")
@@ -289,6 +298,7 @@ def leaks(own_node):
     found = Leaks(own_node)
     yield found
     found.daemon.end()
+    found.registry.socket.close()
 
 
 def test_pods_that_end_in_every_ugly_way_leave_nothing(leaks):

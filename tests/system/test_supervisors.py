@@ -1,12 +1,14 @@
 """What a pod keeps when its supervisors are killed: restart counts, ids and log; with both gone, get tells so, apply and delete heal."""
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import SLOW
+from conftest import HUSK, SLOW, program
 
 # `count` writes numbered lines without a pause, the way that is hardest to hand over; `crash` has restarts to be remembered.
 POD = """
@@ -141,7 +143,8 @@ def status_of_pid(node, name, container):
 
 def kill_both(node, uid):
     """Keeper and husk-pod in one moment: stopped first, so that neither can answer the other's end."""
-    both = node.of_program("husk-keeper", uid) + node.of_program("husk-pod", uid)
+    inside = node.in_cgroups()
+    both = [pid for pid in node.of_program("husk-keeper", uid) + node.of_program("husk-pod", uid) if pid not in inside]
     assert len(both) == 2
     for pid in both:
         os.kill(pid, signal.SIGSTOP)
@@ -211,3 +214,107 @@ def test_an_ended_pod_needs_no_supervisor_and_shows_what_it_was(node):
     pod = node.get("over")
     assert pod["status"]["phase"] == "Succeeded" and "reason" not in pod["status"]
     assert re.search(r"over\s+0/1\s+Completed", node.husk("get", "pod", "over").out)
+
+
+# ---- who is taken for a supervisor, and who gets its signals ----
+
+@pytest.fixture
+def pretender(node):
+    node.load("--busybox", "--program", program("pretend") + ":/bin/husk-keeper", "--program", program("pretend") + ":/bin/husk-pod",
+              reference="localhost/husk/pretend:1")
+    return "localhost/husk/pretend:1"
+
+
+@pytest.mark.parametrize("name", ["husk-keeper", "husk-pod"])
+def test_what_a_container_calls_its_processes_keeps_no_pod_from_its_supervisor(node, pretender, name):
+    uid = start(node, "robbed", 10)
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: robber}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers: [{name: a, image: %s, command: [%s, --root, %s, --run, %s, --uid, %s]}]
+        """ % (pretender, name, node.root, node.run, uid))
+    node.running("robber")
+    assert len(node.of_program(name, uid)) == 2
+    kill_both(node, uid)
+    node.wait("robbed", "phase Unknown", lambda p: p["status"]["phase"] == "Unknown")
+    assert "1 pod started" in node.husk("start", "--all").out
+    node.wait("robbed", "containers that run again", lambda p: [s["restartCount"] for s in p["status"].get("containerStatuses", [])
+                                                                if "running" in s["state"]] == [1, 1])
+
+
+def test_a_container_that_is_called_husk_pod_is_no_old_husk_pod(node, pretender):
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: namesake}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers: [{name: a, image: %s, command: [husk-pod]}]
+        """ % pretender)
+    uid = node.running("namesake")["metadata"]["uid"]
+    old = node.of_program("husk-pod", uid)
+    kill(old)  # its successor is a younger child of the keeper than the container
+    wait_for_other(node, "husk-pod", uid, old)
+    assert "0 supervisors renewed" in node.husk("start", "--all", "--renew").out
+
+
+@pytest.fixture
+def held_by(node, tmp_path):
+    """A pod whose supervisors are gone, and whose lock is held by a program of this name and these words."""
+    uid, holders = start(node, "held", 10), []
+    infra = node.infra("held")
+    kill_both(node, uid)
+    kill([infra])
+    node.wait("held", "phase Unknown", lambda p: p["status"]["phase"] == "Unknown")
+
+    def hold(name, *words):
+        path = tmp_path / name
+        shutil.copy(program("pretend"), path)
+        p = subprocess.Popen([str(path), "lock", os.path.join(node.run, "pods", uid, "lock"), *words], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE)
+        assert p.stdout.readline() == b"locked\n"
+        holders.append(p)
+        return p
+    yield hold
+    for p in holders:
+        p.kill()
+        p.wait()
+
+
+@pytest.mark.parametrize("name,words,says,status", [
+    ("husk-keeper", [], "is only just starting", None), ("husk-keeper", ["handles"], "1 supervisor renewed", 7),
+    ("husk-pod", [], "0 supervisors renewed", None)], ids=["not_ready", "ready", "another_program"])
+def test_the_signal_that_renews_goes_to_keepers_that_know_it(node, held_by, name, words, says, status):
+    holder = held_by(name, *words)
+    r = node.husk("start", "--all", "--renew", check=False)
+    assert says in r.out + r.err, r
+    if status is None:
+        time.sleep(0.3)
+        assert holder.poll() is None
+    else:
+        assert holder.wait(20 * SLOW) == status
+
+
+def test_a_keeper_whose_lock_can_be_seen_lives_through_the_signal_that_renews(node):
+    """A pipe in its log's place stops it right after it has taken the lock."""
+    uid = start(node, "begins", 10)
+    kill_both(node, uid)
+    node.wait("begins", "phase Unknown", lambda p: p["status"]["phase"] == "Unknown")
+    log = os.path.join(node.run, "pods", uid, "supervisor.log")
+    os.unlink(log)
+    os.mkfifo(log)
+    keeper = subprocess.Popen([os.path.join(os.path.dirname(HUSK), "husk-keeper"), "--root", node.root, "--run", node.run, "--uid", uid],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lock, end = os.path.join(node.run, "pods", uid, "lock"), time.time() + 20 * SLOW
+    while not re.search(r"POSIX .* %d [^ ]*:%d " % (keeper.pid, os.stat(lock).st_ino), open("/proc/locks").read()):
+        assert time.time() < end and keeper.poll() is None
+    os.kill(keeper.pid, signal.SIGUSR2)
+    with open(log, "rb") as reader:
+        node.wait("begins", "both containers again", lambda p: p["status"]["phase"] == "Running" and
+                  all("running" in s["state"] and s["restartCount"] == 1 for s in p["status"]["containerStatuses"]))
+        assert keeper.poll() is None
+        node.husk("delete", "pod", "begins", "--force")
+        keeper.wait(20 * SLOW)
