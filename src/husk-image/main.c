@@ -22,6 +22,7 @@
  * They are enum image_exit of image/image.h. */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -85,6 +86,8 @@ static const struct flag {
         { "--retries", FLAG_NUMBER, AT(retries), "N", "further tries after a passing failure (5)" },
         { "--timeout", FLAG_NUMBER, AT(timeout), "SECONDS",
           "give up a registry that is silent so long (10 to connect, 30 later)" },
+        { "--end-with", FLAG_NUMBER, AT(end_with), "PID",
+          "end, as if interrupted, when this process, the parent, ends" },
         { "--progress", FLAG_PROGRESS, AT(progress), "auto|none|bars|lines",
           "what to show meanwhile, on standard error" },
         { "--max-layer-size", FLAG_SIZE, AT(limits.size), "SIZE", "refuse a layer that unpacks to more (64G)" },
@@ -306,6 +309,13 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "error: %s\nSee `%s --help`.\n", error_message(err), program);
                 options_release(&o);
                 return IMAGE_EXIT_USAGE;
+        }
+        if (o.end_with)
+                prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (o.end_with && getppid() != (pid_t)o.end_with) {
+                fprintf(stderr, "the process that wanted this has ended\n");
+                options_release(&o);
+                return IMAGE_EXIT_FAILED;
         }
         free(o.arguments[0]); /* the rest are the verb's */
         memmove(o.arguments, o.arguments + 1, (n + 1) * sizeof(*o.arguments));

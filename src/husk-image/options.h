@@ -20,6 +20,7 @@ struct options {
         const char *output; /* save */
         bool all, force, repair, no_trunc, pin, unpin;
         uint64_t parallel, retries, timeout;
+        uint64_t end_with; /* 0: with nobody */
         bool has_retries;
         enum progress_mode progress;
         struct unpack_limits limits;

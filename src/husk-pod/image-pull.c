@@ -176,17 +176,25 @@ static void pull_done(void *arg, struct loop_command_result *result) {
         pod_image_pulled(rt->pod, image, &facts);
 }
 
+/* Who is killed does not end its husk-image, and a pod that goes meanwhile would leave it behind. What was fetched is
+ * kept: the next one goes on with it. */
 static struct error *pull_spawn(struct image_pull *p) {
         _cleanup_free_ char *program = NULL;
+        const struct store *store = p->rt->store;
+        char self[16];
         struct error *err = process_find_sister("husk-image", &program);
 
         if (!err)
                 err = credentials_write(p);
         if (err)
                 return err;
-        char *argv[] = { program,           "--root", p->rt->store->root, "--run",
-                         p->rt->store->run, "pull",   p->image,           p->credentials ? "--credentials-file" : NULL,
-                         p->credentials,    NULL };
+        snprintf(self, sizeof(self), "%d", getpid());
+        char *argv[] = { program,        (char *)"--root",
+                         store->root,    (char *)"--run",
+                         store->run,     (char *)"--end-with",
+                         self,           (char *)"pull",
+                         p->image,       p->credentials ? (char *)"--credentials-file" : NULL,
+                         p->credentials, NULL };
         struct loop_command_options options = { .argv = argv, .gather_errors = true, .output_max = MESSAGE_MAX };
         return loop_command_new(p->rt->loop, &options, pull_done, p, &p->command);
 }

@@ -406,6 +406,15 @@ def test_the_units_are_well_formed(tmp_path):
 
 # ---- reboot ----
 
+def remove_folder(path):
+    """A cgroup is busy for as long as its last process is a zombie."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
 def reboot(node):
     """Everything of the node ends at once, and its <run>, a tmpfs, is empty."""
     pids = set(node.in_cgroups()) | {p for p, (program, _) in node.processes().items() if program.startswith("husk")}
@@ -421,7 +430,7 @@ def reboot(node):
     for at, dirs, _ in os.walk("/sys/fs/cgroup", topdown=False):
         for d in dirs:
             if "/husk-" + node.tag() in at + "/" + d:
-                os.rmdir(os.path.join(at, d))
+                until("an empty cgroup", lambda: remove_folder(os.path.join(at, d)))
     shutil.rmtree(node.run)
 
 

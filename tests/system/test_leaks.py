@@ -15,7 +15,7 @@ import time
 import pytest
 
 from conftest import HUSK, SLOW
-from test_huskd import Daemon, reboot
+from test_huskd import Daemon, reboot, until
 
 PODS = int(os.environ.get("HUSK_TEST_UGLY", "64"))
 SEED = int(os.environ.get("HUSK_TEST_SEED", "0")) or random.randrange(1 << 30)
@@ -34,17 +34,22 @@ def kill(pid):
 
 
 def of_pod(node, uid, want):
-    """Processes of the pod that want(program, is in its cgroup) is true of."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    """Processes of the pod that want(program, is in its cgroup) is true of. A husk-image is known by whose child it is."""
+    found, ours = [], set()
+    for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
         try:
             with open("/proc/%s/cmdline" % pid, "rb") as f:
                 line = f.read().decode(errors="replace")
             with open("/proc/%s/cgroup" % pid) as f:
                 inside = "/pod" + uid in f.read()
+            with open("/proc/%s/stat" % pid) as f:
+                parent = f.read().rsplit(")", 1)[1].split()[1]
         except OSError:
             continue
-        if line and (inside or uid in line) and want(os.path.basename(line.split("\0")[0]), inside):
+        if not line or not (inside or uid in line or parent in ours):
+            continue
+        ours.add(pid)
+        if want(os.path.basename(line.split("\0")[0]), inside):
             found.append(int(pid))
     return found
 
@@ -299,6 +304,22 @@ def leaks(own_node):
     yield found
     found.daemon.end()
     found.registry.socket.close()
+
+
+def test_a_pull_ends_with_the_supervisor_that_wanted_it(leaks):
+    """Of a pod that nobody looks after any more, and that is deleted then."""
+    node = leaks.node
+    node.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pulls"}, "spec": {"containers": [{"name": "a", "image": leaks.registry.image}]}}))
+    uid = node.get("pulls")["metadata"]["uid"]
+    pulls = lambda: [pid for pid, (program, words) in node.processes().items() if program == "husk-image" and leaks.registry.image in words]
+    until("a pull", pulls)
+    leaks.daemon.end()
+    for how in signal.SIGSTOP, signal.SIGKILL:
+        for pid in of_pod(node, uid, VICTIMS["supervisor and keeper"]):
+            os.kill(pid, how)
+    until("its end", lambda: not pulls(), 5)
+    node.husk("delete", "pod", "pulls", "--force")
+    node.nothing_left()
 
 
 def test_pods_that_end_in_every_ugly_way_leave_nothing(leaks):

@@ -1,5 +1,5 @@
-/* pretend lock FILE [handles]: holds the record lock of a file, as husk-keeper does, says so, and ends with status 7 at SIGUSR2
- * if it handles that signal. pretend ANYTHING ELSE: sleeps under whatever name and arguments it was given. */
+/* pretend lock FILE [handles]: holds the record lock of a file, as husk-keeper does, says so, and ends with status 7 at
+ * SIGUSR2 if it handles that signal. pretend ANYTHING ELSE: sleeps under whatever name and arguments it was given. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
