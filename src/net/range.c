@@ -135,12 +135,14 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
         json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
         if (!object)
                 return error_new(ERROR_INVALID, "%s:%d: %s", path, json_error.line, json_error.text);
+        const json_t *ip6 = json_object_get(object, "ipv6");
+        r.ip6_off = json_is_null(ip6);
+        r.ip6_on = json_is_true(ip6);
         err = range_member(object, path, "ipv4", AF_INET, 30, &r.ip4);
-        if (!err)
+        if (!err && !r.ip6_on)
                 err = range_member(object, path, "ipv6", AF_INET6, 126, &r.ip6);
-        if (!err && r.ip4.base.family == AF_UNSPEC)
+        if (!err && r.ip4.base.family == AF_UNSPEC && !r.ip6_off && !r.ip6_on)
                 err = error_new(ERROR_INVALID, "%s: \"ipv4\" is missing", path);
-        r.ip6_off = json_is_null(json_object_get(object, "ipv6"));
         r.picked = json_is_true(json_object_get(object, "picked"));
         json_decref(object);
         if (err)
@@ -155,11 +157,13 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
 
         range_format(&r->ip4, ip4, sizeof(ip4));
-        range_format(&r->ip6, ip6, sizeof(ip6));
-        if (r->ip6.base.family == AF_UNSPEC)
-                text = xasprintf("{\n  \"ipv4\": \"%s\",\n  \"picked\": true\n}\n", ip4);
-        else
-                text = xasprintf("{\n  \"ipv4\": \"%s\",\n  \"ipv6\": \"%s\",\n  \"picked\": true\n}\n", ip4, ip6);
+        *ip6 = '\0';
+        if (r->ip6.base.family != AF_UNSPEC)
+                range_format(&r->ip6, ip6, sizeof(ip6));
+        _cleanup_free_ char *six = *ip6         ? xasprintf("  \"ipv6\": \"%s\",\n", ip6)
+                                   : r->ip6_off ? xstrdup("  \"ipv6\": null,\n")
+                                                : xstrdup("");
+        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s  \"picked\": %s\n}\n", ip4, six, r->picked ? "true" : "false");
         return file_replace(path, text, strlen(text), 0644, FILE_DURABLE);
 }
 
@@ -168,6 +172,7 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
 struct used {
         struct net_range *ranges;
         size_t n;
+        bool ip6_leads_out; /* there is a default route of IPv6 */
 };
 
 static void used_add(struct used *u, int family, const void *bytes, unsigned prefix_len) {
@@ -199,7 +204,11 @@ static void used_address(const struct nlmsghdr *h, void *data) {
 /* Default routes lead everywhere and are no use of a range. */
 static void used_route(const struct nlmsghdr *h, void *data) {
         const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+        struct used *u = data;
 
+        if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_family == AF_INET6 && m->rtm_dst_len == 0 &&
+            m->rtm_type == RTN_UNICAST)
+                u->ip6_leads_out = true;
         if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 ||
             (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
                 return;
@@ -271,17 +280,23 @@ static struct error *check_chosen(const struct store *store, const struct used *
                          text);
 }
 
+/* Once a node's pods have IPv6 they keep it, whether or not the machine has a way out by it at the moment. */
+static bool wants_ip6(const struct net_ranges *r, const struct used *u) {
+        return !r->ip6_off && (r->ip6_on || r->ip6.base.family != AF_UNSPEC || u->ip6_leads_out);
+}
+
 static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6,
                             struct net_ranges *r) {
-        bool changed = false;
-        struct error *err;
+        bool changed = false, chosen = found && !r->picked;
+        struct error *err = chosen ? check_chosen(store, u, &r->ip4) : NULL;
 
-        if (found && !r->picked) {
-                err = check_chosen(store, u, &r->ip4);
-                return err || !want_ip6 ? err : check_chosen(store, u, &r->ip6);
-        }
+        if (!err && chosen && want_ip6)
+                err = check_chosen(store, u, &r->ip6);
+        if (err)
+                return err;
         if (r->ip4.base.family == AF_UNSPEC || !is_free(u, &r->ip4)) {
                 changed = true;
+                r->picked = true;
                 if (!pick_ip4(store, u, &r->ip4))
                         return error_new(
                                 ERROR_EXHAUSTED,
@@ -305,7 +320,7 @@ struct error *ranges_settle(const struct store *store, struct netlink *nl, bool 
         if (!err)
                 err = used_list(nl, &u);
         if (!err)
-                err = settle(store, &u, found, ip6 && !r.ip6_off, &r);
+                err = settle(store, &u, found, ip6 && wants_ip6(&r, &u), &r);
         free(u.ranges);
         if (err)
                 return err;
