@@ -303,7 +303,10 @@ static struct error *take_sparse_record(struct tar *tar, struct extended *x, con
                 return take_text(tar, &x->sparse_name, value, len);
         if (streq(key, "map")) {
                 x->has_map = true;
-                return parse_map(x, value, len) ? NULL : malformed(tar, "bad map of a sparse file");
+                /* Were a piece begun by "offset" still open, its "numbytes" would be written where the new map has
+                 * none. */
+                return !x->piece_is_open && parse_map(x, value, len) ? NULL
+                                                                     : malformed(tar, "bad map of a sparse file");
         }
         if (!parse_decimal(value, len, &number))
                 return malformed(tar, "bad number in the header of a sparse file");
