@@ -172,7 +172,7 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
 struct used {
         struct net_range *ranges;
         size_t n;
-        bool ip6_leads_out; /* there is a default route of IPv6 */
+        bool ip6_route, ip6_global; /* a default route of IPv6, an address that the world knows */
 };
 
 static void used_add(struct used *u, int family, const void *bytes, unsigned prefix_len) {
@@ -197,8 +197,12 @@ static void used_address(const struct nlmsghdr *h, void *data) {
         if (h->nlmsg_type != RTM_NEWADDR || (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
                 return;
         const struct nlattr *a = attribute_find(h, sizeof(*m), IFA_ADDRESS, address_len(m->ifa_family));
-        if (a)
-                used_add(data, m->ifa_family, mnl_attr_get_payload(a), m->ifa_prefixlen);
+        if (!a)
+                return;
+        const uint8_t *bytes = mnl_attr_get_payload(a);
+        if (m->ifa_family == AF_INET6 && (bytes[0] & 0xe0) == 0x20) /* 2000::/3, global unicast (RFC 4291) */
+                ((struct used *)data)->ip6_global = true;
+        used_add(data, m->ifa_family, bytes, m->ifa_prefixlen);
 }
 
 /* Default routes lead everywhere and are no use of a range. */
@@ -208,7 +212,7 @@ static void used_route(const struct nlmsghdr *h, void *data) {
 
         if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_family == AF_INET6 && m->rtm_dst_len == 0 &&
             m->rtm_type == RTN_UNICAST)
-                u->ip6_leads_out = true;
+                u->ip6_route = true;
         if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 ||
             (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
                 return;
@@ -282,7 +286,7 @@ static struct error *check_chosen(const struct store *store, const struct used *
 
 /* Once a node's pods have IPv6 they keep it, whether or not the machine has a way out by it at the moment. */
 static bool wants_ip6(const struct net_ranges *r, const struct used *u) {
-        return !r->ip6_off && (r->ip6_on || r->ip6.base.family != AF_UNSPEC || u->ip6_leads_out);
+        return !r->ip6_off && (r->ip6_on || r->ip6.base.family != AF_UNSPEC || (u->ip6_route && u->ip6_global));
 }
 
 static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6,

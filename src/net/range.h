@@ -3,10 +3,10 @@
  * <root>/net.json: {"ipv4": "10.85.0.0/24", "ipv6": "fd12:3456:789a:1::/64", "picked": true}. It is written when the
  * first pod needs it, with ranges that nothing on the machine uses (addresses and routes, which also shows other
  * nodes). "picked" says that they may be picked again should they be taken when the node starts anew; an
- * administrator's file does not have it and is kept to. Pods have IPv6 if the machine has a way out by it (a default
- * route), as a kubelet looks for its node's addresses along these routes; "ipv6": null turns it off, "ipv6": true or a
- * range turns it on. Address 1 of each range is the bridge's, the gateway of the pods; a pod has the same number in
- * both. */
+ * administrator's file does not have it and is kept to. Pods have IPv6 if the machine itself has it: a default route
+ * and a global address (a unique local one leads nowhere outside, and programs would try it first and wait); "ipv6":
+ * null turns it off, "ipv6": true or a range turns it on. Address 1 of each range is the bridge's, the gateway of the
+ * pods; a pod has the same number in both. */
 #pragma once
 
 #include "net/net.h"

@@ -373,7 +373,7 @@ MACHINE_TEST(without_ipv6_there_is_ipv4) {
         check_text(node.ip6, "");
 }
 
-MACHINE_TEST(pods_have_ipv6_where_the_machine_has_a_way_out_by_it_or_where_it_is_asked_for) {
+MACHINE_TEST(pods_have_ipv6_where_the_machine_itself_has_it_or_it_is_asked_for) {
         static const char on[] = "{\"ipv6\": true}", chosen[] = "{\"ipv4\": \"10.1.2.0/24\", \"ipv6\": true}",
                           off[] = "{\"ipv6\": null}";
         struct store asked, kept, without;
@@ -401,7 +401,14 @@ MACHINE_TEST(pods_have_ipv6_where_the_machine_has_a_way_out_by_it_or_where_it_is
         check(*pod.net.ip6);
         check(strstr(shell_text("cat %s", kept_path), "\"picked\": false"));
 
-        SHELL("ip -6 route add default via 2001:db8::1");
+        /* A unique local address is none that the world knows. */
+        SHELL("ip -6 addr flush dev up0; ip -6 addr add fd00::2/64 dev up0 nodad; ip -6 route add default dev up0");
+        struct store local;
+        machine_store(m, "e", &local);
+        pod = pod_new(&local, "uid-a", NULL, 0);
+        check_text(pod.net.ip6, "");
+
+        SHELL("ip -6 addr add 2001:db8::2/64 dev up0 nodad");
         check_ok(file_replace(without_path, off, strlen(off), 0600, 0));
         pod = pod_new(&without, "uid-a", NULL, 0);
         check_text(pod.net.ip6, "");
