@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "image/layout.h"
 #include "image/reference.h"
@@ -132,6 +133,12 @@ struct image **image_list_free(struct image **list, size_t n) {
                 image_free(list[i]);
         free(list);
         return NULL;
+}
+
+char *image_names_folder(const struct store *store) {
+        _cleanup_free_ char *images = layout_root(store);
+
+        return path_join(images, "references");
 }
 
 void image_mark_used(const struct store *store, const struct image *image) {
