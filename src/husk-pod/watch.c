@@ -69,7 +69,7 @@ static void note_images(void *arg, uint32_t events, const char *name) {
         struct runtime *rt = arg;
 
         if (*name && !(events & IN_Q_OVERFLOW))
-                return; /* a name came or went; what counts is said by the folder's own time */
+                return;          /* a name came or went; what counts is said by the folder's own time */
         if (events & IN_IGNORED) /* somebody removed the folder: it is made and watched anew */
                 rt->watches->images = loop_watch_free(rt->watches->images);
         rt->watches->images_changed = true;
