@@ -50,7 +50,8 @@ void pod_node_seen(struct pod *pod, const V1Node *node);
 /* Something changed that a waiting pod may wait for: a ConfigMap, a Secret, a claim. Failed
  * volume set-ups, CreateContainerConfigErrors and ErrImageNeverPull are tried again at once. */
 void pod_objects_changed(struct pod *pod);
-/* Images came or got other names: those that are waited for are looked for again, whatever the back-off of their pull. */
+/* Images came or got other names: those that are waited for are looked for again, whatever the back-off of their pull.
+ */
 void pod_images_changed(struct pod *pod);
 bool pod_waits_for_image(const struct pod *pod);
 /* The node evicts the pod, which is over an emptyDir or ephemeral-storage limit: Failed, reason Evicted, this message.
