@@ -14,7 +14,8 @@ ROOT = "V1PodSpec"
 
 
 class Field:
-    def __init__(self, type_, name, number, marks):
+    def __init__(self, repeated, type_, name, number, marks):
+        self.repeated = repeated
         self.type, self.number, self.flags = type_, number, []
         self.name, self.patch, self.key = name, None, None
         for mark in marks:
@@ -48,8 +49,8 @@ def read_proto(path):
         code, _, marks = line.partition("//@")
         if m := re.match(r"message (\w+) \{", code):
             current = messages[m[1]] = Message(m[1], marks.split())
-        elif m := re.match(r"  (?:optional|repeated) (\w+) (\w+) = (\d+);", code):
-            current.fields.append(Field(m[1], m[2], int(m[3]), marks.split()))
+        elif m := re.match(r"  (optional|repeated) (\w+) (\w+) = (\d+);", code):
+            current.fields.append(Field(m[1] == "repeated", m[2], m[3], int(m[4]), marks.split()))
         elif code.strip() not in ("", "}", 'syntax = "proto2";') and not code.startswith("//"):
             sys.exit("%s:%d: not understood: %s" % (path, number, line.strip()))
     return messages

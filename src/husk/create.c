@@ -9,6 +9,7 @@
 static struct selection selection;
 static const char *output_text, *template_text, *dry_run_text;
 static bool save_config;
+static enum dry_run dry_run;
 
 const struct flag create_flags[] = {
         FLAGS_FILENAME(selection),
@@ -32,7 +33,7 @@ static struct error *plan_one(struct plan_item *item) {
 
         item->action = PLAN_CREATE;
         submit_check_new(item->kind, document, item->ns, &item->document->diags, &item->object);
-        if (item->live)
+        if (item->live && dry_run != DRY_RUN_CLIENT) /* the client alone would not know */
                 return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", item->kind->plural, item->name);
         return NULL;
 }
@@ -51,7 +52,6 @@ struct error *create_object(struct cli *cli, json_t *object, const struct create
         _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
         _cleanup_output_ struct output output = OUTPUT_INIT;
         _cleanup_json_ json_t *checked = NULL;
-        enum dry_run dry_run;
         struct error *err;
 
         err = dry_run_parse(flags->dry_run, &dry_run);
@@ -65,6 +65,8 @@ struct error *create_object(struct cli *cli, json_t *object, const struct create
         err = submit_refusal(kind, object_name(object), &diags);
         if (!err && dry_run == DRY_RUN_NONE)
                 err = submit_create(cli, kind, checked);
+        else if (!err && dry_run == DRY_RUN_SERVER)
+                err = submit_create_dry(cli, kind, checked);
         if (err)
                 return err;
         _cleanup_free_ char *action = xasprintf("created%s", dry_run_suffix(dry_run));
@@ -89,7 +91,6 @@ static struct error *unknown_type(const char *type) {
 struct error *create_run(struct cli *cli, struct arguments *arguments) {
         _cleanup_output_ struct output output = OUTPUT_INIT;
         _cleanup_plan_ struct plan plan = PLAN_INIT;
-        enum dry_run dry_run;
         struct error *err;
 
         if (arguments->n_words)

@@ -208,6 +208,8 @@ struct error *run_run(struct cli *cli, struct arguments *arguments) {
         err = submit_refusal(pods, arguments->words[0], &diags);
         if (!err && dry_run == DRY_RUN_NONE)
                 err = submit_create(cli, pods, checked);
+        else if (!err && dry_run == DRY_RUN_SERVER)
+                err = submit_create_dry(cli, pods, checked);
         if (err)
                 return err;
         _cleanup_free_ char *action = xasprintf("created%s", dry_run_suffix(dry_run));

@@ -13,6 +13,21 @@ struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t
         return err ? err : object_create(store, kind, object);
 }
 
+struct error *submit_create_dry(struct cli *cli, const struct api_kind *kind, const json_t *object) {
+        _cleanup_json_ json_t *there = NULL;
+        struct store *store;
+        struct error *err = cli_store(cli, &store);
+
+        if (!err)
+                err = store_get(store, kind, field_text(object, "metadata.namespace"), object_name(object), &there);
+        if (error_is(err, ERROR_NOT_FOUND)) {
+                error_free(err);
+                return NULL;
+        }
+        return err ? err
+                   : error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", kind->plural, object_name(object));
+}
+
 /* Only the status (or nothing at all) has changed since `live` was read: then `object`, made from it, may take the
  * newer version's place. */
 static struct error *take_newer_version(struct store *store, const struct api_kind *kind, json_t *object,

@@ -248,7 +248,8 @@ void node_fill_status(const struct store *store, json_t *node) {
         json_array_append_new(conditions, ready);
         add_device_problems(&devices, since ? since : now, conditions);
         json_object_set_new(node, "status",
-                            json_pack("{s:o, s:O, s:o, s:o, s:o}", "addresses", node_addresses(name ? name : ""),
-                                      "allocatable", resources, "capacity", resources, "conditions", conditions,
+                            json_pack("{s:o, s:O, s:o, s:o, s:{s:{s:i}}, s:o}", "addresses",
+                                      node_addresses(name ? name : ""), "allocatable", resources, "capacity", resources,
+                                      "conditions", conditions, "daemonEndpoints", "kubeletEndpoint", "Port", 0,
                                       "nodeInfo", node_info()));
 }
