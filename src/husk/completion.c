@@ -1,4 +1,5 @@
 /* completion.c - `husk completion SHELL`: a script that asks husk itself what may stand next. */
+#include <ctype.h>
 #include <stdio.h>
 
 #include "api/api.h"
@@ -11,19 +12,26 @@
 const struct flag completion_flags[] = { { 0 } };
 const struct flag complete_flags[] = { { 0 } };
 
-static const char bash[] = "_husk() {\n"
-                           "        local IFS=$'\\n' current=${COMP_WORDS[COMP_CWORD]}\n"
-                           "        COMPREPLY=($(compgen -W \"$(husk __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
-                           "2>/dev/null)\" -- \"$current\"))\n"
-                           "}\n"
-                           "complete -o default -F _husk husk\n";
+/* What ends in one of these goes on: no blank is put after it. Where husk has no answer that fits, there are files. */
+static const char bash[] =
+        "_husk() {\n"
+        "        local IFS=$'\\n' current=${COMP_WORDS[COMP_CWORD]}\n"
+        "        COMPREPLY=($(compgen -W \"$(husk __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\" -- "
+        "\"$current\"))\n"
+        "        [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[:=/] ]] && compopt -o nospace 2>/dev/null\n"
+        "        return 0\n"
+        "}\n"
+        "complete -o default -F _husk husk\n";
 
 static const char zsh[] =
         "#compdef husk\n"
         "_husk() {\n"
         "        local -a answers\n"
+        "        local found=1\n"
         "        answers=(${(f)\"$(husk __complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
-        "        if (( ${#answers} )); then compadd -- $answers; else _files; fi\n"
+        "        compadd -S '' -- ${(M)answers:#*[:=/]} && found=0\n"
+        "        compadd -- ${answers:#*[:=/]} && found=0\n"
+        "        (( found )) && _files\n"
         "}\n"
         "compdef _husk husk\n"
         "# As a file of fpath it is run at the first use; sourced, it must not complete anything yet.\n"
@@ -31,10 +39,16 @@ static const char zsh[] =
 
 static const char fish[] = "function __husk_complete\n"
                            "        set -l words (commandline -opc) (commandline -ct)\n"
-                           "        husk __complete $words[2..-1] 2>/dev/null\n"
+                           "        set -l current (string escape --style=regex -- (commandline -ct))\n"
+                           "        set -l answers (husk __complete $words[2..-1] 2>/dev/null | string match -r -- "
+                           "\"^$current.*\")\n"
+                           "        if test (count $answers) -gt 0\n"
+                           "                printf '%s\\n' $answers\n"
+                           "        else\n"
+                           "                __fish_complete_path (commandline -ct)\n"
+                           "        end\n"
                            "end\n"
-                           "complete -c husk -f -a '(__husk_complete)'\n"
-                           "complete -c husk -s f -l filename -r -F\n";
+                           "complete -c husk -f -a '(__husk_complete)'\n";
 
 static const struct { const char *shell, *script; } scripts[] = { { "bash", bash }, { "zsh", zsh }, { "fish", fish } };
 
@@ -53,7 +67,8 @@ struct line {
         const struct verb *verb;
         char **words; /* after the verb's name, without flags and their values; the strings are argv's */
         size_t n_words;
-        const struct flag *pending; /* the word being typed is its value */
+        const struct flag *pending; /* the word being typed is its value … */
+        char *before;               /* … and begins with this: "--output="; NULL: nothing */
         bool after_dash;            /* it belongs to a command in a container */
         const char *current;
 };
@@ -66,6 +81,20 @@ static void heed_value(struct cli *cli, const struct flag *flag, const char *val
                 cli->root = value;
         else if (streq(flag->name, "run"))
                 cli->run = value;
+}
+
+/* "--output=ya" is, other than in bash, one word. */
+static void line_split_current(struct line *line) {
+        const char *equals = str_starts_with(line->current, "--") ? strchr(line->current, '=') : NULL;
+        _cleanup_free_ char *name = equals ? xstrndup(line->current, equals - line->current) : NULL;
+
+        if (!equals)
+                return;
+        line->pending = flag_wanting_next(line->verb ? line->verb->flags : NULL, global_flags, name);
+        if (!line->pending)
+                return;
+        line->before = xasprintf("%s=", name);
+        line->current = equals + 1;
 }
 
 /* `words`: what was typed after "husk", the word being typed last. bash makes words of their own of "=" and what
@@ -101,10 +130,13 @@ static void line_parse(struct cli *cli, char **words, size_t n, struct line *ret
         }
         if (ret->pending && streq(ret->current, "="))
                 ret->current = "";
+        if (!ret->pending && !ret->after_dash)
+                line_split_current(ret);
 }
 
 static void line_release(struct line *line) {
         free(line->words);
+        free(line->before);
 }
 
 /* ---- answers: one a line; the shell picks those that begin as the current word does ---- */
@@ -145,7 +177,7 @@ static struct error *say_slash_names(struct cli *cli, const char *current) {
         return kind ? say_names(cli, kind, before, "") : NULL;
 }
 
-static struct error *say_containers(struct cli *cli, const char *word) {
+static struct error *say_containers(struct cli *cli, const char *word, const char *before) {
         _cleanup_json_ json_t *pod = NULL;
         struct error *err = pod_load(cli, word, &pod);
 
@@ -153,7 +185,7 @@ static struct error *say_containers(struct cli *cli, const char *word) {
                 return err;
         _cleanup_free_ const char **names = container_names_in_order(pod);
         for (size_t i = 0; names[i]; i++)
-                puts(names[i]);
+                printf("%s%s\n", before, names[i]);
         return NULL;
 }
 
@@ -184,6 +216,15 @@ static struct error *say_images(struct cli *cli, const struct line *line) {
         return err;
 }
 
+/* --for=pod/NAME */
+static struct error *say_event_subjects(struct cli *cli, const struct line *line) {
+        _cleanup_free_ char *pods = xasprintf("%spod/", line->before ?: "");
+
+        if (strchr(line->current, '/') && !line->before)
+                return say_slash_names(cli, line->current);
+        return say_names(cli, api_kind_of("Pod"), pods, "");
+}
+
 /* Values of flags that are known: words that their help lists, separated by bars, or a name of something. */
 static struct error *say_values(struct cli *cli, const struct line *line) {
         static const struct {
@@ -198,21 +239,24 @@ static struct error *say_values(struct cli *cli, const struct line *line) {
                 { "subresource", "resize|ephemeralcontainers|status" },
         };
         const struct flag *flag = line->pending;
-        const char *values = flag->argument && strchr(flag->argument, '|') ? flag->argument : NULL;
+        /* "FILE|DIR|-" names kinds of words, "none|client|server" are the words */
+        const char *values =
+                flag->argument && strchr(flag->argument, '|') && !isupper(*flag->argument) ? flag->argument : NULL;
+
+        const char *before = line->before ?: "";
 
         if (streq(flag->name, "namespace"))
-                return say_names(cli, api_kind_of("Namespace"), "", "");
+                return say_names(cli, api_kind_of("Namespace"), before, "");
         if ((streq(flag->name, "container") || streq(flag->name, "target")) && line->n_words)
-                return say_containers(cli, line->words[0]);
+                return say_containers(cli, line->words[0], before);
         if (streq(flag->name, "for") && streq(line->verb->name, "events"))
-                return strchr(line->current, '/') ? say_slash_names(cli, line->current)
-                                                  : say_names(cli, api_kind_of("Pod"), "pod/", "");
+                return say_event_subjects(cli, line);
         for (size_t i = 0; !values && i < ARRAY_SIZE(known); i++)
                 if (streq(known[i].flag, flag->name))
                         values = known[i].values;
         _cleanup_strv_ char **words = values ? strv_split(values, '|') : NULL;
         for (size_t i = 0; words && words[i]; i++)
-                puts(words[i]);
+                printf("%s%s\n", before, words[i]);
         return NULL;
 }
 
@@ -245,7 +289,7 @@ static struct error *say_words(struct cli *cli, const struct line *line) {
                 if (line->n_words == 0)
                         return say_names(cli, api_kind_of("Pod"), "", "");
                 return streq(verb, "port-forward") ? say_ports(cli, line->words[0])
-                                                   : say_containers(cli, line->words[0]);
+                                                   : say_containers(cli, line->words[0], "");
         }
         if (streq(verb, "cordon") || streq(verb, "uncordon"))
                 return say_names(cli, api_kind_of("Node"), "", "");
