@@ -61,6 +61,7 @@ void diagnostics_release(struct diagnostics *diags) {
                 free(diags->items[i].path);
                 free(diags->items[i].value);
                 free(diags->items[i].detail);
+                strv_free(diags->items[i].places);
         }
         free(diags->items);
         *diags = (struct diagnostics)DIAGNOSTICS_INIT;
@@ -78,24 +79,10 @@ static struct diagnostic *add_take(struct diagnostics *diags, enum diagnostic_ca
         return d;
 }
 
-/* Strings as Go's %q shows them; what is not ASCII stays as it is. */
 static char *quote(const char *s) {
         struct strbuf b = STRBUF_INIT;
 
-        strbuf_addc(&b, '"');
-        for (; *s; s++) {
-                unsigned char c = *s;
-                const char *escape = strchr("\aa\bb\ff\nn\rr\tt\vv\"\"\\\\", c);
-
-                /* Even places in the list are the characters, odd ones their letters; letters must not match. */
-                if (escape && (c < ' ' || c == '"' || c == '\\'))
-                        strbuf_addf(&b, "\\%c", c == '"' || c == '\\' ? c : escape[1]);
-                else if (c < ' ' || c == 0x7f)
-                        strbuf_addf(&b, "\\x%02x", c);
-                else
-                        strbuf_addc(&b, c);
-        }
-        strbuf_addc(&b, '"');
+        strbuf_add_quoted(&b, s);
         return strbuf_take(&b);
 }
 
@@ -160,6 +147,11 @@ void diagnostics_add_at(struct diagnostics *diags, enum diagnostic_cause cause, 
 
         DETAIL(detail, format);
         add_take(diags, cause, xstrdup(path), xstrdup(value), detail);
+}
+
+void diagnostics_set_places(struct diagnostics *diags, char **places) {
+        strv_free(diags->items[diags->n - 1].places);
+        diags->items[diags->n - 1].places = places;
 }
 
 char *diagnostic_message(const struct diagnostic *d) {

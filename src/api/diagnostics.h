@@ -55,11 +55,13 @@ const char *diagnostic_cause_string(enum diagnostic_cause cause); /* "FieldValue
 
 struct diagnostic {
         enum diagnostic_cause cause;
-        char *path;   /* "spec.containers[0].name"; "" is the object itself */
-        char *value;  /* the bad value as it is shown: `"x"` or `70000`; NULL: none is shown */
-        char *detail; /* the sentence after the cause; NULL: none */
-        bool at_key;  /* the mistake is the field's name, not its value: that is where the caret goes */
-        size_t line;  /* from 1; 0: not known (yet) */
+        char *path;    /* "spec.containers[0].name"; "" is the object itself */
+        char *value;   /* the bad value as it is shown: `"x"` or `70000`; NULL: none is shown */
+        char *detail;  /* the sentence after the cause; NULL: none */
+        bool at_key;   /* the mistake is the field's name, not its value: that is where the caret goes */
+        char **places; /* paths that may be in the text although `path` says less: the caret goes to the first of them
+                          that is there; NULL: to `path` */
+        size_t line;   /* from 1; 0: not known (yet) */
         size_t column;
 };
 
@@ -88,6 +90,9 @@ void diagnostics_add_unsupported_value(struct diagnostics *diags, const struct f
 /* The same with a path that is a string already, copied; for paths that Kubernetes words oddly. */
 void diagnostics_add_at(struct diagnostics *diags, enum diagnostic_cause cause, const char *path, const char *value,
                         const char *format, ...) _printf_(5, 6);
+
+/* Where the caret of the one added last may go; the list is taken over. */
+void diagnostics_set_places(struct diagnostics *diags, char **places);
 
 /* `spec.containers[0].name: Invalid value: "A": must be …`, without file and position. */
 char *diagnostic_message(const struct diagnostic *diagnostic);

@@ -301,21 +301,35 @@ size_t manifest_mistakes(const struct manifest *manifest) {
         return n;
 }
 
+static struct yaml_mark locate_path(struct manifest_document *document, const char *path, bool at_key) {
+        const char *text = document->file->text + document->offset;
+        const char *dot = *document->prefix && *path && *path != '[' ? "." : "";
+        _cleanup_free_ char *whole = xasprintf("%s%s%s", document->prefix, dot, path);
+
+        document->file->searched += document->offset + document->len;
+        return document->is_json ? yaml_locate_json(text, document->len, whole, at_key)
+                                 : yaml_locate(text, document->len, whole, at_key);
+}
+
+/* What is looked for and not there is found at its nearest parent: a place that is there lies further on. */
+static struct yaml_mark locate_diagnostic(struct manifest_document *document, const struct diagnostic *d) {
+        struct yaml_mark mark = locate_path(document, d->path, d->at_key);
+
+        for (size_t i = 0; d->places && d->places[i]; i++) {
+                struct yaml_mark place = locate_path(document, d->places[i], d->at_key);
+                if (place.line != mark.line || place.column != mark.column)
+                        return place;
+        }
+        return mark;
+}
+
 void manifest_locate(struct manifest_document *document) {
         for (size_t i = 0; i < document->diags.n; i++) {
                 struct diagnostic *d = &document->diags.items[i];
-                _cleanup_free_ char *path = NULL;
-                const char *text = document->file->text + document->offset;
-                const char *dot = *document->prefix && *d->path && *d->path != '[' ? "." : "";
 
                 if (d->line > 0 || !document->json || document->file->searched > SEARCHED_MAX)
                         continue;
-                document->file->searched += document->offset + document->len;
-                path = xasprintf("%s%s%s", document->prefix, dot, d->path);
-                place(document,
-                      document->is_json ? yaml_locate_json(text, document->len, path, d->at_key)
-                                        : yaml_locate(text, document->len, path, d->at_key),
-                      d);
+                place(document, locate_diagnostic(document, d), d);
         }
 }
 

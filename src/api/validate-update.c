@@ -14,17 +14,13 @@
 
 /* Paths at which two messages differ, for the error's text: Kubernetes prints a dump of both instead. */
 struct differences {
-        struct strbuf text;
+        char **paths; /* the first few */
         size_t n;
 };
 
 static void add_difference(struct differences *d, path_t path) {
-        _cleanup_free_ char *text = NULL;
-
-        if (d->n++ >= DIFFERENCES_MAX)
-                return;
-        text = field_path_string(path);
-        strbuf_addf(&d->text, "%s%s", d->n > 1 ? ", " : "", text);
+        if (d->n++ < DIFFERENCES_MAX)
+                d->paths = strv_add_take(d->paths, field_path_string(path));
 }
 
 static const ProtobufCMessage *sub_message(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field) {
@@ -114,14 +110,15 @@ static void differ(struct differences *d, const ProtobufCMessage *a, const Proto
 /* Forbids, at `path`, whatever differs; `sentence` is followed by the places. */
 static void forbid_difference(struct diagnostics *diags, const ProtobufCMessage *changed, const ProtobufCMessage *old,
                               const char *sentence, path_t path) {
-        struct differences d = { .text = STRBUF_INIT };
+        struct differences d = { 0 };
 
         if (api_equal(changed, old))
                 return;
         differ(&d, changed, old, path);
-        diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path, "%s (changed: %s%s)", sentence, strbuf_str(&d.text),
+        _cleanup_free_ char *list = strv_join(d.paths, ", ");
+        diagnostics_add(diags, DIAGNOSTIC_FORBIDDEN, path, "%s (changed: %s%s)", sentence, list ?: "",
                         d.n > DIFFERENCES_MAX ? ", …" : "");
-        strbuf_release(&d.text);
+        diagnostics_set_places(diags, d.paths);
 }
 
 /* Annotations that say what a pod was started with cannot be changed later. */

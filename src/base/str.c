@@ -195,6 +195,33 @@ bool str_to_i64(const char *s, int64_t *ret) {
         return true;
 }
 
+static size_t digits(const char *s) {
+        return strspn(s, "0123456789");
+}
+
+int str_natural_compare(const char *a, const char *b) {
+        const char *x = a, *y = b;
+
+        while (*x && *y) {
+                if (!digits(x) || !digits(y)) {
+                        if (*x != *y)
+                                return (unsigned char)*x - (unsigned char)*y;
+                        x++;
+                        y++;
+                        continue;
+                }
+                x += strspn(x, "0");
+                y += strspn(y, "0");
+                size_t n = digits(x), m = digits(y);
+                int order = n != m ? (n > m) - (n < m) : strncmp(x, y, n);
+                if (order)
+                        return order;
+                x += n;
+                y += m;
+        }
+        return *x || *y ? !!*x - !!*y : strcmp(a, b);
+}
+
 size_t str_distance(const char *a, const char *b) {
         size_t n = strlen(a), m = strlen(b);
         size_t *rows = xcalloc(3 * (m + 1), sizeof(size_t));

@@ -43,5 +43,8 @@ static inline void strv_freep(char ***v) {
 bool str_to_u64(const char *s, uint64_t *ret);
 bool str_to_i64(const char *s, int64_t *ret);
 
+/* strcmp() with runs of digits compared as numbers: "web-2" before "web-10". */
+int str_natural_compare(const char *a, const char *b);
+
 /* Number of single-character edits (insert, delete, replace, swap) between two strings; for "did you mean". */
 size_t str_distance(const char *a, const char *b);

@@ -64,6 +64,8 @@ void cli_print_error(const struct error *err) {
         if (error_is_answer(err))
                 fprintf(stderr, "Error from server (%s): %s\n", error_reason_string(error_reason(err)),
                         error_message(err));
+        else if (error_is(err, ERROR_INVALID) && str_starts_with(error_message(err), "The "))
+                fprintf(stderr, "%s\n", error_message(err)); /* submit_refusal(): a sentence of its own */
         else
                 fprintf(stderr, "error: %s\n", error_message(err));
 }

@@ -260,7 +260,7 @@ static const struct column event_columns[] = {
 
 /* ---- storage ---- */
 
-static char *access_modes(const json_t *modes) {
+char *access_modes(const json_t *modes) {
         static const struct {
                 const char *mode, *text;
         } names[] = {

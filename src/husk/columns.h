@@ -27,6 +27,8 @@ void columns_add_header(struct table *table, const struct column *columns, const
 void columns_add_row(struct table *table, const struct column *columns, const struct columns_style *style,
                      const json_t *object, int64_t now);
 
+/* "RWO,ROX" */
+char *access_modes(const json_t *modes);
 /* "a=1,b=2", "<none>" for none. */
 char *labels_format(const json_t *labels);
 /* Newest moment an event tells of (lastTimestamp, series, eventTime, …), NULL if none. */

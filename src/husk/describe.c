@@ -202,11 +202,16 @@ static const struct {
         const char *kind;
         void (*describe)(struct page *page, const json_t *object);
         bool events;
+        struct error *(*look_up)(struct cli *cli, struct page *page,
+                                 const json_t *object); /* what else is to be said */
 } kinds[] = {
         { "Pod", describe_pod, true },
         { "Node", describe_node, true },
         { "ConfigMap", describe_config_map, true },
         { "Secret", describe_secret, false },
+        { "Namespace", describe_namespace, false },
+        { "PriorityClass", describe_priority_class, true },
+        { "PersistentVolumeClaim", NULL, true, describe_claim },
 };
 
 /* ---- events ---- */
@@ -268,12 +273,17 @@ static struct error *describe_object(struct cli *cli, const json_t *object) {
 
         for (i = 0; i < ARRAY_SIZE(kinds); i++)
                 if (streq(kinds[i].kind, kind)) {
-                        kinds[i].describe(&page, object);
+                        if (kinds[i].describe)
+                                kinds[i].describe(&page, object);
+                        if (kinds[i].look_up)
+                                err = kinds[i].look_up(cli, &page, object);
                         events = kinds[i].events;
                         break;
                 }
         if (i == ARRAY_SIZE(kinds))
                 describe_other(&page, object);
+        if (err)
+                return err;
         page_print(&page, stdout);
         if (streq(kind, "Node"))
                 err = print_node_pods(cli);

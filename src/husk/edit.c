@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "api/manifest.h"
+#include "api/patch.h"
 #include "api/yaml.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -160,12 +161,59 @@ static struct error *edit_until_valid(struct editing *e, json_t **ret) {
         return err;
 }
 
+/* What was edited, and what it was before. */
+struct edited {
+        const struct api_kind *kind;
+        json_t *before, *after;
+};
+
+/* Leaves in both only what differs: lists as a whole, for they are merged by their keys. */
+static void keep_differences(json_t *before, json_t *after) {
+        const char *key;
+        json_t *was;
+        void *next;
+
+        json_object_foreach_safe(before, next, key, was) {
+                json_t *is = json_object_get(after, key);
+                if (is && json_equal(was, is)) {
+                        json_object_del(after, key);
+                        json_object_del(before, key);
+                } else if (json_is_object(was) && json_is_object(is)) {
+                        keep_differences(was, is);
+                }
+        }
+}
+
+/* Does to the object, as it is now, what the caller did to the one that was shown. */
+static struct error *change_as_edited(json_t *object, void *arg) {
+        const struct edited *e = arg;
+        _cleanup_json_ json_t *result = patch_three_way(api_type_of(e->kind->descriptor), e->before, e->after, object);
+
+        json_object_clear(object);
+        json_object_update(object, result);
+        return NULL;
+}
+
+/* Without what says which version it was, and what it is doing. */
+static json_t *without_status(const json_t *object) {
+        json_t *copy = json_deep_copy(object), *metadata = json_object_get(copy, "metadata");
+
+        json_object_del(copy, "status");
+        json_object_del(metadata, "resourceVersion");
+        json_object_del(metadata, "generation");
+        return copy;
+}
+
 static struct error *store_edited(struct cli *cli, const struct editing *e, json_t *object) {
         if (submit_is_unchanged(e->kind, object, e->live)) {
                 fprintf(stderr, "Edit cancelled, no changes made.\n");
                 return NULL;
         }
-        struct error *err = submit_update(cli, e->kind, object, e->live);
+        _cleanup_json_ json_t *before = without_status(e->live), *after = without_status(object), *stored = NULL;
+        struct edited edited = { e->kind, before, after };
+        keep_differences(before, after);
+        struct error *err = submit_modify(cli, e->kind, object_namespace(e->live), object_name(e->live), subresource,
+                                          false, change_as_edited, &edited, &stored, NULL);
         if (err)
                 return error_context(err, "your changes are in %s", e->path);
         printf("%s/%s edited\n", e->kind->singular, object_name(object));

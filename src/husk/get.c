@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/quantity.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "husk/columns.h"
@@ -58,7 +59,16 @@ struct sort_item {
         size_t index;
 };
 
-/* Numbers by value, times and everything else as text; what lacks the field comes first. */
+/* As kubectl: amounts of resources by what they are worth, any other text with its numbers as numbers (web-2 before
+ * web-10). */
+static int compare_text(const char *a, const char *b) {
+        struct quantity x, y;
+
+        return quantity_parse(a, &x, NULL) && quantity_parse(b, &y, NULL) ? quantity_compare(x, y)
+                                                                          : str_natural_compare(a, b);
+}
+
+/* Numbers by value, everything else as text; what lacks the field comes first. */
 static int sort_compare(const void *a, const void *b) {
         const struct sort_item *x = a, *y = b;
         int order;
@@ -69,8 +79,8 @@ static int sort_compare(const void *a, const void *b) {
                 order = (json_number_value(x->key) > json_number_value(y->key)) -
                         (json_number_value(x->key) < json_number_value(y->key));
         else
-                order = strcmp(json_is_string(x->key) ? json_string_value(x->key) : "",
-                               json_is_string(y->key) ? json_string_value(y->key) : "");
+                order = compare_text(json_is_string(x->key) ? json_string_value(x->key) : "",
+                                     json_is_string(y->key) ? json_string_value(y->key) : "");
         return order ? order : x->index < y->index ? -1 : 1;
 }
 
@@ -138,6 +148,20 @@ static void view_add(struct view *view, const json_t *object, const char *event)
         columns_add_row(&view->table, columns, &style, object, clock_realtime_ns() / NSEC_PER_SEC);
         if (watch_events)
                 table_prepend(&view->table, event);
+}
+
+/* As kubectl: of several types that were asked for, each counts although nothing of it is here. */
+static bool asks_for_several_kinds(const struct requests *requests) {
+        const struct api_kind *kind = NULL;
+
+        for (size_t i = 0; i < requests->n; i++) {
+                if (requests->items[i].name)
+                        continue;
+                if (kind && kind != requests->items[i].kind)
+                        return true;
+                kind = requests->items[i].kind;
+        }
+        return false;
 }
 
 /* Objects come grouped by request; a table needs them grouped by kind, which is the same. */
@@ -267,7 +291,7 @@ struct error *get_run(struct cli *cli, struct arguments *arguments) {
         if (err)
                 return err;
         /* As kubectl: "all" may be of several kinds, so names show theirs. */
-        view.mixed = arguments->n_words && streq(arguments->words[0], "all");
+        view.mixed = (arguments->n_words && streq(arguments->words[0], "all")) || asks_for_several_kinds(&requests);
         if (watch_changes || watch_only) {
                 err = watch_requests(cli, &requests, &view);
         } else {

@@ -148,11 +148,18 @@ static struct error *plan_mistakes(struct plan *plan) {
         return usage_error("%zu mistake%s; nothing was changed", mistakes, mistakes == 1 ? "" : "s");
 }
 
-/* One object was refused for another reason than its text. What the store answers names the object itself. */
-static struct error *item_context(const struct plan_item *item, struct error *err) {
+/* One object was refused for another reason than its text: `error when creating "pod.yaml": pods "web" already exists`,
+ * as kubectl has it. What the store answers of an apply names the object itself. */
+static struct error *item_context(const struct cli *cli, const struct plan_item *item, struct error *err) {
         bool is_answer =
                 error_is(err, ERROR_NOT_FOUND) || error_is(err, ERROR_ALREADY_EXISTS) || error_is(err, ERROR_CONFLICT);
-        return is_answer ? err : error_context(err, "%s", item->document->file->name);
+        const char *file = item->document->file->name;
+
+        if (streq(cli->verb->name, "create"))
+                return error_context(err, "error when creating \"%s\"", file);
+        if (streq(cli->verb->name, "replace"))
+                return error_context(err, "error when replacing \"%s\"", file);
+        return is_answer ? err : error_context(err, "%s", file);
 }
 
 struct error *plan_make(struct cli *cli, struct selection *selection, plan_decide decide, struct plan *ret) {
@@ -175,7 +182,7 @@ struct error *plan_make(struct cli *cli, struct selection *selection, plan_decid
                 if (!err && !item->live)
                         err = check_namespace(cli, &plan, item);
                 if (err)
-                        err = item_context(item, err);
+                        err = item_context(cli, item, err);
         }
         /* Mistakes in the text are said in any case: they may be why the rest went wrong. */
         struct error *mistakes = plan_mistakes(&plan);
@@ -298,7 +305,7 @@ struct error *plan_carry_out(struct cli *cli, struct plan *plan, enum dry_run dr
                 struct plan_item *item = &plan->items[i];
                 struct error *err = dry_run == DRY_RUN_NONE ? item_carry_out(cli, plan, item) : NULL;
                 if (err)
-                        return err;
+                        return item_context(cli, item, err);
                 if (output_is_document(output))
                         continue;
                 _cleanup_free_ char *action = xasprintf("%s%s", words[item->action], dry_run_suffix(dry_run));

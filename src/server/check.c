@@ -206,5 +206,5 @@ struct error *submit_refusal(const struct api_kind *kind, const char *name, cons
         if (!err)
                 return NULL;
         _cleanup_error_ struct error *cause = err;
-        return error_new(ERROR_INVALID, "the %s \"%s\" is invalid: %s", kind->kind, name, error_message(cause));
+        return error_new(ERROR_INVALID, "The %s \"%s\" is invalid: %s", kind->kind, name, error_message(cause));
 }

@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 
-from conftest import BUSYBOX
+from conftest import BUSYBOX, HUSK
 
 POD = """
 apiVersion: v1
@@ -183,3 +183,80 @@ def test_apply_goes_on_when_somebody_changes_the_object_meanwhile(node):
     node.husk("label", "pod", "busy", "y=1")
     stale = (POD_TEXT % ("busy", "z")).replace("labels:", "resourceVersion: '%s'\n  labels:" % version)
     assert "the object has been modified" in node.apply(stale, check=False).err  # who names a version means it
+
+
+def test_the_caret_of_a_refused_change_stands_at_what_was_changed(node):
+    text = POD_TEXT % ("web", "one")
+    node.apply(text)
+    changed = text.replace('"1000"', '"1001"').lstrip("\n")
+    r = node.fails("apply", "-f", "-", input=changed)
+    line = next(i for i, at in enumerate(changed.splitlines(), 1) if "1001" in at)
+    column = changed.splitlines()[line - 1].index("[sleep") + 1
+    assert r.err.splitlines()[0].startswith("STDIN:%d:%d: spec: Forbidden: pod updates may not change" % (line, column))
+    assert r.err.splitlines()[2].index("^") == r.err.splitlines()[1].index("[sleep")
+    # what is gone has no place of its own: that of what it was in
+    r = node.fails("apply", "-f", "-", input=text.replace(', command: [sleep, "1000"]', "").lstrip("\n"))
+    assert "(changed: spec.containers[0].command)" in r.err and "- {name: app" in r.err.splitlines()[1]
+
+
+def test_what_a_file_asks_for_in_vain_is_told_as_kubectl_tells_it(node, tmp_path):
+    path = tmp_path / "cm.yaml"
+    path.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n")
+    f = str(path)
+    assert node.fails("replace", "-f", f).err == 'Error from server (NotFound): error when replacing "%s": configmaps "one" not found\n' % f
+    node.husk("create", "-f", f)
+    assert node.fails("create", "-f", f).err == 'Error from server (AlreadyExists): error when creating "%s": configmaps "one" already exists\n' % f
+    # the client alone does not know what is here, the server does
+    assert node.husk("create", "-f", f, "--dry-run=client").out == "configmap/one created (dry run)\n"
+    assert "AlreadyExists" in node.fails("create", "-f", f, "--dry-run=server").err
+    assert node.husk("create", "configmap", "one", "--dry-run=client").code == 0
+    assert "AlreadyExists" in node.fails("create", "configmap", "one", "--dry-run=server").err
+    assert node.fails("run", "x", "--image", BUSYBOX, "--restart", "Sometimes").err.startswith(
+        'The Pod "x" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"')
+
+
+def test_an_edit_goes_on_when_somebody_changes_the_object_meanwhile(node, tmp_path):
+    """kubectl sends what was changed, not the whole object."""
+    node.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: one}, data: {a: before, b: x}}")
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\n"%s" patch cm one -p \'{"data": {"b": "theirs"}}\' >&2 && sed -i s/before/mine/ "$1"\n' % HUSK)
+    editor.chmod(0o755)
+    assert node.husk("edit", "cm", "one", env={"EDITOR": str(editor)}).out == "configmap/one edited\n"
+    assert node.get("one", "configmap")["data"] == {"a": "mine", "b": "theirs"}
+
+
+def test_claims_namespaces_and_classes_are_described(node):
+    node.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce],"
+               " resources: {requests: {storage: 1Mi}}}}")
+    unused = node.husk("describe", "pvc", "data").out
+    assert "Used By:       <none>\n" in unused and "Status:        Pending\n" in unused or "Status:        Bound\n" in unused
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: user}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers: [{name: a, image: %s, command: [sleep, "1000"], volumeMounts: [{name: d, mountPath: /d}, {name: e, mountPath: /e}]}]
+          volumes:
+          - {name: d, persistentVolumeClaim: {claimName: data}}
+          - {name: e, ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}}}
+        """ % BUSYBOX)
+    node.running("user")
+    for claim in "data", "user-e":
+        out = node.husk("describe", "pvc", claim).out
+        assert "Used By:       user\n" in out and "Status:        Bound\n" in out and "Access Modes:  RWO\n" in out and "\nEvents:" in out
+    assert "Status:       Active\n\nNo resource quota.\n\nNo LimitRange resource.\n" in node.husk("describe", "ns", "default").out
+    node.apply("{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: high}, value: 7, description: much}")
+    out = node.husk("describe", "pc", "high").out
+    assert "Value:             7\n" in out and "PreemptionPolicy:  PreemptLowerPriority\n" in out and "Description:       much\n" in out
+
+
+def test_lists_are_sorted_as_people_count_and_show_types_when_several_are_asked_for(node):
+    for name, size in ("web-10", "2k"), ("web-9", "1Ki"), ("web-2", "100"):
+        node.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: %s, annotations: {size: '%s'}}}" % (name, size))
+    rows = node.husk("get", "cm", "--sort-by=.metadata.name", "-o", "name").out.split()
+    assert rows == ["configmap/web-2", "configmap/web-9", "configmap/web-10"]
+    rows = node.husk("get", "cm", "--sort-by={.metadata.annotations.size}", "--no-headers", "-o", "custom-columns=N:.metadata.name").out.split()
+    assert rows == ["web-2", "web-9", "web-10"]
+    # also while there is nothing of the other type
+    assert "configmap/web-2 " in node.husk("get", "secrets,cm").out and "configmap/" not in node.husk("get", "cm").out

@@ -61,3 +61,15 @@ TEST(quotes_are_those_of_go) {
                 assert_string_equal(strbuf_str(&b), rows[i].quoted);
         }
 }
+
+TEST(numbers_in_text_are_compared_as_numbers) {
+        static const char *const sorted[] = { "",      "10",     "a", "a1",    "a01b",  "a2",     "a10",    "a10b",
+                                              "a10b2", "a10b10", "b", "web-2", "web-9", "web-10", "web-10a" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(sorted); i++)
+                for (size_t j = 0; j < ARRAY_SIZE(sorted); j++) {
+                        int order = str_natural_compare(sorted[i], sorted[j]);
+                        if ((order > 0) - (order < 0) != (i > j) - (i < j))
+                                fail_msg("\"%s\" and \"%s\": %d", sorted[i], sorted[j], order);
+                }
+}

@@ -148,9 +148,9 @@ TEST(create_refuses_what_exists_and_replace_what_does_not) {
         free(write_manifest("m.yaml", MAP("one", "1")));
         _cleanup_free_ char *create = xasprintf("create -f %s/m.yaml", folder);
         _cleanup_free_ char *replace = xasprintf("replace -f %s/m.yaml", folder);
-        prints(replace, 1, "Error from server (NotFound): configmaps \"one\" not found");
+        prints(replace, 1, "Error from server (NotFound): error when replacing \"");
         prints(create, 0, "configmap/one created\n");
-        prints(create, 1, "Error from server (AlreadyExists): configmaps \"one\" already exists");
+        prints(create, 1, "Error from server (AlreadyExists): error when creating \"");
         prints(replace, 0, "configmap/one replaced\n");
         fixture_close();
 }
