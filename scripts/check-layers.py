@@ -23,6 +23,7 @@ MAY_USE = {
     "husk-infra": ["husk-keeper"],  # the few lines of start-up both share
     "husk-probe": ["base", "api"],
     "husk-image": ["base", "api", "store", "image"],
+    "husk-resolver": ["base", "loop", "api", "store", "sandbox", "net"],
     "huskd": ["base", "loop", "api", "server"] + LIBRARIES,
 }
 KUBERNETES = re.compile(r"\b(V1[A-Z]\w+|[Kk]ubernetes|[Kk]ubelet)\b")

@@ -13,14 +13,8 @@
  * What the kernel does not have (Landlock before 5.13) is left out; chroot, seccomp and capabilities remain. */
 #pragma once
 
+#include "base/confine.h"
 #include "base/error.h"
-
-/* Removes all capabilities but those in the list, ended by -1, from every set. */
-struct error *confine_capabilities(const int *keep) _must_check_;
-
-/* Landlock: below `writable` (a descriptor) everything stays allowed, below `readable` (paths, NULL-terminated, missing
- * ones are skipped) reading; nothing else on any file system can be opened. */
-struct error *confine_paths(int writable, const char *const *readable) _must_check_;
 
 /* Seccomp filter for a process that only reads and writes files: no sockets, no programs, no mounts, no namespaces, no
  * signals to others. A forbidden call fails with EPERM. */

@@ -146,8 +146,5 @@ struct error *install_reference(const char *images, const struct reference *refe
                 if (err)
                         return err;
         }
-        err = reference_record_write(path, &record);
-        if (!err)
-                references_tell_changed(images);
-        return err;
+        return reference_record_write(path, &record);
 }

@@ -22,7 +22,6 @@ void preparation_release(struct preparation *p) {
         oci_user_release(&p->user);
         mount_list_release(&p->mounts);
         strv_free(p->argv);
-        json_decref(p->spec);
         free(p->rootfs);
         free(p->hosts);
         free(p->resolv);
@@ -266,7 +265,8 @@ struct error *preparation_make(struct preparation *p) {
         struct error *err = runtime_ids_open(i->rt);
         struct volume_context volumes = runtime_volume_context(i->rt);
         _cleanup_free_ char *label = NULL, *file_label = NULL;
-        struct hosts_config hosts = { .pod = i->rt->spec, .pod_ips = i->rt->sb.pod_ips };
+        struct hosts_config hosts;
+        json_t *spec = NULL;
 
         p->failure = START_CREATE_ERROR;
         if (err)
@@ -283,15 +283,18 @@ struct error *preparation_make(struct preparation *p) {
         if (err)
                 return err;
         p->failure = START_CREATE_ERROR;
-        err = hosts_write_hosts(i->rt->store, &hosts);
+        err = runtime_hosts_config(i->rt, &hosts);
+        if (!err)
+                err = hosts_write_hosts(i->rt->store, &hosts);
         if (!err)
                 err = prepare_files(p, &volumes);
         if (!err)
-                err = prepare_spec(p, &p->spec);
+                err = prepare_spec(p, &spec);
         if (!err)
-                err = prepare_devices(p, p->spec);
+                err = prepare_devices(p, spec);
         if (!err)
-                err = bundle_write(i, p->spec);
+                err = bundle_write(i, spec);
+        json_decref(spec);
         if (err)
                 return err;
         facts_note(p);

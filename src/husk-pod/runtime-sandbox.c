@@ -83,6 +83,51 @@ static struct error *bandwidth_of(const V1Pod *pod, const char *direction, uint6
         return NULL;
 }
 
+static void forget_dns(struct runtime *rt) {
+        str_replace(&rt->sb.cluster_domain, NULL);
+        str_replace(&rt->sb.node_resolv, NULL);
+        rt->sb.cluster_dns = strv_free(rt->sb.cluster_dns);
+        rt->sb.dns_known = false;
+}
+
+/* Whom pods ask for names: husk's own resolver, on their gateway, or the servers of the configuration. */
+static struct error *read_dns(struct runtime *rt) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct net_gateway gateway = { 0 };
+        struct error *err = rt->sb.dns_known ? NULL : node_config_read(rt->store, &config);
+
+        if (!err && config.resolver)
+                err = net_gateway_read(rt->store, &gateway);
+        if (err || rt->sb.dns_known)
+                return err;
+        forget_dns(rt);
+        rt->sb.resolver = config.resolver;
+        rt->sb.cluster_domain = xstrdup(node_config_cluster_domain(&config));
+        rt->sb.node_resolv = TAKE_PTR(config.resolv_conf);
+        if (config.resolver && *gateway.ip4)
+                rt->sb.cluster_dns = strv_add(NULL, gateway.ip4);
+        else
+                rt->sb.cluster_dns = TAKE_PTR(config.cluster_dns);
+        rt->sb.dns_known = !config.resolver || *gateway.ip4; /* the node's first pod makes the gateway */
+        return NULL;
+}
+
+struct error *runtime_hosts_config(struct runtime *rt, struct hosts_config *ret) {
+        struct error *err = read_dns(rt);
+
+        *ret = (struct hosts_config){ .pod = rt->spec,
+                                      .pod_ips = rt->sb.pod_ips,
+                                      .cluster_domain = rt->sb.cluster_domain,
+                                      .cluster_dns = rt->sb.cluster_dns,
+                                      .node_resolv = rt->sb.node_resolv };
+        return err;
+}
+
+/* A pod on the machine's network asks the resolver by the bridge's address, on which there need be no other pod. */
+static bool asks_resolver(const struct runtime *rt) {
+        return streq_ptr(rt->spec->spec->dnspolicy, "ClusterFirstWithHostNet") && rt->sb.resolver;
+}
+
 static struct error *attach_network(struct runtime *rt) {
         struct error *err = find_node_addresses(rt);
 
@@ -92,7 +137,7 @@ static struct error *attach_network(struct runtime *rt) {
         rt->sb.pod_ips = NULL;
         if (uses_host_network(rt->spec)) {
                 rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
-                return NULL;
+                return asks_resolver(rt) ? net_prepare(rt->store, rt->uid) : NULL;
         }
         _cleanup_free_ struct net_port *ports = xcalloc(count_ports(rt->spec), sizeof(*ports));
         _cleanup_free_ char *name = xasprintf("%s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
@@ -115,9 +160,12 @@ static struct error *attach_network(struct runtime *rt) {
 }
 
 static struct error *write_etc_files(struct runtime *rt) {
-        struct hosts_config config = { .pod = rt->spec, .pod_ips = rt->sb.pod_ips };
+        struct hosts_config config;
         _cleanup_strv_ char **warnings = NULL;
-        struct error *err = hosts_write(rt->store, &config, &warnings);
+        struct error *err = runtime_hosts_config(rt, &config);
+
+        if (!err)
+                err = hosts_write(rt->store, &config, &warnings);
 
         for (char **w = warnings; w && *w; w++) {
                 _cleanup_free_ char *reason = xstrndup(*w, strcspn(*w, ":"));
@@ -218,6 +266,9 @@ static struct error *make_sandbox(struct runtime *rt) {
         };
         struct error *err = runtime_oci_choose(rt);
 
+        forget_dns(rt); /* the node may say something else by now */
+        if (!err)
+                err = read_dns(rt);
         rt->sb.step_ns = clock_monotonic_ns();
         if (!err)
                 err = runtime_ids_open(rt);
@@ -227,6 +278,7 @@ static struct error *make_sandbox(struct runtime *rt) {
                 return err;
         trace_step(rt, "cgroups");
         config.cgroup_path = rt->sb.cgroup;
+        config.cluster_domain = rt->sb.cluster_domain;
         err = sandbox_start(&config, &rt->sb.sandbox);
         if (err)
                 return err;
@@ -327,5 +379,6 @@ void runtime_sandbox_release(struct runtime *rt) {
         forget_sandbox(rt);
         strv_free(rt->sb.pod_ips);
         strv_free(rt->sb.host_ips);
+        forget_dns(rt);
         free(rt->sb.cgroup);
 }

@@ -35,6 +35,7 @@
 #include "base/idmap.h"
 #include "oci/runtime.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/hosts.h"
 #include "sandbox/sandbox.h"
 #include "store/store.h"
 #include "volume/volume.h"
@@ -82,6 +83,10 @@ struct runtime {
                 int64_t step_ns;          /* when the last step of making it was done */
                 char *cgroup;             /* of the pod */
                 char **pod_ips, **host_ips;
+                bool dns_known; /* what follows was read and will not change */
+                bool resolver;  /* husk's own answers for names */
+                char *cluster_domain, *node_resolv;
+                char **cluster_dns;
         } sb;
 
         struct instance *instances;
@@ -130,6 +135,8 @@ struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t
 /* Limits of the pod's cgroup. */
 struct error *runtime_pod_limits(struct runtime *rt, struct cgroup_limits *ret) _must_check_;
 
+/* What /etc/hosts and /etc/resolv.conf of the pod go by; it points into the runtime. */
+struct error *runtime_hosts_config(struct runtime *rt, struct hosts_config *ret) _must_check_;
 void runtime_sandbox_start(void *ctx, unsigned attempt);
 void runtime_sandbox_stop(void *ctx, unsigned attempt);
 /* Goes on with a stop that waited for instances. */
@@ -271,8 +278,6 @@ void watches_update(struct runtime *rt);
 void watches_refresh_pod(struct runtime *rt);
 /* The pod waits for room: watches the claims of other pods and the namespaces, or no longer. */
 void watches_others(struct runtime *rt, bool wanted);
-/* Images that come, as long as one is waited for. */
-void watches_images(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);
 
 /* ---- storage.c ---- */

@@ -5,6 +5,7 @@
 #include "husk/table.h"
 #include "husk/verbs.h"
 #include "net/net.h"
+#include "server/resolver.h"
 
 static bool all_namespaces, check;
 static const char *output;
@@ -20,11 +21,14 @@ struct listing {
         struct net_overview overview;
         struct net_entry *list;
         size_t n;
+        bool resolver_runs;
+        char *resolver_log; /* where it says why it does not */
 };
 
 static void listing_release(struct listing *l) {
         net_list_free(l->list, l->n);
         net_overview_release(&l->overview);
+        free(l->resolver_log);
 }
 
 /* The namespace and the names that were given choose. */
@@ -75,6 +79,9 @@ static void print_table(const struct listing *l, const char *ns, const struct ar
                 printf("Bridge %s (%s), ranges %s and %s, nftables table inet %s\n\n", o->bridge,
                        o->is_up ? "up" : "not made yet", *o->range4 ? o->range4 : "(chosen with the first pod)",
                        *o->range6 ? o->range6 : "no IPv6", o->table);
+        if (o->resolver)
+                printf("Names are answered by husk-resolver%s%s\n\n",
+                       l->resolver_runs ? "" : ", which does not run: see ", l->resolver_runs ? "" : l->resolver_log);
         table_row(&table);
         if (all_namespaces)
                 table_cell(&table, "NAMESPACE");
@@ -154,6 +161,8 @@ struct error *network_run(struct cli *cli, struct arguments *arguments) {
                 err = net_list(store, &l.list, &l.n);
         if (err)
                 return err;
+        l.resolver_runs = l.overview.resolver && resolver_is_running(store);
+        l.resolver_log = resolver_log_path(store);
         for (size_t i = 0; i < arguments->n_words; i++) {
                 struct arguments one = { .words = &arguments->words[i], .n_words = 1 };
                 bool found = false;

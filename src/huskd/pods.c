@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "server/resolver.h"
 #include "server/supervisor.h"
 
 #define LOOK_DELAY_NS (100 * NSEC_PER_MSEC)
@@ -154,6 +155,14 @@ static bool take_stock(struct pods *pods, int64_t now) {
         return forgotten;
 }
 
+/* Where the node has one, and pods. Its own parent starts it anew when it dies; both may have been killed. */
+static void keep_resolver(const struct pods *pods) {
+        _cleanup_error_ struct error *err = pods->first ? resolver_start(pods->store) : NULL;
+
+        if (err)
+                log_warning("%s", error_message(err));
+}
+
 static void look(void *arg) {
         struct pods *pods = arg;
         int64_t now = clock_monotonic_ns(), next = INT64_MAX;
@@ -162,6 +171,7 @@ static void look(void *arg) {
 
         for (struct supervised *s = pods->first; s; s = s->next)
                 next = MIN(next, tend(s, at_work, now));
+        keep_resolver(pods);
         pods->begun = true;
         if (next != INT64_MAX)
                 loop_timer_set(pods->timer, MAX(next - now, LOOK_DELAY_NS));

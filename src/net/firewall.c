@@ -334,6 +334,11 @@ static void chain_postrouting(struct netlink_batch *b, const struct firewall *fw
         const struct net_range *ranges[] = { &fw->ranges->ip4, &fw->ranges->ip6 };
 
         chain_create(b, fw->table, "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
+        /* The node talking to itself by the bridge's address stays who it is. */
+        struct nftnl_rule *loopback = rule_new(fw->table, "postrouting");
+        match_interface(loopback, NFT_META_OIFNAME, NFT_CMP_EQ, "lo");
+        verdict(loopback, NF_ACCEPT);
+        rule_create(b, loopback, "postrouting");
         for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
                 if (ranges[i]->base.family == AF_UNSPEC)
                         continue;
@@ -357,6 +362,20 @@ struct error *firewall_exists(struct netlink *nl, const char *table, bool *ret) 
         return NULL;
 }
 
+/* Translated to itself: a pod's host port 53 of all addresses would take it otherwise. */
+static void keep_for_resolver(struct netlink_batch *b, const struct firewall *fw) {
+        struct net_address gateway4 = range_address(&fw->ranges->ip4, 1), gateway6 = range_address(&fw->ranges->ip6, 1);
+        struct lease_port ports[] = { { IPPROTO_UDP, 53, 53, gateway4 },
+                                      { IPPROTO_TCP, 53, 53, gateway4 },
+                                      { IPPROTO_UDP, 53, 53, gateway6 },
+                                      { IPPROTO_TCP, 53, 53, gateway6 } };
+        struct lease own = {
+                .ip4 = gateway4, .ip6 = gateway6, .ports = ports, .n_ports = gateway6.family == AF_INET6 ? 4 : 2
+        };
+
+        map_elements(b, fw->table, &own, true);
+}
+
 struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, const struct lease *leases, size_t n) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
         bool old;
@@ -376,6 +395,8 @@ struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, co
         chain_ports(&b, fw, "prerouting", NF_INET_PRE_ROUTING);
         chain_ports(&b, fw, "output", NF_INET_LOCAL_OUT);
         chain_postrouting(&b, fw);
+        if (fw->resolver)
+                keep_for_resolver(&b, fw);
         for (size_t i = 0; i < n; i++)
                 map_elements(&b, fw->table, &leases[i], true);
         batch_end(&b);

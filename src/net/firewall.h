@@ -7,11 +7,14 @@
  *     chain raw         { type filter hook prerouting priority raw
  *                         iifname husk0 ip daddr 127.0.0.0/8 drop }
  *     chain prerouting  { type nat hook prerouting priority dstnat
- *                         fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports4ip  …4, …6ip,
- * …6 } chain output      { type nat hook output priority dstnat; the same four, but not for ::1 } chain postrouting {
- * type nat hook postrouting priority srcnat ip saddr RANGE4 oifname != husk0 masquerade                         (to the
- * outside) ip saddr RANGE4 oifname husk0 ct status dnat masquerade             (pod to host port of a pod) ip saddr
- * 127.0.0.0/8 oifname husk0 masquerade                       (node to 127.0.0.1:port) the first two for RANGE6 }
+ *                         fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports4ip
+ *                         …4, …6ip, …6 }
+ *     chain output      { type nat hook output priority dstnat; the same four, but not for ::1 }
+ *     chain postrouting { type nat hook postrouting priority srcnat
+ *                         oifname lo accept                                    (the node to itself by its address
+ * there) ip saddr RANGE4 oifname != husk0 masquerade          (to the outside) ip saddr RANGE4 oifname husk0 ct status
+ * dnat masquerade    (pod to host port of a pod) ip saddr 127.0.0.0/8 oifname husk0 masquerade        (node to
+ * 127.0.0.1:port) the second and third for RANGE6 }
  *   }
  *
  * The rules are constant; host ports are map elements. The raw chain is because route_localnet, which 127.0.0.1:port
@@ -26,6 +29,7 @@ struct firewall {
         const char *table;
         const char *bridge;
         const struct net_ranges *ranges;
+        bool resolver; /* port 53 of the bridge is the resolver's, whatever host ports pods have */
 };
 
 /* Is the table there? */

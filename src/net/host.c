@@ -13,9 +13,9 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "store/node-config.h"
 
 #define MTU_DEFAULT 1500
-#define MTU_MIN 1280 /* less is no IPv6 */
 
 void net_names(const struct store *store, char bridge[static IFNAMSIZ], char table[static 32]) {
         char tag[STORE_TAG_SIZE];
@@ -41,7 +41,7 @@ struct error *host_filter(struct host *host) {
 }
 
 struct firewall host_firewall(const struct host *host) {
-        return (struct firewall){ host->table, host->bridge, &host->ranges };
+        return (struct firewall){ host->table, host->bridge, &host->ranges, false };
 }
 
 bool host_has_ip6(void) {
@@ -197,7 +197,7 @@ static unsigned mtu_of_default_route(struct host *host) {
                 _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
                 if (best.index && fd >= 0 && if_indextoname(best.index, request.ifr_name) &&
                     ioctl(fd, SIOCGIFMTU, &request) == 0)
-                        return MIN(MAX((unsigned)request.ifr_mtu, (unsigned)MTU_MIN), 65535u);
+                        return MIN(MAX((unsigned)request.ifr_mtu, (unsigned)MTU_MIN), (unsigned)MTU_MAX);
         }
         return MTU_DEFAULT;
 }
@@ -236,7 +236,7 @@ static struct error *bridge_make(struct host *host) {
         if (getrandom(mac, sizeof(mac), 0) != sizeof(mac))
                 return error_errno(errno, "getrandom");
         mac[0] = (mac[0] & 0xfc) | 0x02; /* locally administered, unicast */
-        link_add_bridge(&b, host->bridge, mac, mtu_of_default_route(host));
+        link_add_bridge(&b, host->bridge, mac, host->ranges.mtu ? host->ranges.mtu : mtu_of_default_route(host));
         struct error *err = netlink_run(&host->route, &b);
         if (!err && !bridge_look(host))
                 err = error_new(ERROR_INTERNAL, "bridge %s vanished while it was made", host->bridge);
@@ -302,12 +302,16 @@ static struct error *leases_read_all(const struct store *store, const struct lea
 
 static struct error *host_rebuild(struct host *host, const struct lease_list *list, bool with_bridge) {
         _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+        _cleanup_node_config_ struct node_config config = { 0 };
         struct lease *leases;
-        struct error *err = leases_read_all(host->store, list, &leases);
+        struct error *err = node_config_read(host->store, &config);
 
+        if (!err)
+                err = leases_read_all(host->store, list, &leases);
         if (err)
                 return err;
         struct firewall fw = host_firewall(host);
+        fw.resolver = config.resolver;
         err = host_filter(host);
         if (!err)
                 err = firewall_rebuild(&host->filter, &fw, leases, list->n);
@@ -332,6 +336,17 @@ static struct error *bridge_matches(const struct host *host, const struct lease_
         return NULL;
 }
 
+/* net.json may say another one by now; pods that are there keep theirs. */
+static struct error *bridge_set_mtu(struct host *host) {
+        _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
+
+        if (!host->ranges.mtu || host->ranges.mtu == host->mtu)
+                return NULL;
+        link_set_mtu(&b, host->bridge, host->ranges.mtu);
+        host->mtu = host->ranges.mtu;
+        return netlink_run(&host->route, &b);
+}
+
 struct error *host_ready(struct host *host, const struct lease_list *list) {
         bool found, good = false, table = false;
         struct error *err = ranges_read(host->store, &host->ranges, &found);
@@ -349,7 +364,9 @@ struct error *host_ready(struct host *host, const struct lease_list *list) {
                 err = bridge_remake(host);
                 return err ? err : host_rebuild(host, list, true);
         }
-        err = host_filter(host);
+        err = bridge_set_mtu(host);
+        if (!err)
+                err = host_filter(host);
         if (!err)
                 err = firewall_exists(&host->filter, host->table, &table);
         return err || table ? err : host_rebuild(host, list, false);
@@ -420,17 +437,10 @@ static bool first_address(int family, char *buf, size_t size) {
 struct error *net_node_addresses(struct net_node *ret) {
         struct net_node n = { "", "" };
 
-        /* Along the default routes, as a kubelet looks for them; without any, what there is. */
-        bool leads_out = source_address(AF_INET, "8.8.8.8", n.ip4, sizeof(n.ip4));
-        if (!leads_out)
+        if (!source_address(AF_INET, "8.8.8.8", n.ip4, sizeof(n.ip4)) && !first_address(AF_INET, n.ip4, sizeof(n.ip4)))
                 *n.ip4 = '\0';
-        if (source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)))
-                leads_out = true;
-        else
-                *n.ip6 = '\0';
-        if (!leads_out && !first_address(AF_INET, n.ip4, sizeof(n.ip4)))
-                *n.ip4 = '\0';
-        if (!leads_out && !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
+        if (!source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)) &&
+            !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
                 *n.ip6 = '\0';
         if (!*n.ip4 && !*n.ip6)
                 snprintf(n.ip4, sizeof(n.ip4), "127.0.0.1");

@@ -102,6 +102,7 @@ struct error *net_overview(const struct store *store, struct net_overview *ret) 
         if (err)
                 return err;
         *ret = (struct net_overview){ 0 };
+        ret->resolver = config.resolver;
         ret->cni_conf_dir = TAKE_PTR(config.cni_conf_dir);
         net_names(store, ret->bridge, ret->table);
         ret->is_up = if_nametoindex(ret->bridge) != 0;
@@ -109,6 +110,23 @@ struct error *net_overview(const struct store *store, struct net_overview *ret) 
                 range_format(&ranges.ip4, ret->range4, sizeof(ret->range4));
         if (found && ranges.ip6.base.family)
                 range_format(&ranges.ip6, ret->range6, sizeof(ret->range6));
+        return NULL;
+}
+
+struct error *net_gateway_read(const struct store *store, struct net_gateway *ret) {
+        struct net_ranges ranges = { 0 };
+        bool found;
+        struct error *err = ranges_read(store, &ranges, &found);
+
+        *ret = (struct net_gateway){ 0 };
+        if (err || !found)
+                return err;
+        struct net_address gateway4 = range_address(&ranges.ip4, 1), gateway6 = range_address(&ranges.ip6, 1);
+        address_format(&gateway4, ret->ip4, sizeof(ret->ip4));
+        if (host_has_ip6())
+                address_format(&gateway6, ret->ip6, sizeof(ret->ip6));
+        ret->prefix4 = ranges.ip4.prefix_len;
+        ret->prefix6 = ranges.ip6.prefix_len;
         return NULL;
 }
 

@@ -124,6 +124,42 @@ static struct error *reclaim(struct host *host, struct lease_list *list) {
         return NULL;
 }
 
+/* Pods of the machine's own network that ask the resolver need the bridge as well; each is a file in <run>/net/guests.
+ * Returns whether any is there, and takes away those of dead pods. The caller holds the lock. */
+static bool has_guests(const struct store *store) {
+        _cleanup_free_ char *folder = path_join(store->run, "net/guests");
+        bool found = false;
+        DIR *dir = opendir(folder);
+
+        for (struct dirent *entry; dir && (entry = readdir(dir));) {
+                if (*entry->d_name == '.')
+                        continue;
+                _cleanup_free_ char *alive = store_pod_run_folder((struct store *)store, entry->d_name);
+                if (file_exists(alive))
+                        found = true;
+                else
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+        if (dir)
+                closedir(dir);
+        return found;
+}
+
+static struct error *guest_add(const struct store *store, const char *pod_uid) {
+        _cleanup_free_ char *folder = path_join(store->run, "net/guests"), *path = path_join(folder, pod_uid);
+        struct error *err = mkdir_parents(folder, 0700);
+
+        if (err)
+                return err;
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return fd < 0 ? error_errno(errno, "make %s", path) : NULL;
+}
+
+static void guest_remove(const struct store *store, const char *pod_uid) {
+        _cleanup_free_ char *path = xasprintf("%s/net/guests/%s", store->run, pod_uid);
+        unlink(path);
+}
+
 /* The last pod of a node that has its own root takes the node's network with it. */
 static struct error *host_remove_if_last(struct host *host) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
@@ -131,7 +167,7 @@ static struct error *host_remove_if_last(struct host *host) {
         if (host->store->is_default)
                 return NULL;
         struct error *err = lease_list_read(host->store, &list);
-        return err || list.n ? err : host_remove(host);
+        return err || list.n || has_guests(host->store) ? err : host_remove(host);
 }
 
 static struct error *detach(const struct store *store, const char *pod_uid) {
@@ -154,6 +190,7 @@ static struct error *detach(const struct store *store, const char *pod_uid) {
                 host_ifname_of(store, pod_uid, ifname);
                 err = link_remove(&host, ifname);
         }
+        guest_remove(store, pod_uid);
         if (!err)
                 err = host_remove_if_last(&host);
         return err;
@@ -505,6 +542,23 @@ struct error *net_attach(const struct store *store, const char *pod_uid, int net
                 err = attach(&host, pod_uid, netns_fd, request, ret);
         if (err)
                 error_free(net_detach(store, pod_uid));
+        return error_context(err, "network");
+}
+
+struct error *net_prepare(const struct store *store, const char *pod_uid) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+        _cleanup_host_ struct host host;
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = host_open(store, &host);
+
+        if (!err)
+                err = net_lock(store, &lock);
+        if (!err)
+                err = lease_list_read(store, &list);
+        if (!err)
+                err = guest_add(store, pod_uid);
+        if (!err)
+                err = host_ready(&host, &list);
         return error_context(err, "network");
 }
 

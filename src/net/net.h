@@ -57,6 +57,9 @@ struct error *net_attach(const struct store *store, const char *pod_uid, int net
  * With the last pod of a node that has its own root, bridge and table go as well; sysctls of the machine that
  * were changed (forwarding) stay as noted in <run>/net/changed, others may rely on them by then. Idempotent. */
 struct error *net_detach(const struct store *store, const char *pod_uid) _must_check_;
+/* For a pod of the machine's own network that asks the resolver: makes the node's side, and keeps it until the pod is
+ * detached. */
+struct error *net_prepare(const struct store *store, const char *pod_uid) _must_check_;
 /* What a pod has, for a successor: ERROR_NOT_FOUND without a reservation. */
 struct error *net_read(const struct store *store, const char *pod_uid, struct net_result *ret) _must_check_;
 
@@ -81,6 +84,7 @@ struct net_overview {
         char bridge[IFNAMSIZ], table[32];
         bool is_up;                  /* the bridge is there */
         char range4[64], range6[64]; /* "" where there is none, or none yet */
+        bool resolver;               /* asked for */
         char *cni_conf_dir;          /* plugins make new pods' network; NULL: husk does */
 };
 struct error *net_overview(const struct store *store, struct net_overview *ret) _must_check_;
@@ -88,6 +92,14 @@ void net_overview_release(struct net_overview *overview);
 /* Is what the record of the pod says still there? For a network made by plugins: their CHECK. The error says what is
  * missing; ERROR_NOT_FOUND: the pod has no network of its own. */
 struct error *net_check(const struct store *store, const char *pod_uid) _must_check_;
+
+/* By which addresses pods reach the node (the bridge's), and how long the pods' ranges around them are; "" where there
+ * is none, or none yet. */
+struct net_gateway {
+        char ip4[INET_ADDRSTRLEN], ip6[INET6_ADDRSTRLEN];
+        unsigned prefix4, prefix6;
+};
+struct error *net_gateway_read(const struct store *store, struct net_gateway *ret) _must_check_;
 
 /* The node's own addresses (status.hostIPs, and podIPs of hostNetwork pods): source addresses of its default routes,
  * else the first global address, else loopback. "" for a missing family, never both. */

@@ -274,6 +274,13 @@ void link_set_up(struct netlink_batch *b, const char *name, unsigned master, boo
         mnl_attr_nest_end(b->open, families);
 }
 
+void link_set_mtu(struct netlink_batch *b, const char *name, uint32_t mtu) {
+        netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, "set the MTU of interface %s to %u", name,
+                              mtu);
+        mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
+        mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
+}
+
 void link_set_up_by_index(struct netlink_batch *b, unsigned index) {
         struct ifinfomsg *link =
                 netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set the pod's interface up");

@@ -78,6 +78,7 @@ void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, 
  * for what is a port of the bridge already, lets the bridge send a frame out where it came in: with br_netfilter, a
  * packet that a host port sends back to the pod it came from is such a frame. */
 void link_set_up(struct netlink_batch *b, const char *name, unsigned master, bool hairpin);
+void link_set_mtu(struct netlink_batch *b, const char *name, uint32_t mtu);
 void link_set_up_by_index(struct netlink_batch *b, unsigned index);
 /* Lets a link send at most so many bits a second (a token bucket). */
 void link_shape(struct netlink_batch *b, unsigned index, uint64_t bits_per_second);

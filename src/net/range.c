@@ -121,6 +121,17 @@ static struct error *range_member(const json_t *object, const char *path, const 
         return NULL;
 }
 
+static struct error *mtu_member(const json_t *object, const char *path, unsigned *ret) {
+        const json_t *member = json_object_get(object, "mtu");
+
+        if (!member)
+                return NULL;
+        if (!json_is_integer(member) || json_integer_value(member) < MTU_MIN || json_integer_value(member) > MTU_MAX)
+                return error_new(ERROR_INVALID, "%s: \"mtu\" must be a number from %d to %d", path, MTU_MIN, MTU_MAX);
+        *ret = (unsigned)json_integer_value(member);
+        return NULL;
+}
+
 struct error *ranges_read(const struct store *store, struct net_ranges *ret, bool *ret_found) {
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
         struct net_ranges r = { 0 };
@@ -135,14 +146,14 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
         json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
         if (!object)
                 return error_new(ERROR_INVALID, "%s:%d: %s", path, json_error.line, json_error.text);
-        const json_t *ip6 = json_object_get(object, "ipv6");
-        r.ip6_off = json_is_null(ip6);
-        r.ip6_on = json_is_true(ip6);
         err = range_member(object, path, "ipv4", AF_INET, 30, &r.ip4);
-        if (!err && !r.ip6_on)
+        if (!err)
                 err = range_member(object, path, "ipv6", AF_INET6, 126, &r.ip6);
-        if (!err && r.ip4.base.family == AF_UNSPEC && !r.ip6_off && !r.ip6_on)
+        if (!err && r.ip4.base.family == AF_UNSPEC)
                 err = error_new(ERROR_INVALID, "%s: \"ipv4\" is missing", path);
+        if (!err)
+                err = mtu_member(object, path, &r.mtu);
+        r.ip6_off = json_is_null(json_object_get(object, "ipv6"));
         r.picked = json_is_true(json_object_get(object, "picked"));
         json_decref(object);
         if (err)
@@ -153,17 +164,18 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
 }
 
 static struct error *ranges_write(const struct store *store, const struct net_ranges *r) {
-        char ip4[64], ip6[64];
+        char ip4[64], ip6[64], mtu[32] = "";
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
 
         range_format(&r->ip4, ip4, sizeof(ip4));
-        *ip6 = '\0';
-        if (r->ip6.base.family != AF_UNSPEC)
-                range_format(&r->ip6, ip6, sizeof(ip6));
-        _cleanup_free_ char *six = *ip6         ? xasprintf("  \"ipv6\": \"%s\",\n", ip6)
-                                   : r->ip6_off ? xstrdup("  \"ipv6\": null,\n")
-                                                : xstrdup("");
-        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s  \"picked\": %s\n}\n", ip4, six, r->picked ? "true" : "false");
+        range_format(&r->ip6, ip6, sizeof(ip6));
+        if (r->mtu)
+                snprintf(mtu, sizeof(mtu), "\n  \"mtu\": %u,", r->mtu);
+        if (r->ip6.base.family == AF_UNSPEC)
+                text = xasprintf("{\n  \"ipv4\": \"%s\",%s\n  \"picked\": true\n}\n", ip4, mtu);
+        else
+                text = xasprintf("{\n  \"ipv4\": \"%s\",\n  \"ipv6\": \"%s\",%s\n  \"picked\": true\n}\n", ip4, ip6,
+                                 mtu);
         return file_replace(path, text, strlen(text), 0644, FILE_DURABLE);
 }
 
@@ -172,7 +184,6 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
 struct used {
         struct net_range *ranges;
         size_t n;
-        bool ip6_route, ip6_global; /* a default route of IPv6, an address that the world knows */
 };
 
 static void used_add(struct used *u, int family, const void *bytes, unsigned prefix_len) {
@@ -197,22 +208,14 @@ static void used_address(const struct nlmsghdr *h, void *data) {
         if (h->nlmsg_type != RTM_NEWADDR || (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
                 return;
         const struct nlattr *a = attribute_find(h, sizeof(*m), IFA_ADDRESS, address_len(m->ifa_family));
-        if (!a)
-                return;
-        const uint8_t *bytes = mnl_attr_get_payload(a);
-        if (m->ifa_family == AF_INET6 && (bytes[0] & 0xe0) == 0x20) /* 2000::/3, global unicast (RFC 4291) */
-                ((struct used *)data)->ip6_global = true;
-        used_add(data, m->ifa_family, bytes, m->ifa_prefixlen);
+        if (a)
+                used_add(data, m->ifa_family, mnl_attr_get_payload(a), m->ifa_prefixlen);
 }
 
 /* Default routes lead everywhere and are no use of a range. */
 static void used_route(const struct nlmsghdr *h, void *data) {
         const struct rtmsg *m = mnl_nlmsg_get_payload(h);
-        struct used *u = data;
 
-        if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_family == AF_INET6 && m->rtm_dst_len == 0 &&
-            m->rtm_type == RTN_UNICAST)
-                u->ip6_route = true;
         if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 ||
             (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
                 return;
@@ -284,23 +287,17 @@ static struct error *check_chosen(const struct store *store, const struct used *
                          text);
 }
 
-/* Once a node's pods have IPv6 they keep it, whether or not the machine has a way out by it at the moment. */
-static bool wants_ip6(const struct net_ranges *r, const struct used *u) {
-        return !r->ip6_off && (r->ip6_on || r->ip6.base.family != AF_UNSPEC || (u->ip6_route && u->ip6_global));
-}
-
 static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6,
                             struct net_ranges *r) {
-        bool changed = false, chosen = found && !r->picked;
-        struct error *err = chosen ? check_chosen(store, u, &r->ip4) : NULL;
+        bool changed = false;
+        struct error *err;
 
-        if (!err && chosen && want_ip6)
-                err = check_chosen(store, u, &r->ip6);
-        if (err)
-                return err;
+        if (found && !r->picked) {
+                err = check_chosen(store, u, &r->ip4);
+                return err || !want_ip6 ? err : check_chosen(store, u, &r->ip6);
+        }
         if (r->ip4.base.family == AF_UNSPEC || !is_free(u, &r->ip4)) {
                 changed = true;
-                r->picked = true;
                 if (!pick_ip4(store, u, &r->ip4))
                         return error_new(
                                 ERROR_EXHAUSTED,
@@ -324,7 +321,7 @@ struct error *ranges_settle(const struct store *store, struct netlink *nl, bool 
         if (!err)
                 err = used_list(nl, &u);
         if (!err)
-                err = settle(store, &u, found, ip6 && wants_ip6(&r, &u), &r);
+                err = settle(store, &u, found, ip6 && !r.ip6_off, &r);
         free(u.ranges);
         if (err)
                 return err;

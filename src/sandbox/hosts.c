@@ -211,14 +211,25 @@ static void resolver_parse(char *text, struct resolver *r) {
 
 static struct error *resolver_read(const char *path, struct resolver *r) {
         _cleanup_free_ char *text = NULL;
-        struct error *err = file_read(path, NODE_FILE_MAX, &text, NULL);
 
+        if (!*path)
+                return NULL;
+        struct error *err = file_read(path, NODE_FILE_MAX, &text, NULL);
         if (err && error_errnum(err) == ENOENT) /* a node without a resolver: the pod has none either */
                 return error_free(err);
         if (err)
                 return err;
         resolver_parse(text, r);
         return NULL;
+}
+
+struct error *resolv_conf_nameservers(const char *path, char ***ret) {
+        _cleanup_(resolver_release) struct resolver r = { 0 };
+        struct error *err = resolver_read(path, &r);
+
+        if (!err)
+                *ret = TAKE_PTR(r.nameservers);
+        return err;
 }
 
 static bool address_is_loopback(const char *s) {

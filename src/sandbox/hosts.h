@@ -26,9 +26,11 @@ struct hosts_config {
         const char *cluster_domain; /* NULL: "cluster.local" */
         char *const *cluster_dns;   /* addresses of the cluster's DNS servers; NULL or empty: ClusterFirst is Default */
         const char *node_hosts;     /* NULL: /etc/hosts */
-        const char
-                *node_resolv; /* NULL: /etc/resolv.conf, or systemd-resolved's own list when that only has its stub */
+        const char *node_resolv;    /* NULL: /etc/resolv.conf, or systemd-resolved's own list when that only has its
+                                       stub; "": the node has no resolver */
 };
+/* The nameservers of such a file; none if there is no file. The list is the caller's. */
+struct error *resolv_conf_nameservers(const char *path, char ***ret) _must_check_;
 /* Text of each file; owned by the caller. */
 struct error *hosts_text(const struct hosts_config *config, char **ret) _must_check_;
 /* `ret_warnings` (may be NULL): what a kubelet says in events of type Warning, each as "DNSConfigForming: <message>";

@@ -13,54 +13,23 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/str.h"
+#include "server/detached.h"
+#include "server/resolver.h"
 
 #define CLEANUP_TIMEOUT_MS 60000
 #define CMDLINE_MAX ((size_t)64 << 10)
 
-extern char **environ;
-
-/* A session of its own without a terminal, default signals, and nothing of the caller's descriptors: the keeper lives
- * on when the shell that started it is gone, and holds nothing open for it. */
-static int spawn_detached(const char *path, char **argv) {
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attributes;
-        sigset_t set;
-        pid_t pid;
-        int rc;
-
-        posix_spawn_file_actions_init(&actions);
-        posix_spawnattr_init(&attributes);
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-        posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDERR_FILENO);
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-        posix_spawn_file_actions_addchdir_np(&actions, "/");
-        sigemptyset(&set);
-        posix_spawnattr_setsigmask(&attributes, &set);
-        sigfillset(&set);
-        posix_spawnattr_setsigdefault(&attributes, &set);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        rc = posix_spawn(&pid, path, &actions, &attributes, argv, environ);
-        posix_spawnattr_destroy(&attributes);
-        posix_spawn_file_actions_destroy(&actions);
-        return rc;
-}
-
 /* Starts a program of the pod's; `option` may be NULL. */
 static struct error *start(struct store *store, const char *program, const char *uid, const char *option) {
-        _cleanup_free_ char *path = NULL;
-        struct error *err = process_find_sister(program, &path);
         char *argv[] = { (char *)program, (char *)"--root", store->root, (char *)"--run", store->run, (char *)"--uid",
                          (char *)uid,     (char *)option,   NULL };
 
-        if (err)
-                return err;
-        int rc = spawn_detached(path, argv);
-        return rc ? error_errno(rc, "start %s", path) : NULL;
+        return detached_start(argv);
 }
 
 struct error *supervisor_start(struct store *store, const char *uid) {
-        return start(store, "husk-keeper", uid, NULL);
+        struct error *err = start(store, "husk-keeper", uid, NULL);
+        return err ? err : resolver_start(store);
 }
 
 struct error *supervisor_cleanup_start(struct store *store, const char *uid) {

@@ -1,5 +1,7 @@
 #include "store/node-config.h"
 
+#include <arpa/inet.h>
+
 #include "api/yaml.h"
 #include "base/clock.h"
 #include "base/duration.h"
@@ -7,6 +9,7 @@
 #include "base/str.h"
 
 #define CONFIG_SIZE_MAX (1U << 20)
+#define DOMAIN_MAX 128 /* so that hostname, subdomain and namespace have room before it */
 #define IDS_PER_POD 65536U
 #define IDS_FIRST_DEFAULT IDS_PER_POD /* as a kubelet's */
 #define IDS_PODS_DEFAULT 4096U
@@ -99,6 +102,44 @@ static struct error *cni_bin_read(const json_t *value, struct node_config *confi
         return read_folders(value, "cniBinDirs", true, &config->cni_bin_dirs);
 }
 
+static struct error *resolver_read(const json_t *value, struct node_config *config) {
+        if (!json_is_boolean(value))
+                return error_new(ERROR_INVALID, "resolver: must be true or false");
+        config->resolver = json_is_true(value);
+        return NULL;
+}
+
+static struct error *domain_read(const json_t *value, struct node_config *config) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
+        const char *text = json_string_value(value);
+
+        if (str_empty(text) || strlen(text) > DOMAIN_MAX || strspn(text, letters) != strlen(text) || *text == '.' ||
+            str_ends_with(text, ".") || strstr(text, ".."))
+                return error_new(ERROR_INVALID,
+                                 "clusterDomain: must be a domain in small letters, such as cluster.local");
+        str_replace(&config->cluster_domain, text);
+        return NULL;
+}
+
+static struct error *cluster_dns_read(const json_t *value, struct node_config *config) {
+        struct error *err = read_strings(value, "clusterDNS", &config->cluster_dns);
+        uint8_t bytes[16];
+
+        for (char **a = config->cluster_dns; !err && a && *a; a++)
+                if (inet_pton(AF_INET, *a, bytes) != 1 && inet_pton(AF_INET6, *a, bytes) != 1)
+                        err = error_new(ERROR_INVALID, "clusterDNS: \"%s\" is no IP address", *a);
+        return err;
+}
+
+static struct error *resolv_conf_read(const json_t *value, struct node_config *config) {
+        const char *text = json_string_value(value);
+
+        if (!text || (*text && *text != '/'))
+                return error_new(ERROR_INVALID, "resolvConf: must be the absolute path of a file, or \"\" for none");
+        str_replace(&config->resolv_conf, text);
+        return NULL;
+}
+
 static struct error *pids_read(const json_t *value, struct node_config *config) {
         if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) == 0)
                 return error_new(ERROR_INVALID, "podPidsLimit: must be a positive number, or -1 for no limit");
@@ -156,6 +197,12 @@ static struct error *check(const struct node_config *config) {
                 return error_new(ERROR_INVALID,
                                  "imageGCLowThresholdPercent: must be less than imageGCHighThresholdPercent (%u)",
                                  config->image_gc_high_percent);
+        if (config->resolver && config->cni_conf_dir)
+                return error_new(ERROR_INVALID, "resolver: it listens on the bridge that husk makes itself; with "
+                                                "cniConfDir name DNS servers in clusterDNS");
+        if (config->resolver && config->cluster_dns)
+                return error_new(ERROR_INVALID,
+                                 "clusterDNS: choose one: with resolver: true the pods ask husk, not these servers");
         return NULL;
 }
 
@@ -174,6 +221,10 @@ static const struct {
         { "cdiSpecDirs", cdi_read },
         { "cniConfDir", cni_conf_read },
         { "cniBinDirs", cni_bin_read },
+        { "resolver", resolver_read },
+        { "clusterDomain", domain_read },
+        { "clusterDNS", cluster_dns_read },
+        { "resolvConf", resolv_conf_read },
         { "podPidsLimit", pids_read },
         { "imageGCHighThresholdPercent", gc_high_read },
         { "imageGCLowThresholdPercent", gc_low_read },
@@ -198,6 +249,10 @@ const char *node_config_runtime(const struct node_config *config, const char *ha
         return NULL;
 }
 
+const char *node_config_cluster_domain(const struct node_config *config) {
+        return config->cluster_domain ? config->cluster_domain : "cluster.local";
+}
+
 /* ---- the file ---- */
 
 static void defaults_set(struct node_config *config) {
@@ -217,6 +272,9 @@ void node_config_release(struct node_config *config) {
         free(config->cni_conf_dir);
         strv_free(config->cni_bin_dirs);
         strv_free(config->runtime_handlers);
+        free(config->cluster_domain);
+        strv_free(config->cluster_dns);
+        free(config->resolv_conf);
         *config = (struct node_config){ 0 };
 }
 

@@ -3,6 +3,11 @@
  *   allowedUnsafeSysctls: ["kernel.msg*"]        as a kubelet's configuration has it
  *   userNamespaces: {firstID: 65536, pods: 4096} ids of pods with hostUsers: false, 65536 each
  *   cdiSpecDirs: [/etc/cdi, /var/run/cdi]        folders with CDI specifications of devices
+ *   resolver: true                               husk answers the pods' questions for names of pods
+ *   clusterDomain: cluster.local                 the domain of these names, as a kubelet's
+ *   clusterDNS: [10.96.0.10]                     without resolver: servers for pods of dnsPolicy ClusterFirst, as a
+ *                                                kubelet's
+ *   resolvConf: /etc/resolv.conf                 the machine's own nameservers, as a kubelet's; "": none
  *   podPidsLimit: 1024                           processes and threads a pod may have, -1: any number; as a kubelet's
  *   runtimeHandlers: {gvisor: /usr/bin/runsc}    OCI runtimes by the name that a RuntimeClass gives as its handler
  *   cniConfDir: /etc/cni/net.d                   CNI plugins make the pods' network, by the first configuration there;
@@ -27,6 +32,10 @@ struct node_config {
         char **cdi_spec_dirs;
         char *cni_conf_dir; /* NULL: the built-in network */
         char **cni_bin_dirs;
+        bool resolver;
+        char *cluster_domain;   /* NULL: cluster.local */
+        char **cluster_dns;     /* addresses; may be NULL */
+        char *resolv_conf;      /* NULL: /etc/resolv.conf; "": none */
         int64_t pod_pids_limit; /* -1: none */
         uint32_t image_gc_high_percent, image_gc_low_percent;
         int64_t image_min_age_s, image_max_age_s; /* seconds; the second 0: no limit */
@@ -39,5 +48,7 @@ struct error *node_config_read(const struct store *store, struct node_config *re
 struct error *node_config_parse(const char *name, const char *text, size_t len, struct node_config *ret) _must_check_;
 /* The program of a handler; NULL: there is no such handler. */
 const char *node_config_runtime(const struct node_config *config, const char *handler);
+/* "cluster.local", or what the file says. */
+const char *node_config_cluster_domain(const struct node_config *config);
 void node_config_release(struct node_config *config);
 #define _cleanup_node_config_ _cleanup_(node_config_release)

@@ -35,19 +35,25 @@ TEST(what_is_left_out_has_the_defaults) {
 TEST(every_field_is_read) {
         _cleanup_node_config_ struct node_config config = { 0 };
 
-        assert_ok(parse("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-                        "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
-                        "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n"
-                        "podPidsLimit: 100\ncniConfDir: /etc/cni/net.d\ncniBinDirs: [/x]\nimageGCHighThresholdPercent: "
-                        "70\nimageGCLowThresholdPercent: 60\n"
-                        "imageMinimumGCAge: 1m30s\nimageMaximumGCAge: 48h\nruntimeHandlers: {kata: kata-runtime, "
-                        "gvisor: /usr/bin/runsc}\n",
-                        &config));
+        assert_ok(parse(
+                "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+                "allowedUnsafeSysctls: [kernel.msgmax, 'net.core.*']\n"
+                "userNamespaces: {firstID: 131072, pods: 7}\ncdiSpecDirs: [/a, /b]\n"
+                "resolver: false\nclusterDomain: pods.test\nclusterDNS: [10.96.0.10, 'fd00::10']\nresolvConf: ''\n"
+                "podPidsLimit: 100\ncniConfDir: /etc/cni/net.d\ncniBinDirs: [/x]\nimageGCHighThresholdPercent: "
+                "70\nimageGCLowThresholdPercent: 60\n"
+                "imageMinimumGCAge: 1m30s\nimageMaximumGCAge: 48h\nruntimeHandlers: {kata: kata-runtime, "
+                "gvisor: /usr/bin/runsc}\n",
+                &config));
         assert_string_equal(config.allowed_unsafe_sysctls[0], "kernel.msgmax");
         assert_string_equal(config.allowed_unsafe_sysctls[1], "net.core.*");
         assert_int_equal(config.userns_first, 131072);
         assert_int_equal(config.userns_pods, 7);
         assert_int_equal(config.pod_pids_limit, 100);
+        assert_false(config.resolver);
+        assert_string_equal(node_config_cluster_domain(&config), "pods.test");
+        assert_string_equal(config.cluster_dns[1], "fd00::10");
+        assert_string_equal(config.resolv_conf, "");
         assert_string_equal(config.cni_conf_dir, "/etc/cni/net.d");
         assert_string_equal(config.cni_bin_dirs[0], "/x");
         assert_null(config.cni_bin_dirs[1]);
@@ -74,6 +80,12 @@ TEST(mistakes_are_named) {
         refused("cdiSpecDirs: [etc/cdi]", "cdiSpecDirs: etc/cdi is no absolute path");
         refused("cniConfDir: etc", "cniConfDir: must be the absolute path of a folder");
         refused("cniBinDirs: ['/a:b']", "cniBinDirs: /a:b is no absolute path");
+        refused("resolver: maybe", "resolver: must be true or false");
+        refused("resolver: true\nclusterDNS: [10.96.0.10]", "clusterDNS: choose one");
+        refused("resolver: true\ncniConfDir: /etc/cni/net.d", "resolver: it listens on the bridge");
+        refused("clusterDNS: [ns.example.org]", "clusterDNS: \"ns.example.org\" is no IP address");
+        refused("clusterDomain: Cluster.local.", "clusterDomain: must be a domain");
+        refused("resolvConf: resolv.conf", "resolvConf: must be the absolute path");
         refused("podPidsLimit: 0", "podPidsLimit: must be a positive number, or -1");
         refused("podPidsLimit: many", "podPidsLimit");
         refused("runtimeHandlers: [runc]", "runtimeHandlers: must have fields");
