@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "husk-pod/log-rotate.h"
 
 #define SIZE_MAX_DEFAULT (10LL << 20)
 #define FILES_MAX_DEFAULT 5
@@ -176,47 +177,10 @@ static void file_put(struct log_pump *pump, struct log_file *f) {
         free(f);
 }
 
-static int compare_names(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Removes the oldest rotated files of `path` until `keep` are left: their names sort by age. */
-static void rotated_prune(const char *path, size_t keep) {
-        _cleanup_free_ char *folder = xstrdup(path);
-        _cleanup_strv_ char **names = NULL;
-        char *base = strrchr(folder, '/');
-        struct dirent *entry;
-
-        *base++ = '\0';
-        DIR *dir = opendir(*folder ? folder : "/");
-        if (!dir)
-                return;
-        size_t len = strlen(base);
-        while ((entry = readdir(dir)))
-                if (strncmp(entry->d_name, base, len) == 0 && entry->d_name[len] == '.')
-                        names = strv_add(names, entry->d_name);
-        size_t n = strv_len(names);
-        if (n)
-                qsort(names, n, sizeof(*names), compare_names);
-        for (size_t i = 0; i + keep < n; i++)
-                unlinkat(dirfd(dir), names[i], 0);
-        closedir(dir);
-}
-
-/* Moves a full file aside, named as a kubelet names it, and begins a new one. If that is not possible the old one is
- * written on. */
+/* Moves a full file aside and begins a new one. If that is not possible the old one is written on. */
 static void file_rotate(struct log_pump *pump, struct log_file *f) {
-        char stamp[32];
-        time_t now = clock_realtime_ns() / NSEC_PER_SEC;
-        struct tm tm;
+        _cleanup_free_ char *name = log_rotated_name(f->path);
 
-        gmtime_r(&now, &tm);
-        strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-        _cleanup_free_ char *name = xasprintf("%s.%s", f->path, stamp);
-        for (unsigned i = 1; file_exists(name) && i < 1000; i++) { /* more than one in a second */
-                free(name);
-                name = xasprintf("%s.%s.%03u", f->path, stamp, i);
-        }
         if (rename(f->path, name) < 0)
                 return;
         int old = f->fd;
@@ -226,7 +190,7 @@ static void file_rotate(struct log_pump *pump, struct log_file *f) {
                 return;
         }
         fd_close(old);
-        rotated_prune(f->path, (size_t)pump->options.files_max - 1);
+        log_rotated_prune(f->path, (size_t)pump->options.files_max - 1);
 }
 
 /* ---- one batch: from the side pipe to the file ---- */

@@ -216,6 +216,68 @@ TEST(a_full_file_is_rotated_and_five_are_kept) {
         assert_non_null(strstr(records, "stdout F line 3999\n"));
 }
 
+static int compare_paths(const void *a, const void *b) {
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The numbers of "line %d" over all files as a reader puts them in order: without a gap, up to the last one printed. */
+static void check_lines_up_to(int last) {
+        char *names[16] = { 0 };
+        DIR *dir = opendir(folder);
+        struct dirent *entry;
+        int n = 0, before = -1;
+
+        while ((entry = readdir(dir)))
+                if (entry->d_name[0] != '.' && !streq(entry->d_name, "0.log"))
+                        names[n++] = strdup(entry->d_name);
+        closedir(dir);
+        qsort(names, (size_t)n, sizeof(char *), compare_paths);
+        names[n++] = strdup("0.log");
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *file = path_join(folder, names[i]), *text = NULL;
+                assert_ok(file_read(file, 1 << 20, &text, NULL));
+                for (char *p = text; (p = strstr(p, "F line ")); p++) {
+                        int number = atoi(p + 7);
+                        assert_true(before < 0 || number == before + 1);
+                        before = number;
+                }
+                free(names[i]);
+        }
+        assert_int_equal(before, last);
+}
+
+TEST(many_files_of_one_second_keep_their_order_and_the_newest_of_them_stay) {
+        WITH_PUMP(2000);
+        char line[128];
+
+        for (int i = 0; i < 3000; i++) { /* some ninety files, in a fraction of a second */
+                snprintf(line, sizeof(line), "line %d\n", i);
+                container_prints(line);
+                if (i % 10 == 9)
+                        log_source_drain(source);
+        }
+        container_ends();
+        assert_int_equal(count_files(), 5);
+        check_lines_up_to(2999);
+}
+
+TEST(files_from_before_the_clock_was_set_back_are_the_older_ones) {
+        WITH_PUMP(2000);
+        _cleanup_free_ char *ahead = xasprintf("%s.29990101-000000.999", path);
+        char line[128];
+
+        assert_ok(file_replace(ahead, "", 0, 0600, 0));
+        for (int i = 0; i < 500; i++) {
+                snprintf(line, sizeof(line), "line %d\n", i);
+                container_prints(line);
+                if (i % 10 == 9)
+                        log_source_drain(source);
+        }
+        container_ends();
+        assert_false(file_exists(ahead));
+        check_lines_up_to(499);
+}
+
 TEST(a_log_that_cannot_be_written_does_not_stop_the_container) {
         WITH_PUMP(0);
         int full = open("/dev/full", O_WRONLY | O_CLOEXEC), good = source->file->fd;
