@@ -90,6 +90,11 @@ static struct error *plan_update(struct plan_item *item, const json_t *manifest)
 }
 
 struct error *apply_decide(struct plan_item *item) {
+        const char *prefix = field_text(item->document->json, "metadata.generateName");
+
+        /* The next apply would not find what this one made. */
+        if (!*item->name && prefix)
+                return usage_error("from %s: cannot use generate name with apply", prefix);
         if (item->live) {
                 _cleanup_json_ json_t *manifest = plan_document(item);
                 return plan_update(item, manifest);

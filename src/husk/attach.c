@@ -238,8 +238,8 @@ const struct flag attach_flags[] = {
 
 struct error *attach_run(struct cli *cli, struct arguments *arguments) {
         _cleanup_json_ json_t *pod = NULL;
+        const char *name, *phase;
         struct store *store;
-        const char *name;
         struct error *err;
         int status;
 
@@ -252,6 +252,9 @@ struct error *attach_run(struct cli *cli, struct arguments *arguments) {
                 err = container_choose(pod, container, options.quiet, &name);
         if (err)
                 return err;
+        phase = field_text_or(pod, "status.phase", "");
+        if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+                return usage_error("cannot attach a container in a completed pod; current phase is %s", phase);
         if (!field_at(container_status(pod, name), "state.running"))
                 return error_new(ERROR_BAD_REQUEST, "container %s is not running in pod %s", name, object_name(pod));
         return attach_container(store, pod, name, &options, &status);

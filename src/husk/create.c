@@ -34,7 +34,8 @@ static struct error *plan_one(struct plan_item *item) {
         item->action = PLAN_CREATE;
         submit_check_new(item->kind, document, item->ns, &item->document->diags, &item->object);
         if (item->live && dry_run != DRY_RUN_CLIENT) /* the client alone would not know */
-                return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", item->kind->plural, item->name);
+                return error_new(ERROR_ALREADY_EXISTS, "error when creating \"%s\": %s \"%s\" already exists",
+                                 item->document->file->name, item->kind->plural, item->name);
         return NULL;
 }
 

@@ -1,6 +1,9 @@
 /* describe-pod.c - everything about a pod, in kubectl's order and words. */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "api/downward.h"
 #include "base/str.h"
 #include "husk/columns.h"
 #include "husk/describe.h"
@@ -208,17 +211,33 @@ static void describe_env_from(struct page *page, const json_t *sources) {
         }
 }
 
+/* "1 (limits.cpu)"; what a container does not say of itself is 0 here, as nothing is asked about its node. */
+static char *resource_source(const json_t *pod, const json_t *container, const json_t *ref) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        struct downward downward = { .pod = api_decode(pod, &v1_pod__descriptor, arena, &diags) };
+        const V1Container *own = api_decode(container, &v1_container__descriptor, arena, &diags);
+        const V1ResourceFieldSelector *selector =
+                api_decode(ref, &v1_resource_field_selector__descriptor, arena, &diags);
+        _cleanup_free_ char *value = NULL;
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        if (downward.pod && own && selector)
+                err = downward_resource(&downward, own, selector, &value);
+        return xasprintf("%s (%s)", err || !value ? "" : value, field_text_or(ref, "resource", ""));
+}
+
 /* Where a variable's value comes from, for one that is not written down. A secret is named, not shown. */
-static char *env_source(const json_t *pod, const json_t *from) {
+static char *env_source(const json_t *pod, const json_t *container, const json_t *from) {
         static const struct {
                 const char *path, *text;
-        } refs[] = { { "configMapKeyRef", "config map" }, { "secretKeyRef", "secret" } };
+        } refs[] = { { "configMapKeyRef", "of config map" }, { "secretKeyRef", "in secret" } };
 
         for (size_t i = 0; i < ARRAY_SIZE(refs); i++) {
                 const json_t *ref = field_at(from, refs[i].path);
                 if (ref)
-                        return xasprintf("<set to the key '%s' of %s '%s'>  Optional: %s",
-                                         field_text_or(ref, "key", ""), refs[i].text, field_text_or(ref, "name", ""),
+                        return xasprintf("<set to the key '%s' %s '%s'>  Optional: %s", field_text_or(ref, "key", ""),
+                                         refs[i].text, field_text_or(ref, "name", ""),
                                          field_is_true(ref, "optional") ? "true" : "false");
         }
         if (field_at(from, "fieldRef"))
@@ -226,11 +245,12 @@ static char *env_source(const json_t *pod, const json_t *from) {
                                  field_text_or(from, "fieldRef.apiVersion", "v1"),
                                  field_text_or(from, "fieldRef.fieldPath", ""));
         if (field_at(from, "resourceFieldRef"))
-                return xasprintf(" (%s)", field_text_or(from, "resourceFieldRef.resource", ""));
+                return resource_source(pod, container, field_at(from, "resourceFieldRef"));
         return xstrdup("");
 }
 
-static void describe_env(struct page *page, const json_t *pod, const json_t *env) {
+static void describe_env(struct page *page, const json_t *pod, const json_t *container) {
+        const json_t *env = field_at(container, "env");
         json_t *variable;
         size_t i;
 
@@ -242,21 +262,30 @@ static void describe_env(struct page *page, const json_t *pod, const json_t *env
         json_array_foreach(env, i, variable) {
                 const json_t *from = field_at(variable, "valueFrom");
                 _cleanup_free_ char *value =
-                        from ? env_source(pod, from) : xstrdup(field_text_or(variable, "value", ""));
+                        from ? env_source(pod, container, from) : xstrdup(field_text_or(variable, "value", ""));
                 page_field(page, 3, field_text_or(variable, "name", ""), value);
         }
 }
 
-static void describe_mounts(struct page *page, const json_t *mounts) {
-        json_t *mount;
-        size_t i;
+static int compare_mounts(const void *a, const void *b) {
+        return strcmp(field_text_or(*(json_t *const *)a, "mountPath", ""),
+                      field_text_or(*(json_t *const *)b, "mountPath", ""));
+}
 
-        if (!json_array_size(mounts)) {
+static void describe_mounts(struct page *page, const json_t *mounts) {
+        _cleanup_free_ json_t **sorted = xcalloc(json_array_size(mounts) + 1, sizeof(json_t *));
+        size_t n = json_array_size(mounts);
+
+        if (n == 0) {
                 page_field(page, 2, "Mounts", NONE);
                 return;
         }
+        for (size_t i = 0; i < n; i++)
+                sorted[i] = json_array_get(mounts, i);
+        qsort(sorted, n, sizeof(json_t *), compare_mounts);
         page_heading(page, 2, "Mounts");
-        json_array_foreach(mounts, i, mount) {
+        for (size_t i = 0; i < n; i++) {
+                const json_t *mount = sorted[i];
                 const char *sub = field_text(mount, "subPath");
                 _cleanup_free_ char *text =
                         xasprintf("%s from %s (%s%s%s%s)", field_text_or(mount, "mountPath", ""),
@@ -285,7 +314,7 @@ static void describe_container(struct page *page, const json_t *pod, const json_
         describe_probe(page, "Readiness", field_at(container, "readinessProbe"));
         describe_probe(page, "Startup", field_at(container, "startupProbe"));
         describe_env_from(page, field_at(container, "envFrom"));
-        describe_env(page, pod, field_at(container, "env"));
+        describe_env(page, pod, container);
         describe_mounts(page, field_at(container, "volumeMounts"));
 }
 

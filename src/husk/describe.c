@@ -33,6 +33,16 @@ void describe_metadata(struct page *page, const json_t *object) {
 
 /* ---- configuration ---- */
 
+/* Bytes that base64 text stands for. */
+static size_t base64_size(const json_t *value) {
+        const char *text = json_is_string(value) ? json_string_value(value) : "";
+        size_t len = strlen(text), padding = 0;
+
+        while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+                padding++;
+        return len / 4 * 3 - MIN(padding, len / 4 * 3);
+}
+
 static void text_lines(struct page *page, const char *text) {
         while (*text) {
                 size_t len = strcspn(text, "\n");
@@ -59,18 +69,8 @@ static void describe_config_map(struct page *page, const json_t *map) {
         page_text(page, 0, "BinaryData");
         page_text(page, 0, "====");
         json_object_foreach(field_at(map, "binaryData"), key, value)
-                page_fieldf(page, 0, key, "%zu bytes", json_string_length(value) / 4 * 3);
+                page_fieldf(page, 0, key, "%zu bytes", base64_size(value));
         page_text(page, 0, "");
-}
-
-/* Bytes that base64 text stands for. */
-static size_t base64_size(const json_t *value) {
-        const char *text = json_is_string(value) ? json_string_value(value) : "";
-        size_t len = strlen(text), padding = 0;
-
-        while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
-                padding++;
-        return len / 4 * 3 - MIN(padding, len / 4 * 3);
 }
 
 /* Names and sizes only: a description ends up in tickets and screenshots. */

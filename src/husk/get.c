@@ -201,7 +201,7 @@ static struct error *print_objects(struct cli *cli, const struct requests *reque
                                    const json_t *objects) {
         bool tabular = output.format == OUTPUT_TABLE || output.format == OUTPUT_WIDE;
 
-        if (json_array_size(objects) == 0 && !output_is_document(&output)) {
+        if (json_array_size(objects) == 0 && tabular) {
                 say_nothing_found(cli);
                 return NULL;
         }

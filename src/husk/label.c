@@ -39,6 +39,8 @@ struct edit {
         const char *const *done; /* what is said: changed, removed only, not changed */
 };
 
+static const char *const label_words[] = { "labeled", "unlabeled", "not labeled" };
+
 static bool is_removal(const char *word) {
         return !strchr(word, '=') && str_ends_with(word, "-");
 }
@@ -47,7 +49,7 @@ static bool is_edit(const char *word) {
         return strchr(word, '=') || is_removal(word);
 }
 
-static struct error *edit_one(json_t *map, const char *word) {
+static struct error *edit_one(json_t *map, const char *word, bool tells) {
         const char *equals = strchr(word, '=');
         _cleanup_free_ char *key = equals ? xstrndup(word, equals - word) : xstrndup(word, strlen(word) - 1);
         const char *before = json_string_value(json_object_get(map, key));
@@ -55,7 +57,8 @@ static struct error *edit_one(json_t *map, const char *word) {
         if (!*key)
                 return usage_error("\"%s\" has no key", word);
         if (!equals) {
-                json_object_del(map, key);
+                if (json_object_del(map, key) < 0 && tells)
+                        printf("label \"%s\" not found.\n", key);
                 return NULL;
         }
         if (before && !overwrite && !streq(before, equals + 1))
@@ -73,7 +76,7 @@ static struct error *edit_object(json_t *object, void *arg) {
                 return error_new(ERROR_CONFLICT, "%s: the object has been modified; its resourceVersion is %s",
                                  object_name(object), field_text_or(object, "metadata.resourceVersion", "unknown"));
         for (size_t i = 0; i < edit->n_words; i++) {
-                struct error *err = edit_one(map, edit->words[i]);
+                struct error *err = edit_one(map, edit->words[i], edit->done == label_words);
                 if (err)
                         return err;
         }
@@ -172,8 +175,7 @@ static struct error *map_run(struct cli *cli, struct arguments *arguments, const
 }
 
 struct error *label_run(struct cli *cli, struct arguments *arguments) {
-        static const char *const done[] = { "labeled", "unlabeled", "not labeled" };
-        return map_run(cli, arguments, "labels", done);
+        return map_run(cli, arguments, "labels", label_words);
 }
 
 struct error *annotate_run(struct cli *cli, struct arguments *arguments) {

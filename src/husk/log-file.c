@@ -85,8 +85,9 @@ static int open_next(const struct log_file *log) {
 
 /* ---- where the last lines begin ---- */
 
-/* Offset of the last `*lines` complete lines of a file; *lines is lowered by how many were found. */
-static off_t tail_offset(int fd, int64_t *lines) {
+/* Offset of the last `*lines` lines of a file; *lines is lowered by how many were found. `newest`: no record follows in
+ * another file, so that a line whose end is not written (yet) is one, too; false once a record was seen. */
+static off_t tail_offset(int fd, bool *newest, int64_t *lines) {
         struct stat st;
         off_t offset = 0;
 
@@ -105,10 +106,12 @@ static off_t tail_offset(int fd, int64_t *lines) {
                 const char *newline = memrchr(map, '\n', end - 1);
                 off_t start = newline ? newline - map + 1 : 0;
                 struct log_record record;
-                if (log_record_parse(map + start, end - 1 - start, &record) && record.is_complete && (*lines)-- == 0) {
+                if (log_record_parse(map + start, end - 1 - start, &record) && (record.is_complete || *newest) &&
+                    (*lines)-- == 0) {
                         *lines = 0;
                         break;
                 }
+                *newest = false;
                 offset = start;
                 end = start;
         }
@@ -119,6 +122,7 @@ static off_t tail_offset(int fd, int64_t *lines) {
 /* Opens the file in which the last `tail` lines begin, at their beginning. */
 static void open_at_tail(struct log_file *log, int64_t tail) {
         _cleanup_strv_ char **names = list_files(log);
+        bool newest = true;
 
         for (size_t i = strv_len(names); i-- > 0;) {
                 int fd = open_in(log->folder, names[i]);
@@ -126,7 +130,7 @@ static void open_at_tail(struct log_file *log, int64_t tail) {
                         continue;
                 /* With none left to find, the next older file can only add parts of a line. */
                 int64_t left = tail;
-                off_t offset = tail_offset(fd, &left);
+                off_t offset = tail_offset(fd, &newest, &left);
                 lseek(fd, offset, SEEK_SET);
                 fd_close(log->fd);
                 log->fd = fd;

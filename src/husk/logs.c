@@ -73,9 +73,14 @@ static void sources_release(struct sources *s) {
 
 /* ---- which run ---- */
 
+/* In a kubelet's words (its validateContainerLogStatus). */
 static struct error *no_log(const struct source *source, const json_t *status) {
         const char *reason = field_text_or(status, "state.waiting.reason", "ContainerCreating");
 
+        if (streq(reason, "ErrImagePull"))
+                reason = "image can't be pulled";
+        else if (streq(reason, "ImagePullBackOff"))
+                reason = "trying and failing to pull image";
         if (previous)
                 return error_new(ERROR_BAD_REQUEST, "previous terminated container \"%s\" in pod \"%s\" not found",
                                  source->container, source->pod);

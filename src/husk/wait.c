@@ -243,7 +243,7 @@ static struct error *wait_for_request(struct cli *cli, struct watch *watch, cons
                         return err;
                 if (json_array_size(objects) > 0)
                         return wait_for_objects(cli, watch, w, objects, output);
-                if (w->what == WANT_DELETE && request->name)
+                if (w->what == WANT_DELETE)
                         return NULL;
                 if (w->what != WANT_CREATE)
                         return usage_error("no matching resources found");

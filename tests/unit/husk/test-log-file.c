@@ -173,10 +173,12 @@ TEST(the_tail_of_an_empty_file_is_in_the_one_before) {
         fixture_close();
 }
 
-TEST(an_unfinished_line_comes_with_the_tail) {
+TEST(an_unfinished_line_is_a_line_of_the_tail) {
         fixture_open();
-        append("0.log", T " stdout F one\n" T " stdout F two\n" T " stdout P thr\n");
-        tail_reads(1, "two\nthr");
+        append("0.log", T " stdout F one\n" T " stdout F two\n" T " stdout P th\n" T " stdout P r\n");
+        tail_reads(0, "");
+        tail_reads(1, "thr");
+        tail_reads(2, "two\nthr");
         fixture_close();
 }
 
