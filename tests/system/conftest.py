@@ -60,6 +60,36 @@ def orphaned_infra():
     return left
 
 
+def until(what, question, timeout=30):
+    """Asks again and again until the answer is true, and returns it; `what` says what was waited for, or is asked at the end."""
+    end = time.time() + fields_table.patience(timeout) * SLOW
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.time() < end, "not in %ss: %s" % (timeout, what() if callable(what) else what)
+        time.sleep(0.05)
+
+
+def sleeper(name="sleep", seconds=1000, more=""):
+    """A container, in YAML's flow form, that does nothing for long."""
+    return "{name: %s, image: %s, command: [sleep, \"%d\"]%s}" % (name, BUSYBOX, seconds, more)
+
+
+def pod_text(*containers, name="web", labels="{app: web}"):
+    """A manifest of a pod that ends at once when it is told to."""
+    return """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  labels: %s
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+%s""" % (name, labels, "".join("  - %s\n" % c for c in containers))
+
+
 class Result:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
@@ -116,6 +146,15 @@ class Node:
 
     def phase(self, name, phase, timeout=30):
         return self.wait(name, "phase " + phase, lambda p: p["status"].get("phase") == phase, timeout)
+
+    def events(self, name=None):
+        """Events of the default namespace, or those about the object of that name."""
+        return [e for e in json.loads(self.husk("get", "events", "-o", "json").out)["items"] if name in (None, e["involvedObject"]["name"])]
+
+    def told(self, words, name=None, timeout=30):
+        """Waits for an event that has these words in its message."""
+        return until(lambda: "an event with %r: %s" % (words, [e["message"] for e in self.events(name)]),
+                     lambda: next((e for e in self.events(name) if words in e["message"]), None), timeout)
 
     def logs(self, *args):
         return self.husk("logs", *args).out

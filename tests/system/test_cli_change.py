@@ -5,29 +5,13 @@ import os
 import stat
 import threading
 
-from conftest import BUSYBOX, HUSK
+from conftest import BUSYBOX, HUSK, pod_text, sleeper
 
-POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {name: app, image: %s, command: [sleep, "1000"]}
-""" % BUSYBOX
+POD = pod_text(sleeper("app"))
 
-POD_TEXT = """
-apiVersion: v1
-kind: Pod
-metadata:
-  name: %s
-  labels: {x: %s}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {name: app, image: """ + BUSYBOX + """, command: [sleep, "1000"]}
-"""
+
+def busy(label):
+    return pod_text(sleeper("app"), name="busy", labels="{x: %s}" % label)
 
 
 def test_a_config_map_is_made_of_files_values_and_env_files(node, tmp_path):
@@ -160,7 +144,7 @@ def test_a_label_is_set_in_a_file_without_touching_what_is_here(node):
 
 def test_apply_goes_on_when_somebody_changes_the_object_meanwhile(node):
     """As placing a pod does: kubectl's patch is merged into whatever is there."""
-    manifest = POD_TEXT % ("busy", "one")
+    manifest = busy("one")
     node.apply(manifest)
     stop = threading.Event()
 
@@ -173,7 +157,7 @@ def test_apply_goes_on_when_somebody_changes_the_object_meanwhile(node):
     changer.start()
     try:
         for i in range(20):
-            assert "configured" in node.apply(POD_TEXT % ("busy", "x%d" % i)).out
+            assert "configured" in node.apply(busy("x%d" % i)).out
     finally:
         stop.set()
         changer.join()
@@ -181,12 +165,12 @@ def test_apply_goes_on_when_somebody_changes_the_object_meanwhile(node):
     assert pod["metadata"]["labels"]["x"] == "x19" and int(pod["metadata"]["annotations"]["n"]) > 1  # nothing of either was lost
     version = pod["metadata"]["resourceVersion"]
     node.husk("label", "pod", "busy", "y=1")
-    stale = (POD_TEXT % ("busy", "z")).replace("labels:", "resourceVersion: '%s'\n  labels:" % version)
+    stale = busy("z").replace("labels:", "resourceVersion: '%s'\n  labels:" % version)
     assert "the object has been modified" in node.apply(stale, check=False).err  # who names a version means it
 
 
 def test_the_caret_of_a_refused_change_stands_at_what_was_changed(node):
-    text = POD_TEXT % ("web", "one")
+    text = POD
     node.apply(text)
     changed = text.replace('"1000"', '"1001"').lstrip("\n")
     r = node.fails("apply", "-f", "-", input=changed)

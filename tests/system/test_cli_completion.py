@@ -8,18 +8,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import BUSYBOX, HUSK, SLOW
+from conftest import HUSK, SLOW, pod_text, sleeper
 
-POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: web}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {name: app, image: %s, command: [sleep, "1000"], ports: [{containerPort: 8080}]}
-  - {name: side, image: %s, command: [sleep, "1000"]}
-""" % (BUSYBOX, BUSYBOX)
+POD = pod_text(sleeper("app", more=", ports: [{containerPort: 8080}]"), sleeper("side"))
 
 
 def offers(node, *words):

@@ -1,18 +1,9 @@
 """husk debug: containers with tools of their own in a pod, in a copy of it, on the node."""
 import json
 
-from conftest import BUSYBOX
+from conftest import BUSYBOX, pod_text, sleeper
 
-POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {name: app, image: %s, command: [sleep, "1000"]}
-  - {name: side, image: %s, command: [sleep, "2000"]}
-""" % (BUSYBOX, BUSYBOX)
+POD = pod_text(sleeper("app"), sleeper("side", 2000))
 
 
 def test_a_debugging_container_sees_the_processes_of_its_target_and_its_exit_code_is_husks(node):

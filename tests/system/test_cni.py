@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import BUSYBOX, SLOW
+from conftest import BUSYBOX, until
 
 PLUGINS = "/usr/lib/cni"
 
@@ -142,10 +142,7 @@ def test_a_plugin_that_fails_is_quoted_and_everything_is_taken_back(node, cni):
     (cni.folder / "fail-ADD").write_text("")
     node.apply(POD % ("cni-d", "{}", "[]"))
     node.remember("cni-d")
-    end = time.time() + 20 * SLOW
-    while "not today: told to" not in node.husk("get", "events", "-o", "json").out:
-        assert time.time() < end
-        time.sleep(0.1)
+    node.told("not today: told to")
     assert [c[0] for c in cni.calls()][:3] == ["ADD", "DEL", "DEL"]
     (cni.folder / "fail-ADD").unlink()
     node.running("cni-d")  # tried again
@@ -172,10 +169,7 @@ def test_what_was_attached_before_a_reboot_is_taken_back(node, cni):
     json.dump(record, open(path, "w"))
     before = len(cni.calls())
     os.kill(node.infra("cni-r"), 9)  # a new sandbox: nothing of the old record may be believed
-    end = time.time() + 20 * SLOW
-    while [c[0] for c in cni.calls()[before:]].count("ADD") < 1:
-        assert time.time() < end
-        time.sleep(0.1)
+    until("the network is made anew", lambda: "ADD" in [c[0] for c in cni.calls()[before:]])
     calls = cni.calls()[before:]
     assert calls[0][0] == "DEL" and len(calls[0]) == 4  # CNI_NETNS is empty
     node.running("cni-r")
@@ -185,10 +179,7 @@ def test_a_host_port_that_no_plugin_carries_out_is_refused(node, cni):
     cni({"type": "recorder"})
     node.apply(POD % ("cni-f", "{}", "[{containerPort: 8080, hostPort: 18081}]"))
     node.remember("cni-f")
-    end = time.time() + 20 * SLOW
-    while "no plugin of" not in node.husk("get", "events", "-o", "json").out:
-        assert time.time() < end
-        time.sleep(0.1)
+    node.told("no plugin of")
     assert cni.calls() == []
 
 
@@ -196,15 +187,9 @@ def test_a_missing_configuration_or_plugin_says_what_to_do(node, cni):
     cni({"type": "nowhere"})
     node.apply(POD % ("cni-g", "{}", "[]"))
     node.remember("cni-g")
-    end = time.time() + 20 * SLOW
-    while "apt-get install containernetworking-plugins" not in node.husk("get", "events", "-o", "json").out:
-        assert time.time() < end
-        time.sleep(0.1)
+    node.told("apt-get install containernetworking-plugins")
     os.unlink(cni.folder / "net.d/10-test.conflist")
-    end = time.time() + 60 * SLOW
-    while "there is no CNI configuration" not in node.husk("get", "events", "-o", "json").out:
-        assert time.time() < end
-        time.sleep(0.1)
+    node.told("there is no CNI configuration", timeout=60)
 
 
 def test_husk_network_shows_who_is_connected_to_what(node):
@@ -252,7 +237,4 @@ def test_bandwidth_annotations_hold_the_pod_back(node):
     assert got > 3 << 20 and time.time() - start > 1
     node.apply(POD % ("wrong", "{kubernetes.io/egress-bandwidth: '10'}", "[]"))
     node.remember("wrong")
-    end = time.time() + 20 * SLOW
-    while "has to be a number of bits a second from 1k to 1P" not in node.husk("get", "events", "-o", "json").out:
-        assert time.time() < end
-        time.sleep(0.1)
+    node.told("has to be a number of bits a second from 1k to 1P")

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import HUSK, SLOW
+from conftest import HUSK, SLOW, until
 
 HUSKD = os.path.join(os.path.dirname(HUSK), "huskd")
 POD = """
@@ -24,16 +24,6 @@ spec:
   containers:
   - {name: a, image: localhost/husk/busybox:1, command: [sh, -c, "echo %s; exec sleep 100000"]}
 """
-
-
-def until(what, pred, timeout=30):
-    end = time.time() + timeout * SLOW
-    while True:
-        value = pred()
-        if value:
-            return value
-        assert time.time() < end, what
-        time.sleep(0.05)
 
 
 class Daemon:
@@ -79,7 +69,7 @@ class Daemon:
         until(name + " is gone", lambda: self.node.get(name + self.name) is None)
 
     def events(self):
-        return [e for e in json.loads(self.node.husk("get", "events", "-o", "json").out)["items"] if e["involvedObject"]["kind"] == "Node"]
+        return [e for e in self.node.events() if e["involvedObject"]["kind"] == "Node"]
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-import fields_table
-from conftest import BUSYBOX, SLOW
+from conftest import BUSYBOX, until
 
 SELF = "kubernetes.io/hostname"
 
@@ -44,16 +43,6 @@ def condition(pod, kind):
 
 def get(node, name, ns=None):
     return node.get(name, ns=ns)
-
-
-def until(what, question, timeout=20):
-    end = time.time() + fields_table.patience(timeout) * SLOW
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        assert time.time() < end, "not in %ss: %s" % (timeout, what)
-        time.sleep(0.05)
 
 
 def scheduled(node, name, ns=None):

@@ -94,7 +94,7 @@ def resized(node, name, what="the resize to be over"):
 
 
 def events(node, name):
-    return {(e["reason"], e["message"]) for e in json.loads(node.husk("get", "events", "-o", "json").out)["items"] if e["involvedObject"]["name"] == name}
+    return {(e["reason"], e["message"]) for e in node.events(name)}
 
 
 # ---- the pod's cgroup ----

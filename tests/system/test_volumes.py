@@ -28,13 +28,8 @@ def evicted(node, name):
     assert p["status"]["reason"] == "Evicted"
     # the pod's own doing, so nobody's disruption
     assert "DisruptionTarget" not in {c["type"] for c in p["status"]["conditions"]}
-    assert any(e["reason"] == "Evicted" and e["message"] == p["status"]["message"] for e in events(node, name))
+    assert any(e["reason"] == "Evicted" and e["message"] == p["status"]["message"] for e in node.events(name))
     return p["status"]["message"]
-
-
-def events(node, name):
-    found = json.loads(node.husk("get", "events", "-o", "json").out)["items"]
-    return [e for e in found if e["involvedObject"]["name"] == name]
 
 
 # ---- what a pod may keep on the disk ----
@@ -263,7 +258,7 @@ def test_what_is_optional_may_be_missing(node):
 def test_what_is_missing_keeps_the_pod_waiting_until_it_comes(node):
     pod(node, "missing", [{"name": "c", "configMap": {"name": "settings"}}, {"name": "s", "secret": {"secretName": "keys"}}])
     node.wait("missing", "an event", lambda _: any(e["reason"] == "FailedMount" and e["message"] == 'MountVolume.SetUp failed for volume "c" : configmap "settings" not found'
-                                                   for e in events(node, "missing")))
+                                                   for e in node.events("missing")))
     assert node.get("missing")["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ContainerCreating"
     objects(node)
     node.running("missing")
@@ -356,7 +351,7 @@ def test_a_host_path_of_another_type_is_waited_for(node, tmp_path):
     path = str(tmp_path / "later")
     pod(node, "later", [{"name": "h", "hostPath": {"path": path, "type": "Directory"}}])
     node.wait("later", "an event", lambda _: any(
-        e["message"] == 'MountVolume.SetUp failed for volume "h" : hostPath type check failed: %s is not a directory' % path for e in events(node, "later")))
+        e["message"] == 'MountVolume.SetUp failed for volume "h" : hostPath type check failed: %s is not a directory' % path for e in node.events("later")))
     os.mkdir(path)
     node.running("later")
 
