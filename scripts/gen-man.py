@@ -15,10 +15,10 @@ statuses are those of kubectl."""),
     "husk-image": ("fetch, verify, unpack and keep container images", """\
 husk-image is what stands behind `husk image`: it fetches images from registries, takes them from archives, checks every
 byte against its digest, unpacks layers in a process without privileges, and removes what is no longer used."""),
-    "huskd": ("node daemon: supervisors for pods, and static manifests", """\
-huskd looks after two things: every pod that has not ended has a supervisor (one that was killed together with its keeper is
-replaced, and after a reboot all of them are), and the objects of the node are what a folder of manifests asks for. Pods need
-no huskd to run, and do not notice when it ends, crashes or is replaced."""),
+    "huskd": ("node daemon: supervisors for pods, static manifests, and image archives", """\
+huskd looks after three things: every pod that has not ended has a supervisor (one that was killed together with its keeper is
+replaced, and after a reboot all of them are), the objects of the node are what a folder of manifests asks for, and its images
+are what a folder of archives holds, without filling the disk. Pods need no huskd to run, and do not notice when it ends, crashes or is replaced."""),
 }
 TAIL = {
     "huskd": """\
@@ -39,10 +39,24 @@ not running are found when it starts.
 A file with a mistake changes nothing: what its last good version made goes on, and the mistake is told, with line and
 column, in the log and as an event about the node
 .RB ( "husk events" ).
+.SH IMAGE ARCHIVES
+Every file of the folder whose name ends with .tar, .tar.gz, .tgz, .tar.zst or .tzst, and does not begin with a dot, is taken in
+as by
+.BR "husk image load \\-\\-pin" :
+at the start before the manifests are looked at, and later when it appears. It is read once, unless it becomes another file or
+one of its images is missing when huskd starts. What is no whole archive is told in the log. The images stay when the file goes:
+.B "husk image rm"
+removes them.
+.PP
+Every five minutes huskd looks how full the disk of the images is, and has those removed that nobody uses if it is as full as
+.I config.yaml
+says: see
+.BR husk\\-image (1),
+verb gc.
 .SH SIGNALS
 .TP
 .B SIGHUP
-Look at the folder and at all pods now. Both are watched; this is for who does not trust that.
+Look at the folders, the disk and at all pods now. Folders and pods are watched; this is for who does not trust that.
 .TP
 .BR SIGTERM ", " SIGINT
 End. The pods go on.
@@ -63,6 +77,11 @@ The static manifests, unless
 .B \\-\\-manifests
 or another
 .B \\-\\-root
+says otherwise.
+.TP
+.I /var/lib/husk/images.d
+The image archives, unless
+.B \\-\\-archives
 says otherwise.
 .SH EXIT STATUS
 0 after SIGTERM or SIGINT, 1 if it could not run, 2 for a wrong command line.

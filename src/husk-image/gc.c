@@ -18,28 +18,6 @@ void gc_result_release(struct gc_result *result) {
 
 /* --- who uses images --------------------------------------------------------------------------------------------- */
 
-/* Every string below a key "image", "imageID" or "reference" (image volumes), wherever it stands. */
-static void gather_images(const json_t *json, char ***list) {
-        static const char *const keys[] = { "image", "imageID", "reference" };
-        const char *key;
-        json_t *value;
-        size_t i;
-
-        json_array_foreach(json, i, value) gather_images(value, list);
-        json_object_foreach((json_t *)json, key, value) {
-                bool is_image = false;
-                for (i = 0; i < ARRAY_SIZE(keys); i++)
-                        is_image = is_image || streq(key, keys[i]);
-                if (is_image && json_is_string(value)) {
-                        const char *text = json_string_value(value);
-                        char *name = digest_is_valid(text) ? xstrdup(text) : image_reference_normalize(text);
-                        if (name)
-                                *list = strv_add_take(*list, name);
-                }
-                gather_images(value, list);
-        }
-}
-
 /* A file that is not there is nothing; one that cannot be read is an error, for not knowing is no licence to remove. */
 static struct error *gather_file(const char *folder, const char *uid, const char *file, char ***list) {
         _cleanup_free_ char *path = xasprintf("%s/pods/%s/%s", folder, uid, file), *text = NULL;
@@ -53,7 +31,7 @@ static struct error *gather_file(const char *folder, const char *uid, const char
         json_auto_t *json = json_loadb(text, len, 0, NULL);
         if (!json)
                 return error_new(ERROR_INTERNAL, "%s is damaged: which images its pod uses is not known", path);
-        gather_images(json, list);
+        image_names_in(json, list);
         return NULL;
 }
 

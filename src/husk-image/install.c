@@ -146,5 +146,8 @@ struct error *install_reference(const char *images, const struct reference *refe
                 if (err)
                         return err;
         }
-        return reference_record_write(path, &record);
+        err = reference_record_write(path, &record);
+        if (!err)
+                references_tell_changed(images);
+        return err;
 }

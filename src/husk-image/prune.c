@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -12,6 +11,7 @@
 #include "husk-image/content.h"
 #include "husk-image/gc.h"
 #include "husk-image/names.h"
+#include "image/disk.h"
 #include "image/layout.h"
 #include "store/node-config.h"
 
@@ -153,24 +153,6 @@ struct error *verb_prune(struct context *context) {
 
 /* --- by thresholds, as a kubelet's image garbage collection ------------------------------------------------------ */
 
-/* Bytes to be freed until the disk is filled to the low threshold; 0: it is not filled to the high one. */
-static struct error *bytes_to_free(const struct context *context, const struct node_config *config, uint64_t *ret) {
-        struct statvfs disk;
-
-        *ret = 0;
-        if (config->image_gc_high_percent >= 100)
-                return NULL;
-        if (statvfs(context->images, &disk) < 0)
-                return error_errno(errno, "look at the disk of %s", context->images);
-        uint64_t capacity = (uint64_t)disk.f_blocks * disk.f_frsize,
-                 available = (uint64_t)disk.f_bavail * disk.f_frsize;
-        if (!capacity || 100 - available * 100 / capacity < config->image_gc_high_percent)
-                return NULL;
-        uint64_t wanted = capacity / 100 * (100 - config->image_gc_low_percent);
-        *ret = wanted > available ? wanted - available : 0;
-        return NULL;
-}
-
 /* Is it still unused, now that nobody else changes the store? */
 static struct error *still_unused(struct context *context, const struct names *names, const char *id, bool *ret) {
         _cleanup_strv_ char **in_use = NULL, **own = names_of(names, id);
@@ -236,7 +218,7 @@ struct error *image_gc(struct context *context) {
         struct error *err = node_config_read(context->store, &config);
 
         if (!err)
-                err = bytes_to_free(context, &config, &to_free);
+                err = images_bytes_to_free(context->store, &config, &to_free);
         if (err || (!to_free && !config.image_max_age_s))
                 return err;
         return gc_run(context, &config, to_free);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "husk-pod/probe-io.h"
 #include "oci/spec.h"
+#include "sandbox/cgroup.h"
 
 #define OUTPUT_MAX (10 * 1024) /* of an exec probe, as a kubelet keeps it */
 #define KILL_GRACE_NS (2 * NSEC_PER_SEC)
@@ -186,6 +187,10 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 return err;
         unlink(log);
         unlink(pid);
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
+        err = oci.no_cgroups ? cgroup_entry_open(i->cgroup, &entry) : NULL;
+        if (err)
+                return err;
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&oci, i->id, process, pid, NULL, false);
         struct loop_command_options options = {
                 .argv = argv,
@@ -194,6 +199,8 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 .merge = !a->hook,
                 .output_max = OUTPUT_MAX,
                 .linger_ms = 20,
+                .enter = entry.fds,
+                .n_enter = entry.n,
         };
         if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
                 options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);

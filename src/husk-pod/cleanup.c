@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "husk-pod/control.h"
+#include "image/image.h"
 #include "net/net.h"
 #include "oci/device-lease.h"
 #include "sandbox/cgroup.h"
@@ -118,6 +119,15 @@ static void sweep_claims(struct runtime *rt) {
                 log_warning("after the end of pod %s: %s", rt->uid, error_message(err));
 }
 
+/* Garbage collection takes first what was not used for longest, as a kubelet's does, and until now they were in use. */
+static void mark_images_used(struct runtime *rt) {
+        json_auto_t *object = NULL;
+        _cleanup_error_ struct error *err = store_pod_spec_read(rt->store, rt->uid, &object);
+
+        if (!err)
+                images_mark_used_in(rt->store, object);
+}
+
 struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         struct error *first = NULL;
 
@@ -130,6 +140,7 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         }
         claims_remove(rt->store, rt->uid);
         remove_logs(rt, &first);
+        mark_images_used(rt);
         if (!first) /* while something is left, the pod's folders say so */
                 first = store_pod_remove(rt->store, rt->uid);
         if (!first)

@@ -7,6 +7,7 @@
  * it, the wait is over or nearly so. Nothing depends on it. */
 #include "husk-pod/runtime.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -40,8 +41,16 @@ void runtime_hurry_release(struct runtime *rt) {
         free(h);
 }
 
+/* An OCI runtime that leaves cgroups alone moves nothing (sandbox/cgroup-container.c). */
+static bool somebody_will_move(struct runtime *rt) {
+        struct oci_runtime oci;
+        _cleanup_error_ struct error *err = runtime_oci(rt, NULL, &oci);
+
+        return !err && !oci.no_cgroups;
+}
+
 void runtime_hurry(struct runtime *rt) {
-        if (rt->hurry || clock_monotonic_ns() - rt->hurried_ns < AGAIN_NS)
+        if (rt->hurry || clock_monotonic_ns() - rt->hurried_ns < AGAIN_NS || !somebody_will_move(rt))
                 return;
         pid_t pid = fork();
         if (pid == 0) {
@@ -50,6 +59,7 @@ void runtime_hurry(struct runtime *rt) {
         }
         if (pid < 0)
                 return;
+        sched_yield(); /* the child first: on a busy processor it would begin when our own work is done */
         struct hurry *h = rt->hurry = new0(struct hurry);
         h->rt = rt;
         h->pidfd = process_open(pid, 0);

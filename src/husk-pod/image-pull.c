@@ -41,6 +41,7 @@ enum image_presence image_lookup(void *ctx, const char *name, struct image_facts
         if (err) {
                 if (!error_is(err, ERROR_NOT_FOUND))
                         log_warning("image %s: %s", name, error_message(err));
+                watches_images(rt, true);
                 return IMAGE_ABSENT;
         }
         facts_fill(rt, image, ret);

@@ -22,6 +22,7 @@ void preparation_release(struct preparation *p) {
         oci_user_release(&p->user);
         mount_list_release(&p->mounts);
         strv_free(p->argv);
+        json_decref(p->spec);
         free(p->rootfs);
         free(p->hosts);
         free(p->resolv);
@@ -266,7 +267,6 @@ struct error *preparation_make(struct preparation *p) {
         struct volume_context volumes = runtime_volume_context(i->rt);
         _cleanup_free_ char *label = NULL, *file_label = NULL;
         struct hosts_config hosts;
-        json_t *spec = NULL;
 
         p->failure = START_CREATE_ERROR;
         if (err)
@@ -289,12 +289,11 @@ struct error *preparation_make(struct preparation *p) {
         if (!err)
                 err = prepare_files(p, &volumes);
         if (!err)
-                err = prepare_spec(p, &spec);
+                err = prepare_spec(p, &p->spec);
         if (!err)
-                err = prepare_devices(p, spec);
+                err = prepare_devices(p, p->spec);
         if (!err)
-                err = bundle_write(i, spec);
-        json_decref(spec);
+                err = bundle_write(i, p->spec);
         if (err)
                 return err;
         facts_note(p);

@@ -75,6 +75,7 @@ struct preparation {
         struct oci_user user;
         struct mount_list mounts;
         char **argv;
+        json_t *spec; /* the runtime-spec, as it is in the bundle */
         char *rootfs;
         char *hosts, *resolv, *hostname_file, *termination_log;
         char *namespaces[5];

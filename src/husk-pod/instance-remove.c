@@ -53,17 +53,11 @@ static void delete_done(void *arg, struct loop_command_result *result) {
 
 /* What crun and runc keep of a container are a folder and cgroups, which instance_clear() removes cheaper than they do.
  * Other runtimes have more (a virtual machine, a kernel) and do it themselves. */
-static bool runtime_is_plain(const struct oci_runtime *oci) {
-        const char *slash = strrchr(oci->program, '/');
-        const char *name = slash ? slash + 1 : oci->program;
-        return streq(name, "crun") || streq(name, "runc");
-}
-
 static void instance_delete(struct instance *i) {
         struct oci_runtime oci;
         struct error *missing = runtime_oci(i->rt, NULL, &oci);
 
-        if (missing || runtime_is_plain(&oci)) {
+        if (missing || oci_runtime_is_plain(oci.program)) {
                 instance_warn(i, missing);
                 instance_clear(i);
                 return;

@@ -66,9 +66,14 @@ static void run_succeeded(struct instance *i) {
         runtime_settle_later(rt);
 }
 
-static char *runtime_message(const struct instance *i) {
+/* A limit that is too low even for the OCI runtime, which is in the container's cgroup when it prepares the container,
+ * has the words of a kubelet's node. */
+static char *runtime_message(const struct instance *i, int status) {
         _cleanup_free_ char *path = runtime_log_path(i), *text = NULL;
         size_t len = 0;
+
+        if (WIFSIGNALED(status) && i->cgroup && cgroup_oom_kills(i->cgroup) > 0)
+                return xstrdup("container init was OOM-killed (memory limit too low?)");
         _cleanup_error_ struct error *err = file_read(path, 1 << 20, &text, &len);
         return oci_runtime_log_message(err ? "" : text, err ? 0 : len);
 }
@@ -78,7 +83,7 @@ static int wait_status(const siginfo_t *exit) {
 }
 
 static void run_failed(struct instance *i, int status) {
-        _cleanup_free_ char *message = runtime_message(i), *name = xstrdup(i->name);
+        _cleanup_free_ char *message = runtime_message(i, status), *name = xstrdup(i->name);
         struct oci_failure failure = { 0 };
         struct runtime *rt = i->rt;
         unsigned attempt = i->attempt;
@@ -109,12 +114,30 @@ static void run_done(void *arg, struct loop_command_result *result) {
                 run_succeeded(i);
 }
 
+/* Where the OCI runtime leaves cgroups alone, it is in the container's already when it starts. As with a runtime that
+ * does it by itself, a limit that the kernel refuses is a start that failed, not a container that cannot be made. */
+static struct error *cgroup_prepare(struct preparation *p, const struct oci_runtime *oci, struct cgroup_entry *ret) {
+        struct instance *i = p->instance;
+        const json_t *resources = json_object_get(json_object_get(p->spec, "linux"), "resources");
+
+        if (!oci->no_cgroups)
+                return NULL;
+        p->failure = START_START_ERROR;
+        struct error *err = cgroup_container_create(i->cgroup, resources);
+        if (!err)
+                err = cgroup_entry_open(i->cgroup, ret);
+        return error_context(err, "failed to start container \"%s\"", i->name);
+}
+
 static struct error *run_spawn(struct preparation *p) {
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
         struct instance *i = p->instance;
         _cleanup_free_ char *log = runtime_log_path(i);
         struct oci_runtime oci;
         struct error *err = runtime_oci(i->rt, log, &oci);
 
+        if (!err)
+                err = cgroup_prepare(p, &oci, &entry);
         if (err)
                 return err;
         _cleanup_strv_ char **argv =
@@ -124,6 +147,8 @@ static struct error *run_spawn(struct preparation *p) {
                 .input = p->streams.fds[0],
                 .output = p->streams.fds[1],
                 .errors = p->streams.fds[2],
+                .enter = entry.fds,
+                .n_enter = entry.n,
                 .linger_ms = 1,
         };
         return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);
@@ -154,7 +179,9 @@ void instance_start(void *ctx, const struct container_run *run) {
         preparation_release(&p);
         if (!err)
                 return;
+        _cleanup_free_ char *id = xstrdup(i->id);
         instance_purge(i);
-        pod_container_start_failed(rt->pod, run->name, run->attempt, p.failure, error_message(err), NULL);
+        pod_container_start_failed(rt->pod, run->name, run->attempt, p.failure, error_message(err),
+                                   p.failure == START_START_ERROR ? id : NULL);
         error_free(err);
 }

@@ -127,5 +127,6 @@ struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtim
         if (rt->host_mounts >= 0)
                 protect(rt->oci_program);
         *ret = (struct oci_runtime){ .program = rt->oci_program, .state_root = rt->oci_state_root, .log = log };
+        ret->no_cgroups = rt->sb.cgroup && cgroup_container_is_ours() && oci_runtime_can_leave_cgroups(rt->oci_program);
         return NULL;
 }

@@ -114,6 +114,17 @@ void pod_node_seen(struct pod *pod, const V1Node *node) {
                 pod_step(pod);
 }
 
+/* Perhaps it was loaded meanwhile. */
+static void look_for_images_again(struct pod *pod) {
+        for (size_t i = 0; i < pod->n_containers; i++) {
+                struct container *c = pod->containers[i];
+
+                c->image_retry_ns = MIN(c->image_retry_ns, pod->now_ns);
+                if (c->state == CONTAINER_IMAGE && !c->image_asked)
+                        c->image_looked = false;
+        }
+}
+
 void pod_objects_changed(struct pod *pod) {
         if (!pod_listens(pod))
                 return;
@@ -125,11 +136,23 @@ void pod_objects_changed(struct pod *pod) {
 
                 if (c->state == CONTAINER_RETRY)
                         c->retry_ns = pod->now_ns;
-                c->image_retry_ns = MIN(c->image_retry_ns, pod->now_ns);
-                if (c->state == CONTAINER_IMAGE && !c->image_asked)
-                        c->image_looked = false; /* perhaps it was loaded meanwhile */
         }
+        look_for_images_again(pod);
         pod_step(pod);
+}
+
+void pod_images_changed(struct pod *pod) {
+        if (!pod_listens(pod))
+                return;
+        look_for_images_again(pod);
+        pod_step(pod);
+}
+
+bool pod_waits_for_image(const struct pod *pod) {
+        for (size_t i = 0; i < pod->n_containers; i++)
+                if (pod->containers[i]->state == CONTAINER_IMAGE && !pod->containers[i]->image_ready)
+                        return true;
+        return false;
 }
 
 void pod_evict(struct pod *pod, const char *message, int64_t grace_seconds) {

@@ -183,6 +183,7 @@ static bool ensure_next(struct pod *pod, struct container *c) {
                 return c->image_ready || c->image_at > at;
         p = pull_get(pod, pod_image_needed(c));
         if (p->failed && !p->running && pod->now_ns < p->retry_ns) {
+                c->image_looked = false; /* as a kubelet does at each look at the pod: it may come another way */
                 wait_for_pull(pod, p);
                 return false;
         }

@@ -47,9 +47,13 @@ void pod_node_changed(struct pod *pod);
  * when their tolerationSeconds are over the pod asks to be deleted (ops.pod_disrupt, DeletionByTaintManager). Copied.
  */
 void pod_node_seen(struct pod *pod, const V1Node *node);
-/* Something changed that a waiting pod may wait for: a ConfigMap, a Secret, a claim, an image that was loaded. Failed
+/* Something changed that a waiting pod may wait for: a ConfigMap, a Secret, a claim. Failed
  * volume set-ups, CreateContainerConfigErrors and ErrImageNeverPull are tried again at once. */
 void pod_objects_changed(struct pod *pod);
+/* Images came or got other names: those that are waited for are looked for again, whatever the back-off of their pull.
+ */
+void pod_images_changed(struct pod *pod);
+bool pod_waits_for_image(const struct pod *pod);
 /* The node evicts the pod, which is over an emptyDir or ephemeral-storage limit: Failed, reason Evicted, this message.
  * No condition DisruptionTarget: that is for pods that have to go for others' sake. Containers get `grace_seconds` (a
  * kubelet: 1 for a local limit) or the pod's own if that is less. */

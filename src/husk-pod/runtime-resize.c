@@ -15,24 +15,28 @@ static struct error *resize_pod(struct runtime *rt, const struct cgroup_limits *
         return cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), limits);
 }
 
+static struct error *update(const struct oci_runtime *oci, const struct instance *i, const json_t *resources) {
+        _cleanup_strv_ char **argv = oci_runtime_update_argv(oci, i->id);
+        _cleanup_free_ char *input = json_dumps(resources, JSON_COMPACT), *errors = NULL;
+        struct process_options options = { .input = input, .timeout_ms = UPDATE_TIMEOUT_MS };
+        int status = 0;
+        struct error *err = process_run(argv, &options, &status, NULL, &errors);
+
+        if (err || !status)
+                return err;
+        _cleanup_free_ char *message = oci_runtime_log_message(errors ?: "", errors ? strlen(errors) : 0);
+        return error_new(ERROR_INTERNAL, "%s", *message ? message : "the OCI runtime could not change the limits");
+}
+
 static struct error *resize_container(struct runtime *rt, const struct instance *i, const V1Container *container) {
         struct oci_runtime oci;
         struct error *err = runtime_oci(rt, NULL, &oci);
 
         if (err)
                 return error_context(err, "container %s", i->name);
-        _cleanup_strv_ char **argv = oci_runtime_update_argv(&oci, i->id);
         json_t *resources = oci_resources(runtime_allocated(rt), container, 0);
-        _cleanup_free_ char *input = json_dumps(resources, JSON_COMPACT), *errors = NULL;
+        err = oci.no_cgroups ? cgroup_container_limit(i->cgroup, resources) : update(&oci, i, resources);
         json_decref(resources);
-        struct process_options options = { .input = input, .timeout_ms = UPDATE_TIMEOUT_MS };
-        int status = 0;
-        err = process_run(argv, &options, &status, NULL, &errors);
-        if (!err && status) {
-                _cleanup_free_ char *message = oci_runtime_log_message(errors ?: "", errors ? strlen(errors) : 0);
-                err = error_new(ERROR_INTERNAL, "%s",
-                                *message ? message : "the OCI runtime could not change the limits");
-        }
         return error_context(err, "container %s", i->name);
 }
 

@@ -278,6 +278,8 @@ void watches_update(struct runtime *rt);
 void watches_refresh_pod(struct runtime *rt);
 /* The pod waits for room: watches the claims of other pods and the namespaces, or no longer. */
 void watches_others(struct runtime *rt, bool wanted);
+/* Images that come, as long as one is waited for. */
+void watches_images(struct runtime *rt, bool wanted);
 void watches_end(struct runtime *rt);
 
 /* ---- storage.c ---- */

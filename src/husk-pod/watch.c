@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "image/image.h"
 #include "oci/device-lease.h"
 #include "store/node-config.h"
 
@@ -23,12 +24,14 @@ struct watches {
         struct loop_watch *claims;                      /* while the pod waits for room: */
         struct loop_watch *volume_claims;               /* likewise */
         struct loop_watch *namespaces;                  /* their labels matter to affinity */
+        struct loop_watch *images;                      /* while the pod waits for an image */
         struct loop_watch *devices[DEVICE_FOLDERS_MAX]; /* folders of device specifications */
         struct loop_deferred *changed;
         char **names[ARRAY_SIZE(kinds)]; /* changed since, by kind */
         bool node_changed, pod_changed;
         bool node_seen;      /* the machine was told what the node is */
         bool others_changed; /* claims or namespaces */
+        bool images_changed;
 };
 
 static void note_pod(void *arg, uint32_t events, const char *name) {
@@ -60,6 +63,17 @@ static void note_claims(void *arg, uint32_t events, const char *name) {
 
 static void note_other(void *arg, uint32_t events, const char *name) {
         note_claims(arg, events, "claims.json");
+}
+
+static void note_images(void *arg, uint32_t events, const char *name) {
+        struct runtime *rt = arg;
+
+        if (*name && !(events & IN_Q_OVERFLOW))
+                return;          /* a name came or went; what counts is said by the folder's own time */
+        if (events & IN_IGNORED) /* somebody removed the folder: it is made and watched anew */
+                rt->watches->images = loop_watch_free(rt->watches->images);
+        rt->watches->images_changed = true;
+        loop_deferred_arm(rt->watches->changed);
 }
 
 static void note_object(struct runtime *rt, int kind, uint32_t events, const char *name) {
@@ -172,6 +186,11 @@ static void changed(void *arg) {
                 return;
         if (w->node_changed || !w->node_seen)
                 node_changed(rt);
+        if (!rt->finished && w->images_changed) {
+                w->images_changed = false;
+                pod_images_changed(rt->pod);
+                watches_images(rt, pod_waits_for_image(rt->pod));
+        }
         if (rt->finished || !w->others_changed)
                 return;
         w->others_changed = false;
@@ -273,6 +292,26 @@ void watches_others(struct runtime *rt, bool wanted) {
         loop_deferred_arm(w->changed);
 }
 
+void watches_images(struct runtime *rt, bool wanted) {
+        struct watches *w = rt->watches;
+
+        if (!w || wanted == (w->images != NULL))
+                return;
+        if (!wanted) {
+                w->images = loop_watch_free(w->images);
+                return;
+        }
+        _cleanup_free_ char *folder = image_names_folder(rt->store);
+        _cleanup_error_ struct error *err = mkdir_parents(folder, 0700);
+        if (!err)
+                err = loop_watch_new(rt->loop, folder, IN_ATTRIB | IN_ONLYDIR, note_images, rt, &w->images);
+        if (err)
+                log_warning("%s", error_message(err));
+        /* What came between the look at the store and now would be missed. */
+        w->images_changed = true;
+        loop_deferred_arm(w->changed);
+}
+
 struct error *watches_begin(struct runtime *rt) {
         struct watches *w = rt->watches = new0(struct watches);
         struct error *err;
@@ -295,6 +334,7 @@ void watches_end(struct runtime *rt) {
         loop_watch_free(w->claims);
         loop_watch_free(w->namespaces);
         loop_watch_free(w->volume_claims);
+        loop_watch_free(w->images);
         watch_devices(rt, false);
         for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
                 loop_watch_free(w->objects[k]);

@@ -18,6 +18,7 @@
 #include "server/supervisor.h"
 #include "oci/runtime.h"
 #include "oci/spec.h"
+#include "sandbox/cgroup.h"
 #include "husk/verbs.h"
 
 #define EXIT_NOT_EXECUTABLE 126
@@ -130,6 +131,18 @@ static void give_pipes(const struct running *running) {
                         continue; /* what is not given cannot be opened anew, no more */
 }
 
+/* What the OCI runtime executes in a container whose cgroup it has not made is where it is itself. */
+static struct error *enter_cgroup(const struct running *running) {
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
+        const char *path = field_text_or(running->config, "linux.cgroupsPath", "");
+
+        if (!*path)
+                return NULL;
+        struct error *err = cgroup_entry_open(path, &entry);
+        int errnum = err ? 0 : cgroup_entry_take(entry.fds, entry.n);
+        return errnum ? error_errno(errnum, "enter cgroup %s", path) : err;
+}
+
 static struct error *run_command(struct store *store, const json_t *pod, const struct running *running,
                                  char **command) {
         const char *uid = field_text_or(pod, "metadata.uid", "");
@@ -156,6 +169,11 @@ static struct error *run_command(struct store *store, const json_t *pod, const s
         give_pipes(running);
         if (use_tty) {
                 err = window_follow();
+                if (err)
+                        return err;
+        }
+        if (oci_runtime_can_leave_cgroups(program) && cgroup_container_is_ours()) {
+                err = enter_cgroup(running);
                 if (err)
                         return err;
         }

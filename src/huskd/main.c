@@ -1,11 +1,13 @@
-/* huskd - the node daemon: looks after the supervisors of pods, and after a folder of static manifests.
+/* huskd - the node daemon: looks after the supervisors of pods, a folder of static manifests, another of image
+ * archives, and the disk that images must not fill.
  *
- *   huskd [--root DIR] [--run DIR] [--manifests DIR]
+ *   huskd [--root DIR] [--run DIR] [--manifests DIR] [--archives DIR]
  *
  * Pods do not need it to run, and do not notice when it ends or is killed. As long as it runs, a pod whose keeper and
  * supervisor were both killed gets new ones, at its start every pod that has not ended is brought back (after a reboot,
- * all of them), supervisors of an older husk are replaced, and the store follows the manifests. SIGHUP looks at
- * everything at once; SIGTERM ends huskd alone. */
+ * all of them), supervisors of an older husk are replaced, the store follows the manifests, and image archives are
+ * taken in: those that are there at the start before the manifests, which may need them. SIGHUP looks at everything at
+ * once; SIGTERM ends huskd alone. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -18,6 +20,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "huskd/archives.h"
+#include "huskd/image-gc.h"
 #include "huskd/notify.h"
 #include "huskd/pods.h"
 #include "huskd/statics.h"
@@ -26,7 +30,7 @@
 #define MANIFESTS_DEFAULT "/etc/husk/manifests"
 
 struct options {
-        const char *root, *run, *manifests;
+        const char *root, *run, *manifests, *archives;
 };
 
 struct daemon {
@@ -34,9 +38,11 @@ struct daemon {
         struct loop *loop;
         struct store *store;
         struct pods *pods;
-        struct statics *statics;
+        struct statics *statics; /* NULL until the archives of the start are taken in */
+        struct archives *archives;
+        struct image_gc *image_gc;
         struct loop_io *signals;
-        struct loop_deferred *tell;
+        struct loop_deferred *tell, *reap;
         int lock;
         int signal_fd;
 };
@@ -51,11 +57,15 @@ static const struct flag {
         { "--run", "DIR", "folder of the node's fleeting state (/run/husk)", offsetof(struct options, run) },
         { "--manifests", "DIR", "folder of static manifests (" MANIFESTS_DEFAULT "; DIR/manifests for another --root)",
           offsetof(struct options, manifests) },
+        { "--archives", "DIR", "folder of image archives that are taken in (DIR/images.d of --root)",
+          offsetof(struct options, archives) },
 };
 
 static void print_help(FILE *to) {
-        fprintf(to, "Looks after the supervisors of all pods and after a folder of static manifests.\n\nUsage:\n"
-                    "  huskd [flags]\n\nFlags:\n");
+        fprintf(to,
+                "Looks after the supervisors of all pods, a folder of static manifests, and the images of the node.\n\n"
+                "Usage:\n"
+                "  huskd [flags]\n\nFlags:\n");
         for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
                 fprintf(to, "  %s %-*s %s\n", flags[i].name, (int)(20 - strlen(flags[i].name)), flags[i].value,
                         flags[i].help);
@@ -81,12 +91,16 @@ static bool options_read(int argc, char **argv, struct options *ret) {
 /* ---- what it says of itself ---- */
 
 static void status_make(const struct daemon *d, char *ret, size_t size) {
-        size_t pods = pods_count(d->pods), files = statics_files(d->statics), faults = statics_faults(d->statics);
+        size_t pods = pods_count(d->pods), files = d->statics ? statics_files(d->statics) : 0,
+               faults = d->statics ? statics_faults(d->statics) : 0, archives = archives_waiting(d->archives);
         int n = snprintf(ret, size, "%zu pod%s, %zu manifest%s", pods, pods == 1 ? "" : "s", files,
                          files == 1 ? "" : "s");
 
         if (faults && n > 0 && (size_t)n < size)
-                snprintf(ret + n, size - (size_t)n, ", %zu of them with mistakes", faults);
+                n += snprintf(ret + n, size - (size_t)n, ", %zu of them with mistakes", faults);
+        if (archives && n > 0 && (size_t)n < size)
+                snprintf(ret + n, size - (size_t)n, ", taking in %zu image archive%s", archives,
+                         archives == 1 ? "" : "s");
 }
 
 static void tell_status(void *arg) {
@@ -139,19 +153,29 @@ static void reload(struct daemon *d) {
 
         notify_reloading();
         renew_outdated(d);
-        statics_sync(d->statics);
+        archives_look(d->archives);
+        image_gc_look(d->image_gc);
+        if (d->statics)
+                statics_sync(d->statics);
         pods_look_soon(d->pods);
         status_make(d, text, sizeof(text));
         notify_ready(text);
 }
 
-/* Keepers are children of huskd if it has started them. */
-static void reap(void) {
-        siginfo_t info;
+/* Keepers are children of huskd if it has started them. Those of its loop's commands are the loop's to wait for, which
+ * it does in this very turn; then whoever ended behind them comes. */
+static void reap(void *arg) {
+        struct daemon *d = arg;
+        siginfo_t info = { 0 };
 
-        do
+        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+                if (archives_own(d->archives, info.si_pid) || image_gc_owns(d->image_gc, info.si_pid)) {
+                        loop_deferred_arm(d->reap);
+                        return;
+                }
+                waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
                 info.si_pid = 0;
-        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
+        }
 }
 
 static void signal_came(void *arg, int events) {
@@ -160,7 +184,7 @@ static void signal_came(void *arg, int events) {
 
         while (read(d->signal_fd, &info, sizeof(info)) == sizeof(info)) {
                 if (info.ssi_signo == SIGCHLD)
-                        reap();
+                        reap(d);
                 else if (info.ssi_signo == SIGHUP)
                         reload(d);
                 else
@@ -202,6 +226,28 @@ static char *manifests_folder(const struct daemon *d) {
         return d->store->is_default ? xstrdup(MANIFESTS_DEFAULT) : path_join(d->store->root, "manifests");
 }
 
+static char *archives_folder(const struct daemon *d) {
+        return d->options.archives ? xstrdup(d->options.archives) : path_join(d->store->root, "images.d");
+}
+
+static struct error *statics_begin(struct daemon *d) {
+        _cleanup_free_ char *folder = manifests_folder(d);
+
+        return statics_new(d->loop, d->store, folder, statics_changed, d, &d->statics);
+}
+
+/* Manifests wait for the archives that were there at the start; later ones need not, a pod waits for its image. */
+static void archives_changed(void *arg) {
+        struct daemon *d = arg;
+
+        if (!d->statics && !archives_waiting(d->archives)) {
+                _cleanup_error_ struct error *err = statics_begin(d);
+                if (err)
+                        log_error("%s", error_message(err));
+        }
+        pods_changed(d);
+}
+
 static struct error *begin(struct daemon *d) {
         _cleanup_free_ char *folder = NULL;
         struct error *err = store_open(d->options.root, d->options.run, &d->store);
@@ -216,9 +262,13 @@ static struct error *begin(struct daemon *d) {
                 return err;
         notify_begin(d->loop);
         d->tell = loop_deferred_new(d->loop, tell_status, d);
-        folder = manifests_folder(d);
+        d->reap = loop_deferred_new(d->loop, reap, d);
+        folder = archives_folder(d);
+        d->archives = archives_new(d->loop, d->store, folder, archives_changed, d);
+        d->image_gc = image_gc_new(d->loop, d->store);
         /* The manifests first: a pod that is no longer wanted need not be brought back before it is ended. */
-        err = statics_new(d->loop, d->store, folder, statics_changed, d, &d->statics);
+        if (!archives_waiting(d->archives))
+                err = statics_begin(d);
         return err ? err : pods_new(d->loop, d->store, pod_gone, pods_changed, d, &d->pods);
 }
 
@@ -226,7 +276,10 @@ static void end(struct daemon *d) {
         notify_end();
         pods_free(d->pods);
         statics_free(d->statics);
+        archives_free(d->archives);
+        image_gc_free(d->image_gc);
         loop_deferred_free(d->tell);
+        loop_deferred_free(d->reap);
         loop_io_free(d->signals);
         loop_free(d->loop);
         fd_close(d->signal_fd);

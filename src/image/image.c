@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "image/layout.h"
 #include "image/reference.h"
@@ -134,8 +135,47 @@ struct image **image_list_free(struct image **list, size_t n) {
         return NULL;
 }
 
+char *image_names_folder(const struct store *store) {
+        _cleanup_free_ char *images = layout_root(store);
+
+        return path_join(images, "references");
+}
+
 void image_mark_used(const struct store *store, const struct image *image) {
         _cleanup_free_ char *images = layout_root(store), *path = layout_image(images, image->id);
 
         (void)!utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW); /* a preference, lost without harm */
+}
+
+void image_names_in(const json_t *json, char ***list) {
+        static const char *const keys[] = { "image", "imageID", "reference" };
+        const char *key;
+        json_t *value;
+        size_t i;
+
+        json_array_foreach(json, i, value) image_names_in(value, list);
+        json_object_foreach((json_t *)json, key, value) {
+                bool is_image = false;
+                for (i = 0; i < ARRAY_SIZE(keys); i++)
+                        is_image = is_image || streq(key, keys[i]);
+                if (is_image && json_is_string(value)) {
+                        const char *text = json_string_value(value);
+                        char *name = digest_is_valid(text) ? xstrdup(text) : image_reference_normalize(text);
+                        if (name)
+                                *list = strv_add_take(*list, name);
+                }
+                image_names_in(value, list);
+        }
+}
+
+void images_mark_used_in(const struct store *store, const json_t *object) {
+        _cleanup_strv_ char **names = NULL;
+
+        image_names_in(object, &names);
+        for (size_t i = 0; names && names[i]; i++) {
+                _cleanup_image_ struct image *image = NULL;
+                _cleanup_error_ struct error *gone = image_open(store, names[i], &image);
+                if (!gone)
+                        image_mark_used(store, image);
+        }
 }

@@ -59,6 +59,15 @@ static inline void image_freep(struct image **image) {
 /* Notes that a container of it is started now: garbage collection takes what was not used for longest first. */
 void image_mark_used(const struct store *store, const struct image *image);
 
+/* The same for all that a pod (its object or status, as JSON) names, when it ends: until then they were in use. */
+void images_mark_used_in(const struct store *store, const json_t *object);
+/* Adds to `list` what names an image in a pod's object or status: ids and normalised references of containers and image
+ * volumes. */
+void image_names_in(const json_t *json, char ***list);
+
+/* Folder whose IN_ATTRIB (inotify) says that an image came or got another name. */
+char *image_names_folder(const struct store *store);
+
 /* All images present with all their names, newest first; an array of `*ret_n` images. Unreadable ones are left out. */
 struct error *image_list(const struct store *store, struct image ***ret, size_t *ret_n) _must_check_;
 struct image **image_list_free(struct image **list, size_t n);

@@ -110,6 +110,12 @@ struct error *reference_record_write(const char *path, const struct reference_re
         return write_json(path, json);
 }
 
+void references_tell_changed(const char *images) {
+        _cleanup_free_ char *folder = path_join(images, "references");
+
+        (void)!utimensat(AT_FDCWD, folder, NULL, AT_SYMLINK_NOFOLLOW); /* whoever waits looks again later anyway */
+}
+
 void reference_record_release(struct reference_record *record) {
         free(record->digest);
         free(record->id);

@@ -25,6 +25,8 @@ struct reference_record {
 };
 struct error *reference_record_read(const char *path, struct reference_record *ret) _must_check_;
 struct error *reference_record_write(const char *path, const struct reference_record *record) _must_check_;
+/* Tells whoever watches image_names_folder() that there are new names. */
+void references_tell_changed(const char *images);
 void reference_record_release(struct reference_record *record);
 #define _cleanup_reference_record_ _cleanup_(reference_record_release)
 

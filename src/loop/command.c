@@ -234,7 +234,7 @@ static struct error *command_start(struct loop_command *c, const struct loop_com
         if (!err)
                 err = keep_prepare(o, high);
         if (!err)
-                err = command_spawn(c, o, out, err_fd, high);
+                err = o->n_enter ? command_fork(o, out, err_fd, high, &c->pid) : command_spawn(c, o, out, err_fd, high);
         for (size_t i = 0; i < o->n_keep; i++)
                 if (high[i] > 0)
                         fd_close(high[i]);

@@ -52,4 +52,8 @@ struct loop {
         struct loop_command *dying; /* commands freed before their end: killed, still to be reaped */
 };
 
+/* What posix_spawn(3) cannot: command-fork.c. `out`, `err_fd`: write ends of gathered output, or -EBADF; `high`:
+ * o->keep above what they shall become. */
+struct error *command_fork(const struct loop_command_options *o, int out, int err_fd, const int *high,
+                           pid_t *ret) _must_check_;
 void loop_commands_release(struct loop *loop);

@@ -69,6 +69,8 @@ struct loop_command_options {
         gid_t pipe_gid;
         const int *keep; /* further descriptors: keep[i] becomes descriptor 3 + i */
         size_t n_keep;
+        const int *enter; /* files (of cgroups) that the process writes "0" into before it executes the program */
+        size_t n_enter;
         size_t output_max;  /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
         int64_t timeout_ns; /* SIGKILL after this; 0: none */
         int linger_ms;      /* 0: 200 ms */

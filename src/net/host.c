@@ -437,10 +437,17 @@ static bool first_address(int family, char *buf, size_t size) {
 struct error *net_node_addresses(struct net_node *ret) {
         struct net_node n = { "", "" };
 
-        if (!source_address(AF_INET, "8.8.8.8", n.ip4, sizeof(n.ip4)) && !first_address(AF_INET, n.ip4, sizeof(n.ip4)))
+        /* Along the default routes, as a kubelet looks for them; without any, what there is. */
+        bool leads_out = source_address(AF_INET, "8.8.8.8", n.ip4, sizeof(n.ip4));
+        if (!leads_out)
                 *n.ip4 = '\0';
-        if (!source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)) &&
-            !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
+        if (source_address(AF_INET6, "2001:4860:4860::8888", n.ip6, sizeof(n.ip6)))
+                leads_out = true;
+        else
+                *n.ip6 = '\0';
+        if (!leads_out && !first_address(AF_INET, n.ip4, sizeof(n.ip4)))
+                *n.ip4 = '\0';
+        if (!leads_out && !first_address(AF_INET6, n.ip6, sizeof(n.ip6)))
                 *n.ip6 = '\0';
         if (!*n.ip4 && !*n.ip6)
                 snprintf(n.ip4, sizeof(n.ip4), "127.0.0.1");

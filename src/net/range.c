@@ -146,14 +146,16 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
         json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
         if (!object)
                 return error_new(ERROR_INVALID, "%s:%d: %s", path, json_error.line, json_error.text);
+        const json_t *ip6 = json_object_get(object, "ipv6");
+        r.ip6_off = json_is_null(ip6);
+        r.ip6_on = json_is_true(ip6);
         err = range_member(object, path, "ipv4", AF_INET, 30, &r.ip4);
-        if (!err)
+        if (!err && !r.ip6_on)
                 err = range_member(object, path, "ipv6", AF_INET6, 126, &r.ip6);
-        if (!err && r.ip4.base.family == AF_UNSPEC)
+        if (!err && r.ip4.base.family == AF_UNSPEC && !r.ip6_off && !r.ip6_on)
                 err = error_new(ERROR_INVALID, "%s: \"ipv4\" is missing", path);
         if (!err)
                 err = mtu_member(object, path, &r.mtu);
-        r.ip6_off = json_is_null(json_object_get(object, "ipv6"));
         r.picked = json_is_true(json_object_get(object, "picked"));
         json_decref(object);
         if (err)
@@ -168,14 +170,16 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
 
         range_format(&r->ip4, ip4, sizeof(ip4));
-        range_format(&r->ip6, ip6, sizeof(ip6));
+        *ip6 = '\0';
+        if (r->ip6.base.family != AF_UNSPEC)
+                range_format(&r->ip6, ip6, sizeof(ip6));
+        _cleanup_free_ char *six = *ip6         ? xasprintf("  \"ipv6\": \"%s\",\n", ip6)
+                                   : r->ip6_off ? xstrdup("  \"ipv6\": null,\n")
+                                                : xstrdup("");
         if (r->mtu)
-                snprintf(mtu, sizeof(mtu), "\n  \"mtu\": %u,", r->mtu);
-        if (r->ip6.base.family == AF_UNSPEC)
-                text = xasprintf("{\n  \"ipv4\": \"%s\",%s\n  \"picked\": true\n}\n", ip4, mtu);
-        else
-                text = xasprintf("{\n  \"ipv4\": \"%s\",\n  \"ipv6\": \"%s\",%s\n  \"picked\": true\n}\n", ip4, ip6,
-                                 mtu);
+                snprintf(mtu, sizeof(mtu), "  \"mtu\": %u,\n", r->mtu);
+        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s%s  \"picked\": %s\n}\n", ip4, six, mtu,
+                         r->picked ? "true" : "false");
         return file_replace(path, text, strlen(text), 0644, FILE_DURABLE);
 }
 
@@ -184,6 +188,7 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
 struct used {
         struct net_range *ranges;
         size_t n;
+        bool ip6_route, ip6_global; /* a default route of IPv6, an address that the world knows */
 };
 
 static void used_add(struct used *u, int family, const void *bytes, unsigned prefix_len) {
@@ -208,14 +213,22 @@ static void used_address(const struct nlmsghdr *h, void *data) {
         if (h->nlmsg_type != RTM_NEWADDR || (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
                 return;
         const struct nlattr *a = attribute_find(h, sizeof(*m), IFA_ADDRESS, address_len(m->ifa_family));
-        if (a)
-                used_add(data, m->ifa_family, mnl_attr_get_payload(a), m->ifa_prefixlen);
+        if (!a)
+                return;
+        const uint8_t *bytes = mnl_attr_get_payload(a);
+        if (m->ifa_family == AF_INET6 && (bytes[0] & 0xe0) == 0x20) /* 2000::/3, global unicast (RFC 4291) */
+                ((struct used *)data)->ip6_global = true;
+        used_add(data, m->ifa_family, bytes, m->ifa_prefixlen);
 }
 
 /* Default routes lead everywhere and are no use of a range. */
 static void used_route(const struct nlmsghdr *h, void *data) {
         const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+        struct used *u = data;
 
+        if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_family == AF_INET6 && m->rtm_dst_len == 0 &&
+            m->rtm_type == RTN_UNICAST)
+                u->ip6_route = true;
         if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len == 0 ||
             (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
                 return;
@@ -287,17 +300,23 @@ static struct error *check_chosen(const struct store *store, const struct used *
                          text);
 }
 
+/* Once a node's pods have IPv6 they keep it, whether or not the machine has a way out by it at the moment. */
+static bool wants_ip6(const struct net_ranges *r, const struct used *u) {
+        return !r->ip6_off && (r->ip6_on || r->ip6.base.family != AF_UNSPEC || (u->ip6_route && u->ip6_global));
+}
+
 static struct error *settle(const struct store *store, const struct used *u, bool found, bool want_ip6,
                             struct net_ranges *r) {
-        bool changed = false;
-        struct error *err;
+        bool changed = false, chosen = found && !r->picked;
+        struct error *err = chosen ? check_chosen(store, u, &r->ip4) : NULL;
 
-        if (found && !r->picked) {
-                err = check_chosen(store, u, &r->ip4);
-                return err || !want_ip6 ? err : check_chosen(store, u, &r->ip6);
-        }
+        if (!err && chosen && want_ip6)
+                err = check_chosen(store, u, &r->ip6);
+        if (err)
+                return err;
         if (r->ip4.base.family == AF_UNSPEC || !is_free(u, &r->ip4)) {
                 changed = true;
+                r->picked = true;
                 if (!pick_ip4(store, u, &r->ip4))
                         return error_new(
                                 ERROR_EXHAUSTED,
@@ -321,7 +340,7 @@ struct error *ranges_settle(const struct store *store, struct netlink *nl, bool 
         if (!err)
                 err = used_list(nl, &u);
         if (!err)
-                err = settle(store, &u, found, ip6 && !r.ip6_off, &r);
+                err = settle(store, &u, found, ip6 && wants_ip6(&r, &u), &r);
         free(u.ranges);
         if (err)
                 return err;

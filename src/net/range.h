@@ -3,9 +3,10 @@
  * <root>/net.json: {"ipv4": "10.85.0.0/24", "ipv6": "fd12:3456:789a:1::/64", "picked": true}. It is written when the
  * first pod needs it, with ranges that nothing on the machine uses (addresses and routes, which also shows other
  * nodes). "picked" says that they may be picked again should they be taken when the node starts anew; an
- * administrator's file does not have it and is kept to. "ipv6": null turns IPv6 off for the pods, "mtu" says what their
- * links take. Address 1 of each
- * range is the bridge's, the gateway of the pods; a pod has the same number in both. */
+ * administrator's file does not have it and is kept to. Pods have IPv6 if the machine itself has it: a default route
+ * and a global address (a unique local one leads nowhere outside, and programs would try it first and wait); "ipv6":
+ * null turns it off, "ipv6": true or a range turns it on. "mtu" says what their links take. Address 1 of each range is
+ * the bridge's, the gateway of the pods; a pod has the same number in both. */
 #pragma once
 
 #include "net/net.h"
@@ -22,8 +23,8 @@ struct net_range {
 struct net_ranges {
         struct net_range ip4;
         struct net_range ip6;
-        bool ip6_off; /* by the file */
-        unsigned mtu; /* of the pods' links; 0: as the machine's way out */
+        bool ip6_off, ip6_on; /* by the file: null, true */
+        unsigned mtu;         /* of the pods' links; 0: as the machine's way out */
         bool picked;
 };
 
@@ -41,6 +42,6 @@ uint32_t ranges_last_number(const struct net_ranges *ranges);
 /* What net.json says; *ret_found is false if there is none. */
 struct error *ranges_read(const struct store *store, struct net_ranges *ret, bool *ret_found) _must_check_;
 /* For a node whose bridge does not exist: keeps the ranges of net.json if they are free on this machine, else picks new
- * ones and writes them down. `ip6`: does this machine speak IPv6? The caller holds the machine's lock. */
+ * ones and writes them down. `ip6`: does this machine's kernel speak IPv6? The caller holds the machine's lock. */
 struct error *ranges_settle(const struct store *store, struct netlink *nl, bool ip6,
                             struct net_ranges *ret) _must_check_;

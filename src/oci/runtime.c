@@ -41,6 +41,20 @@ struct error *oci_runtime_find(const char *run_folder, const char *class_name, c
                          name, name);
 }
 
+static bool is_called(const char *program, const char *name) {
+        const char *slash = strrchr(program, '/');
+
+        return streq(slash ? slash + 1 : program, name);
+}
+
+bool oci_runtime_can_leave_cgroups(const char *program) {
+        return is_called(program, "crun");
+}
+
+bool oci_runtime_is_plain(const char *program) {
+        return is_called(program, "crun") || is_called(program, "runc");
+}
+
 /* ---- argument lists ---- */
 
 static char **argv_start(const struct oci_runtime *rt, const char *verb) {
@@ -54,6 +68,8 @@ static char **argv_start(const struct oci_runtime *rt, const char *verb) {
                 argv = strv_add(argv, "--log");
                 argv = strv_add(argv, rt->log);
         }
+        if (rt->no_cgroups)
+                argv = strv_add(argv, "--cgroup-manager=disabled");
         return strv_add(argv, verb);
 }
 

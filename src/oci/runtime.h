@@ -11,6 +11,7 @@ struct oci_runtime {
         const char *program;    /* "crun", looked up in PATH, or a path */
         const char *state_root; /* --root: <run>/pods/<uid>/crun */
         const char *log;        /* file the runtime appends its JSON log to; NULL: standard error */
+        bool no_cgroups; /* it leaves cgroups alone: the container inherits its own (oci_runtime_can_leave_cgroups) */
 };
 
 /* The program that makes a pod's containers, where it is not the node's usual one (a RuntimeClass chose it, or
@@ -22,6 +23,13 @@ struct oci_runtime {
  * sandbox. *ret is owned by the caller. */
 struct error *oci_runtime_find(const char *run_folder, const char *class_name, const char *usual,
                                char **ret) _must_check_;
+
+/* Can this program be told to leave cgroups alone (crun's --cgroup-manager=disabled)? What it starts, and what it
+ * executes in a container, is then where it is itself. */
+bool oci_runtime_can_leave_cgroups(const char *program);
+/* Is it one of which nothing is left but files and cgroups (crun, runc), or has it more to undo (a virtual machine's)?
+ */
+bool oci_runtime_is_plain(const char *program);
 
 /* Argument lists; owned by the caller (strv_free). Paths and ids are copied. */
 /* Creates and starts: returns when the container's program has been executed. Standard streams are inherited by the

@@ -50,7 +50,7 @@ struct error *oci_spec_build(const struct oci_spec_config *config, json_t **ret)
  * working folder and seccomp of the container, another argv. `spec` is the container's config.json. */
 json_t *oci_process_for_exec(const json_t *spec, char *const *argv, bool terminal);
 
-/* The cgroup settings alone (`crun update -r -`), for a resize in place. */
+/* The cgroup settings alone (`crun update -r -`, or sandbox/cgroup.h), for a resize in place. */
 json_t *oci_resources(const V1Pod *pod, const V1Container *container, int64_t pids_limit);
 /* The memory limit in it, bytes; -1: none. */
 int64_t oci_memory_limit(const V1Pod *pod, const V1Container *container);

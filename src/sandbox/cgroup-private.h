@@ -2,6 +2,7 @@
  *
  *   cgroup-machine.c  which hierarchies are mounted where
  *   cgroup.c          paths, making, entering
+ *   cgroup-container.c  a container's own, where no OCI runtime makes it
  *   cgroup-limits.c   what a pod asks for, and the files it is written into
  *   cgroup-remove.c   killing and removing
  *   cgroup-usage.c    reading */
@@ -34,6 +35,9 @@ const struct hierarchy *hierarchy_of(const char *controller); /* NULL: this mach
 /* Text of a small file in a folder; NULL if it cannot be read. */
 char *folder_read(const char *folder, const char *file, size_t max);
 struct error *folder_write(const char *folder, const char *file, const char *text) _must_check_;
+
+/* Makes a cgroup and its parents in every hierarchy. */
+struct error *cgroup_make_everywhere(const char *path) _must_check_;
 
 /* Folder of a node's pods of one class, below the node's: "", "/burstable", "/besteffort". */
 const char *qos_folder(enum pod_qos qos);

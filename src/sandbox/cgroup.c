@@ -176,12 +176,12 @@ int cgroup_open_leaf(const char *pod_path, const char *leaf) {
         return fd < 0 ? -errno : fd;
 }
 
-char **cgroup_procs_files(const char *path) {
-        char **files = NULL;
-        for (size_t i = 0; i < cgroup_machine()->n_hierarchies; i++)
-                files = strv_add_take(files,
-                                      xasprintf("%s%s/cgroup.procs", cgroup_machine()->hierarchies[i].folder, path));
-        return files;
+struct error *cgroup_make_everywhere(const char *path) {
+        struct error *err = NULL;
+
+        for (size_t i = 0; i < cgroup_machine()->n_hierarchies && !err; i++)
+                err = cgroup_make(&cgroup_machine()->hierarchies[i], path, NULL);
+        return err;
 }
 
 struct error *cgroup_enter(const char *path, pid_t pid) {

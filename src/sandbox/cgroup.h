@@ -6,7 +6,8 @@
  *   /kubepods/pod<uid>                 Guaranteed pods
  *   /kubepods/burstable/pod<uid>
  *   /kubepods/besteffort/pod<uid>
- *   …/pod<uid>/<container id>          made by the OCI runtime; its name is the last part of cgroupsPath
+ *   …/pod<uid>/<container id>          its name is the last part of cgroupsPath; made by the OCI runtime, or here
+ *                                     (cgroup_container_is_ours())
  *   …/pod<uid>/infra                   the infra process (v2 only: there processes live in leaves; on v1 it is in
  * pod<uid>)
  *
@@ -15,6 +16,8 @@
  *
  * Creating is idempotent and doubles as updating; so are killing and removing, which need only the uid. */
 #pragma once
+
+#include <jansson.h>
 
 #include "base/error.h"
 #include "core-v1.pb-c.h"
@@ -78,9 +81,20 @@ struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, 
 /* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2
  * only, elsewhere -EOPNOTSUPP. Made if it is missing. */
 int cgroup_open_leaf(const char *pod_path, const char *leaf);
-/* The files of every hierarchy into which a process that is to enter `path` writes "0": for a fresh child that must not
- * allocate. The cgroup has been made. */
-char **cgroup_procs_files(const char *path);
+/* Where a process of one thread that is to enter a cgroup writes "0", in every hierarchy: for a fresh child that must
+ * not allocate, or by cgroup_entry_take(). On v1 it need not wait for the kernel, as whoever is moved by others has to
+ * (Linux 5.5 and later). */
+#define CGROUP_ENTRIES_MAX 16
+struct cgroup_entry {
+        int fds[CGROUP_ENTRIES_MAX];
+        size_t n;
+};
+/* The cgroup has been made. `ret` is empty before, and after a failure. */
+struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) _must_check_;
+void cgroup_entry_close(struct cgroup_entry *entry);
+#define _cleanup_cgroup_entry_ __attribute__((cleanup(cgroup_entry_close)))
+/* Moves the caller; 0 or an errno. It takes nothing but system calls. */
+int cgroup_entry_take(const int *fds, size_t n);
 /* Moves a process (0: the caller) into a cgroup of every hierarchy, made if missing. */
 struct error *cgroup_enter(const char *path, pid_t pid) _must_check_;
 /* Moves the caller to where it is, in one hierarchy: nothing changes, but the kernel makes the caller wait, as it does
@@ -97,6 +111,15 @@ struct error *cgroup_kill(const char *path, bool *ret_empty) _must_check_;
 struct error *cgroup_pod_remove(const struct store *store, const char *pod_uid) _must_check_;
 /* The same for one cgroup path and what is below. */
 struct error *cgroup_remove(const char *path) _must_check_;
+
+/* Does this machine have the version of cgroups of which husk makes a container's itself (v1), if the OCI runtime can
+ * be told to leave them alone? */
+bool cgroup_container_is_ours(void);
+/* Makes a container's cgroup in every hierarchy and limits it as `resources` (linux.resources of an OCI runtime-spec)
+ * has it. v1 only. What cannot be honoured is an error by name; then some of it may have been made: cgroup_remove(). */
+struct error *cgroup_container_create(const char *path, const json_t *resources) _must_check_;
+/* Changes what `resources` names, of a container that may run. */
+struct error *cgroup_container_limit(const char *path, const json_t *resources) _must_check_;
 
 /* What a cgroup uses and used. A number the machine does not count is 0. */
 struct cgroup_usage {

@@ -42,13 +42,11 @@ static int write_file(const char *path, const char *text) {
         return saved;
 }
 
-/* Done last, when nobody waits for this process any more: the kernel takes 10 to 20 ms for the first of them, because
- * it waits for an RCU grace period before it moves a process between cgroups. No word can be said about a failure here;
- * the infra process ends, which is noticed. */
+/* Done last, when nobody waits for this process any more: kernels before 5.5 wait 10 to 20 ms for an RCU grace period
+ * first. No word can be said about a failure here; the infra process ends, which is noticed. */
 static void enter_cgroups(const struct infra_plan *plan) {
-        for (size_t i = 0; i < plan->n_cgroup_fds; i++)
-                if (write(plan->cgroup_fds[i], "0", 1) < 0)
-                        _exit(1);
+        if (cgroup_entry_take(plan->cgroup.fds, plan->cgroup.n))
+                _exit(1);
 }
 
 /* In a new user namespace nothing of this process's ids exists until its creator has mapped them; nor may it look into
@@ -132,12 +130,12 @@ _noreturn_ void infra_main(const struct infra_plan *plan) {
         ssize_t n = recv(plan->socket, &go, 1, 0);
         if (n != 1)
                 _exit(1);
-        if (plan->n_cgroup_fds) {
+        if (plan->cgroup.n) {
                 close(plan->socket); /* the sandbox is ready */
                 enter_cgroups(plan);
         }
         syscall(SYS_execveat, plan->program, "", argv, envp, AT_EMPTY_PATH);
-        if (plan->n_cgroup_fds)
+        if (plan->cgroup.n)
                 _exit(1);
         fail(plan, errno, "execute husk-infra", "");
 }

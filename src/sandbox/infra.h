@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 
 struct infra_write {
@@ -17,14 +18,13 @@ struct infra_write {
 };
 
 struct infra_plan {
-        int socket;           /* the child's end of the pair */
-        int creator_socket;   /* the other one, of which the child must not keep a copy */
-        int program;          /* husk-infra */
-        const char *hostname; /* NULL: no uts namespace of its own */
-        bool loopback;        /* a network namespace of its own, where lo is to be up */
-        bool user_namespace;  /* of its own: it waits for "m" until its ids are mapped */
-        int *cgroup_fds;      /* v1: where to write "0", opened with the creator's rights; NULL on v2 */
-        size_t n_cgroup_fds;
+        int socket;                  /* the child's end of the pair */
+        int creator_socket;          /* the other one, of which the child must not keep a copy */
+        int program;                 /* husk-infra */
+        const char *hostname;        /* NULL: no uts namespace of its own */
+        bool loopback;               /* a network namespace of its own, where lo is to be up */
+        bool user_namespace;         /* of its own: it waits for "m" until its ids are mapped */
+        struct cgroup_entry cgroup;  /* v1: opened with the creator's rights; empty on v2 */
         struct infra_write *sysctls; /* below /proc/sys */
         size_t n_sysctls;
 };

@@ -192,9 +192,7 @@ static void plan_release(struct infra_plan *plan) {
                 free(plan->sysctls[i].text);
         }
         free(plan->sysctls);
-        for (size_t i = 0; i < plan->n_cgroup_fds; i++)
-                fd_close(plan->cgroup_fds[i]);
-        free(plan->cgroup_fds);
+        cgroup_entry_close(&plan->cgroup);
 }
 
 /* A container that may trace the infra process (CAP_SYS_PTRACE in a shared pid namespace) finds its program behind
@@ -237,25 +235,12 @@ static struct error *plan_sysctls(struct infra_plan *plan, const V1PodSpec *spec
         return NULL;
 }
 
-static struct error *plan_cgroup_files(struct infra_plan *plan, const char *cgroup_path) {
-        _cleanup_strv_ char **files = cgroup_procs_files(cgroup_path);
-
-        plan->cgroup_fds = xcalloc(strv_len(files) + 1, sizeof(*plan->cgroup_fds));
-        for (char **file = files; file && *file; file++) {
-                int fd = open(*file, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-                if (fd < 0)
-                        return error_errno(errno, "enter cgroup: open %s", *file);
-                plan->cgroup_fds[plan->n_cgroup_fds++] = fd;
-        }
-        return NULL;
-}
-
-/* On v2 the child is born in its cgroup (*ret_fd); on v1 it moves itself, which waits for the kernel, not for us. */
+/* On v2 the child is born in its cgroup (*ret_fd); on v1 it moves itself. */
 static struct error *plan_cgroup(struct infra_plan *plan, const char *cgroup_path, int *ret_fd) {
         if (!cgroup_path)
                 return NULL;
         if (cgroup_version() != CGROUP_V2)
-                return plan_cgroup_files(plan, cgroup_path);
+                return cgroup_entry_open(cgroup_path, &plan->cgroup);
         *ret_fd = cgroup_open_leaf(cgroup_path, "infra");
         return *ret_fd < 0 ? error_errno(-*ret_fd, "open cgroup %s/infra", cgroup_path) : NULL;
 }

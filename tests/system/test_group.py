@@ -90,7 +90,11 @@ def test_queues_semaphores_and_shared_memory_work_in_the_pod_and_not_between_pod
     assert node.sh("ipc-one", "ipc look", c="b") == "msg=1 sem=1 shm=1 mq=1 psem=1 pshm=1 shared queued posted mapped"
 
 
-def test_dual_stack_and_the_way_out(node):
+def test_dual_stack_and_the_way_out(own_node):
+    node = own_node
+    node.load("--busybox")
+    with open(os.path.join(node.root, "net.json"), "w") as f:
+        f.write('{"ipv6": true}')
     node.apply(TWO % "stack")
     pod = node.running("stack")
     ips = [i["ip"] for i in pod["status"]["podIPs"]]

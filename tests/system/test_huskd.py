@@ -407,14 +407,16 @@ def remove_folder(path):
 
 def reboot(node):
     """Everything of the node ends at once, and its <run>, a tmpfs, is empty."""
-    pids = set(node.in_cgroups()) | {p for p, (program, _) in node.processes().items() if program.startswith("husk")}
-    for how in signal.SIGSTOP, signal.SIGKILL:
-        for pid in pids:
-            try:
-                os.kill(pid, how)
-            except ProcessLookupError:
-                pass
-    until("all ended", lambda: not node.in_cgroups() and not [p for p, _ in node.processes().values() if p.startswith("husk")])
+    def all_ended():  # again, for what was only just being forked
+        pids = set(node.in_cgroups()) | {p for p, (program, _) in node.processes().items() if program.startswith("husk")}
+        for how in signal.SIGSTOP, signal.SIGKILL:
+            for pid in pids:
+                try:
+                    os.kill(pid, how)
+                except ProcessLookupError:
+                    pass
+        return not pids
+    until("all ended", all_ended)
     subprocess.run(["ip", "link", "delete", "hk" + node.tag()], capture_output=True)
     subprocess.run(["nft", "delete", "table", "inet", "husk-" + node.tag()], capture_output=True)
     for at, dirs, _ in os.walk("/sys/fs/cgroup", topdown=False):

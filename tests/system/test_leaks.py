@@ -329,3 +329,52 @@ def test_pods_that_end_in_every_ugly_way_leave_nothing(leaks):
     print("\n%d pods in %.0f s, seed %d; at most %.1f s until all was gone (%d times an unfinished file went with the next pod); %d addresses looked at, none twice; %s" % (
         PODS, time.time() - begun, SEED, leaks.waited, leaks.swept, leaks.addresses, dict(sorted(leaks.did.items()))))
     assert len(leaks.uids) > PODS / 2 and sum(leaks.did.values()) >= PODS, (SEED, leaks.did)
+
+
+def ready(pod):
+    return any("running" in c["state"] for c in pod["status"].get("containerStatuses", []))
+
+
+def test_who_finds_no_address_waits_and_says_so_and_no_two_get_the_same(own_node):
+    """Twelve creators at once for the nine addresses there are; who goes makes room for who waits."""
+    node = own_node
+    os.makedirs(node.root, mode=0o700)
+    network = "10.199.%d.%d/28" % (random.randrange(256), 16 * random.randrange(16))
+    with open(os.path.join(node.root, "net.json"), "w") as f:
+        json.dump({"ipv4": network, "ipv6": None}, f)
+    node.load("--busybox")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [
+        {"name": "a", "image": IMAGE, "command": ["sleep", "100000"]}]}}
+
+    def create(names):
+        creators = [subprocess.Popen([HUSK, "apply", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=node.env) for _ in names]
+        for name, p in zip(names, creators):
+            p.stdin.write(json.dumps(dict(pod, metadata={"name": name})).encode())
+            p.stdin.close()
+        assert [p.wait(60 * SLOW) for p in creators] == [0] * len(creators)
+
+    def pods():
+        return json.loads(node.husk("get", "pods", "-o", "json").out)["items"]
+
+    def addresses():
+        found = [p["status"]["podIP"] for p in pods() if p["status"].get("podIP")]
+        assert len(found) == len(set(found)), found
+        return set(found)
+    create(["here%d" % n for n in range(4)])
+    until("four pods", lambda: len(addresses()) == 4)
+    create(["race%02d" % n for n in range(12)])
+    until("as many pods as there are addresses", lambda: len([p for p in pods() if ready(p)]) == 13)
+    assert len(addresses()) == 13
+    waiting = [p for p in pods() if not ready(p)]
+    assert [p["status"]["phase"] for p in waiting] == ["Pending"] * 3
+    for p in waiting:
+        said = until("why", lambda: [e for e in json.loads(node.husk("get", "events", "-o", "json").out)["items"] if e["reason"] == "FailedCreatePodSandBox" and
+                                     e["involvedObject"]["name"] == p["metadata"]["name"]])
+        assert "all addresses of the pods' range %s are in use (13 pods)" % network in said[0]["message"]
+    node.husk("delete", "pods", "here0", "here1", "here2", "--force")
+    until("those that waited", lambda: all(ready(p) for p in pods()), 40)
+    assert len(addresses()) == 13
+    for p in pods():
+        node.remember(p["metadata"]["name"])
+    node.delete_all()
+    node.nothing_left()

@@ -300,6 +300,46 @@ def config(node):
         os.unlink(path)
 
 
+def test_a_memory_limit_that_is_too_low_for_any_start(node):
+    pod(node, "tiny", container(resources={"limits": {"memory": "512Ki"}}), spec="restartPolicy: Never", wait=False)
+    p = node.wait("tiny", "failure to start", lambda p: p["status"].get("containerStatuses") and "terminated" in status(p)["state"])
+    end = status(p)["state"]["terminated"]
+    assert end["reason"] == "StartError" and end["exitCode"] == 128 and (V2 or "memory limit too low" in end["message"]), end
+
+
+def groups_of(pid):
+    """{hierarchy: cgroup} of a process; the unified one of a hybrid machine is nobody's."""
+    with open("/proc/%s/cgroup" % pid) as f:
+        lines = [line.strip().split(":", 2) for line in f]
+    return {name: path for number, name, path in lines if V2 or number != "0"}
+
+
+def test_what_is_executed_in_a_container_is_in_its_cgroup(node):
+    """A command of `husk exec` and that of a probe, in each hierarchy: they are limited and killed with the container."""
+    probe = ", readinessProbe: {exec: {command: [sh, -c, 'sleep 77.5']}, timeoutSeconds: 60}"
+    p = pod(node, "inside", container(resources={"limits": {"memory": "64Mi", "cpu": "500m"}}, more=probe))
+    group = Cgroup(p, "a")
+    node.sh("inside", "sleep 78.5 > /dev/null 2>&1 &")
+
+    def sleepers():
+        """{seconds: pid} of the container's cgroup: a process that is elsewhere is not found."""
+        found = {}
+        for pid in group.read("pids", "cgroup.procs", "cgroup.procs").split():
+            try:
+                with open("/proc/%s/cmdline" % pid) as f:
+                    words = f.read().split("\0")
+            except OSError:
+                continue
+            if words[0] == "sleep":
+                found[words[1]] = pid
+        return found
+    node.wait("inside", "commands of exec and probe beside the container's", lambda _: {"100000", "77.5", "78.5"} <= sleepers().keys())
+    found = sleepers()
+    first = groups_of(found["100000"])
+    assert all(group.id in path for path in first.values()), first
+    assert groups_of(found["77.5"]) == first and groups_of(found["78.5"]) == first
+
+
 def test_the_node_limits_the_processes_of_a_pod(node, config):
     """podPidsLimit of the configuration: a fork bomb stops there, and its neighbours in the pod with it."""
     config("podPidsLimit: 25\n")

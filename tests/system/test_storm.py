@@ -141,15 +141,39 @@ def lies(node, name):
     return wrong
 
 
-def tells_the_truth(node, names):
-    """Within a second of the last fault, and from then on: containers may be restarting, so a second look decides."""
-    time.sleep(1 * SLOW)
-    for name in names:
-        end, wrong = time.time() + 2 * SLOW, lies(node, name)
-        while wrong and time.time() < end:
-            time.sleep(0.1)
-            wrong = lies(node, name)
-        assert wrong == [], wrong
+def busy():
+    """How many processes want each processor at the moment: by so much everything takes longer than on a quiet machine."""
+    with open("/proc/loadavg") as f:
+        return max(1, int(f.read().split()[3].split("/")[0]) - 1) / os.cpu_count()
+
+
+class Truth:
+    """How long after the last fault the statuses are true, and stay so. A second is what is promised; on a machine where several
+    processes want each processor it is that many seconds, and HUSK_TEST_SLOW times that: both are printed."""
+
+    def __init__(self, node, names):
+        self.node, self.names, self.delays, self.most_busy = node, names, [], 1
+
+    def measure(self):
+        begun, since, loads = time.time(), None, []
+        while since is None or time.time() < since + 0.3:
+            loads.append(busy())
+            now = time.time()
+            wrong = sum((lies(self.node, name) for name in self.names), [])
+            if wrong:
+                since = None
+            elif since is None:
+                since = now  # it was so when it was read, that is, after this
+            stretch = max(1, sum(loads) / len(loads))
+            assert not wrong or now < begun + 1 * SLOW * stretch, (SEED, "%.2f s after the last fault, %.1f processes a processor" % (now - begun, stretch), wrong)
+            time.sleep(0.02)
+        self.delays.append(since - begun)
+        self.most_busy = max(self.most_busy, stretch)
+
+    def __str__(self):
+        delays = sorted(self.delays)
+        return "the statuses were true %.2f s (median), %.2f s (at most) after the last fault, looked at %d times, with up to %.1f processes a processor" % (
+            delays[len(delays) // 2], delays[-1], len(delays), self.most_busy)
 
 
 def started(node, n):
@@ -192,11 +216,12 @@ def test_supervisors_killed_one_after_the_other_cost_no_request(storm):
             until("%s is looked after again" % name, lambda: os.path.exists(lock) and node.get(name)["status"]["phase"] == "Running")
             time.sleep(dice.uniform(0, 0.3))
         kills[what] += 1
-    tells_the_truth(node, names)
+    truth = Truth(node, names)
+    truth.measure()
     for client in clients:
         client.end()
     doubles.end()
-    print("\nstorm, seed %d: %s; %d requests served, %d failed" % (SEED, dict(kills), sum(c.served for c in clients), sum(c.failed for c in clients)))
+    print("\nstorm, seed %d: %s; %d requests served, %d failed; %s" % (SEED, dict(kills), sum(c.served for c in clients), sum(c.failed for c in clients), truth))
     assert sum(kills.values()) > 0 and all(c.served > 0 for c in clients) and all(c.failed == 0 for c in clients)
     for name in names:
         after = node.get(name)["status"]
@@ -256,6 +281,7 @@ def test_whatever_is_killed_whenever_it_heals(storm, tmp_path):
     archive = str(tmp_path / "image.tar")
     subprocess.run([os.path.join(TOP, "scripts/make-image"), archive, "localhost/husk/busybox:1", "--busybox"], check=True)
     clients, doubles, churn, kills = [Client(node, name) for name in names], Doubles(), Churn(node, archive), collections.Counter()
+    truth = Truth(node, names)
     kinds = ["husk-pod", "husk-keeper", "husk-infra", "container", "crun", "husk-image", "huskd"]
     end = time.time() + SECONDS
     while time.time() < end:
@@ -268,16 +294,20 @@ def test_whatever_is_killed_whenever_it_heals(storm, tmp_path):
             kills[kind] += 1
         if kind == "huskd" and daemon.process.poll() is not None or daemon.process.poll() is not None and dice.random() < 0.5:
             daemon.start()
-        time.sleep(dice.choice([0, 0.01, 0.05, 0.2, 0.5]))
+        if dice.random() < 0.15 and daemon.process.poll() is None:
+            truth.measure()  # from this fault on
+        else:
+            time.sleep(dice.choice([0, 0.01, 0.05, 0.2, 0.5]))
     if daemon.process.poll() is not None:
         daemon.start()
+    truth.measure()
     churn.end()
-    tells_the_truth(node, names)
+    truth.measure()
     doubles.end()
     for client in clients:
         client.end()
-    print("\nstorm, seed %d: %s; %d requests served, %d failed; %d pods came and went" % (
-        SEED, dict(kills), sum(c.served for c in clients), sum(c.failed for c in clients), churn.rounds))
+    print("\nstorm, seed %d: %s; %d requests served, %d failed; %d pods came and went; %s" % (
+        SEED, dict(kills), sum(c.served for c in clients), sum(c.failed for c in clients), churn.rounds, truth))
     assert len(kills) >= 5, kills
     # left alone all of it runs again, though a restart may have to wait for its back-off: that is told, too
     for name in names:

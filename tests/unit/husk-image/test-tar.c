@@ -186,6 +186,18 @@ TEST(maps_of_sparse_files_that_lie_are_refused) {
         }
 }
 
+TEST(a_map_between_the_two_halves_of_a_piece_is_refused) {
+        static const char records[] = "23 GNU.sparse.offset=4\n19 GNU.sparse.map=\n25 GNU.sparse.numbytes=2\n"
+                                      "21 GNU.sparse.size=9\n";
+        struct made m = { 0 };
+
+        made_header(&m, "pax", 'x', NULL, 0644, 0, 0, strlen(records), 0, 0);
+        made_data(&m, records, strlen(records));
+        made_file(&m, "one", 0644, "");
+        made_end(&m);
+        assert_refused(&m, ERROR_BAD_REQUEST, "bad map of a sparse file");
+}
+
 TEST(archives_that_end_too_early_are_truncated) {
         struct made whole = { 0 };
 

@@ -560,8 +560,9 @@ TEST(an_absent_image_with_policy_never_is_not_pulled) {
                             "Container image \"x\" is not present with pull policy of Never");
         assert_string_equal(w.status->phase, "Pending");
         assert_int_equal(world_event(&w, "Failed", "Error: ErrImageNeverPull"), 2);
+        assert_true(pod_waits_for_image(w.pod));
         w.absent_image = NULL; /* loaded */
-        pod_objects_changed(w.pod);
+        pod_images_changed(w.pod);
         world_run(&w);
         assert_string_equal(world_state(&w, "a"), "running");
 }
@@ -594,6 +595,28 @@ TEST(a_pull_that_fails_is_shown_and_backed_off) {
                 world_event(&w, "Pulled",
                             "Successfully pulled image \"x\" in 1.5s (2s including waiting). Image size: 1000 bytes."),
                 1);
+}
+
+TEST(an_image_that_comes_another_way_ends_the_back_off_of_its_pull) {
+        for (int told = 0; told < 2; told++) {
+                _cleanup_world_ struct world w;
+
+                world_init(&w, "{'containers':[{'name':'a','image':'x','imagePullPolicy':'IfNotPresent'}]}");
+                w.absent_image = "x";
+                w.pull_fails = "connection refused";
+                pod_step(w.pod);
+                world_advance(&w, 2);
+                assert_string_equal(world_state(&w, "a"), "waiting/ImagePullBackOff");
+                assert_true(pod_waits_for_image(w.pod));
+                w.absent_image = NULL;
+                if (told)
+                        pod_images_changed(w.pod);
+                world_advance(&w, told ? 0 : 10); /* nobody told: it is looked for before the next try */
+                world_run(&w);
+                assert_string_equal(world_state(&w, "a"), "running");
+                assert_int_equal(world_event(&w, "Pulling", NULL), 1);
+                assert_false(pod_waits_for_image(w.pod));
+        }
 }
 
 TEST(two_containers_with_one_image_share_a_pull) {

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -179,6 +180,47 @@ TEST(a_missing_program_is_an_error_and_not_an_exit) {
                                       &(struct loop_command_options){ .argv = (char *const[]){ "/nonexistent", NULL } },
                                       command_done, NULL, &command),
                      ERROR_NOT_FOUND, "run /nonexistent");
+}
+
+/* With `enter` a command is started by fork(2), not posix_spawn(3): nothing else may differ. */
+TEST(a_command_enters_what_it_is_told_to_before_its_program_runs) {
+        WITH_LOOP;
+        _cleanup_(results_free) _unused_ int guard = 0;
+        _cleanup_close_ int group = memfd_create("group", MFD_CLOEXEC), given = memfd_create("given", MFD_CLOEXEC);
+        char text[8] = "";
+
+        assert_int_equal(write(given, "fd", 2), 2);
+        assert_int_equal(lseek(given, 0, SEEK_SET), 0);
+        run_command(
+                (struct loop_command_options){ .argv = SHELL("cat <&3; pwd; read x || echo none >&2; kill -PIPE $$"),
+                                               .folder = "/proc",
+                                               .gather_output = true,
+                                               .gather_errors = true,
+                                               .keep = &given,
+                                               .n_keep = 1,
+                                               .enter = &group,
+                                               .n_enter = 1 });
+        assert_string_equal(last.output, "fd/proc\n");
+        assert_string_equal(last.errors, "none\n");
+        assert_int_equal(last.exit.si_status, SIGPIPE);
+        assert_int_equal(pread(group, text, sizeof(text), 0), 1);
+        assert_string_equal(text, "0");
+}
+
+TEST(a_command_that_cannot_enter_does_not_run_and_says_why) {
+        WITH_LOOP;
+        struct loop_command *command;
+        _cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC), fine = memfd_create("fine", MFD_CLOEXEC);
+        struct loop_command_options options = { .argv = SHELL("exit 0"), .enter = &full, .n_enter = 1 };
+
+        assert_error(loop_command_new(loop, &options, command_done, NULL, &command), ERROR_EXHAUSTED,
+                     "enter the cgroup for sh");
+        options = (struct loop_command_options){ .argv = (char *const[]){ "/nonexistent", NULL },
+                                                 .enter = &fine,
+                                                 .n_enter = 1 };
+        assert_error(loop_command_new(loop, &options, command_done, NULL, &command), ERROR_NOT_FOUND,
+                     "run /nonexistent");
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
 TEST(output_beyond_the_bound_is_dropped_without_blocking_the_command) {

@@ -504,6 +504,52 @@ MACHINE_TEST(without_ipv6_there_is_ipv4) {
         check_text(node.ip6, "");
 }
 
+MACHINE_TEST(pods_have_ipv6_where_the_machine_itself_has_it_or_it_is_asked_for) {
+        static const char on[] = "{\"ipv6\": true}", chosen[] = "{\"ipv4\": \"10.1.2.0/24\", \"ipv6\": true}",
+                          off[] = "{\"ipv6\": null}";
+        struct store asked, kept, without;
+        struct pod_fixture pod;
+
+        machine_store(m, "b", &asked);
+        machine_store(m, "c", &kept);
+        machine_store(m, "d", &without);
+        SHELL("ip -6 route del default");
+        pod = pod_new(&m->store, "uid-a", NULL, 0);
+        check(*pod.net.ip4);
+        check_text(pod.net.ip6, "");
+
+        _cleanup_free_ char *asked_path = path_join(asked.root, "net.json"),
+                            *kept_path = path_join(kept.root, "net.json"),
+                            *without_path = path_join(without.root, "net.json");
+        check_ok(file_replace(asked_path, on, strlen(on), 0600, 0));
+        pod = pod_new(&asked, "uid-a", NULL, 0);
+        check(*pod.net.ip4 && *pod.net.ip6);
+        check(strstr(shell_text("cat %s", asked_path), "\"picked\": true"));
+
+        check_ok(file_replace(kept_path, chosen, strlen(chosen), 0600, 0));
+        pod = pod_new(&kept, "uid-a", NULL, 0);
+        check_text(pod.net.ip4, "10.1.2.2");
+        check(*pod.net.ip6);
+        check(strstr(shell_text("cat %s", kept_path), "\"picked\": false"));
+
+        /* A unique local address is none that the world knows. */
+        SHELL("ip -6 addr flush dev up0; ip -6 addr add fd00::2/64 dev up0 nodad; ip -6 route add default dev up0");
+        struct store local;
+        machine_store(m, "e", &local);
+        pod = pod_new(&local, "uid-a", NULL, 0);
+        check_text(pod.net.ip6, "");
+
+        SHELL("ip -6 addr add 2001:db8::2/64 dev up0 nodad");
+        check_ok(file_replace(without_path, off, strlen(off), 0600, 0));
+        pod = pod_new(&without, "uid-a", NULL, 0);
+        check_text(pod.net.ip6, "");
+        check(strstr(shell_text("cat %s", without_path), "\"ipv6\": null"));
+
+        check_ok(net_detach(&m->store, "uid-a"));
+        pod = pod_new(&m->store, "uid-b", NULL, 0); /* the network is made anew: by now there is a way out */
+        check(*pod.net.ip6);
+}
+
 MACHINE_TEST(the_nodes_addresses_are_those_it_sends_from) {
         struct net_node node;
 
@@ -511,7 +557,11 @@ MACHINE_TEST(the_nodes_addresses_are_those_it_sends_from) {
         check_ok(net_node_addresses(&node));
         check_text(node.ip4, "192.0.2.2");
         check_text(node.ip6, "2001:db8::2");
-        SHELL("ip route del default; ip -6 route del default");
+        SHELL("ip -6 route del default");
+        check_ok(net_node_addresses(&node));
+        check_text(node.ip4, "192.0.2.2");
+        check_text(node.ip6, "");
+        SHELL("ip route del default");
         check_ok(net_node_addresses(&node));
         check_text(node.ip4, "192.0.2.2");
         check_text(node.ip6, "2001:db8::2");

@@ -280,6 +280,119 @@ TEST(an_oom_kill_is_counted_for_the_container_it_hit) {
         assert_int_equal(cgroup_oom_kills(container), 0);
 }
 
+/* ---- a container's own, where no OCI runtime makes it ---- */
+
+static struct error *limit(const char *path, const char *text, bool is_new) {
+        json_t *resources = json_loads(text, 0, NULL);
+        assert_non_null(resources);
+        struct error *err = is_new ? cgroup_container_create(path, resources) : cgroup_container_limit(path, resources);
+        json_decref(resources);
+        return err;
+}
+
+#define assert_v1_file(path, controller, file, text) assert_file(path, controller, file, text, "", "")
+
+static char *devices_of(const char *path) {
+        _cleanup_free_ char *folder = cgroup_folder("devices", path), *name = path_join(folder, "devices.list");
+        char *text = NULL;
+        assert_ok(file_read(name, 65536, &text, NULL));
+        return text;
+}
+
+TEST(a_containers_cgroup_is_limited_as_its_runtime_spec_has_it) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
+        _cleanup_free_ char *path = cgroup_container_path(pod, "c1");
+
+        if (!cgroup_container_is_ours())
+                skip();
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
+        assert_ok(limit(path,
+                        "{\"cpu\": {\"shares\": 102, \"quota\": 20000, \"period\": 100000},"
+                        " \"memory\": {\"limit\": 67108864}, \"pids\": {\"limit\": 50},"
+                        " \"devices\": [{\"allow\": false, \"access\": \"rwm\"},"
+                        "  {\"allow\": true, \"type\": \"c\", \"major\": 10, \"minor\": 229, \"access\": \"rw\"},"
+                        "  {\"allow\": true, \"type\": \"b\", \"major\": 7, \"access\": \"r\"}]}",
+                        true));
+        assert_v1_file(path, "cpu", "cpu.shares", "102");
+        assert_v1_file(path, "cpu", "cpu.cfs_quota_us", "20000");
+        assert_v1_file(path, "memory", "memory.limit_in_bytes", "67108864");
+        assert_v1_file(path, "pids", "pids.max", "50");
+        _cleanup_free_ char *devices = devices_of(path);
+        assert_string_equal(devices, "c 10:229 rw\nb 7:* r\nc *:* m\nb *:* m\nc 1:3 rwm\nc 1:5 rwm\nc 1:7 rwm\n"
+                                     "c 1:8 rwm\nc 1:9 rwm\nc 5:0 rwm\nc 5:1 rwm\nc 5:2 rwm\nc 136:* rwm\n");
+
+        /* What is not named stays; a pair goes up and down whichever of the two has to go first. */
+        assert_ok(limit(path, "{\"cpu\": {\"shares\": 2, \"quota\": 5000, \"period\": 50000}}", false));
+        assert_ok(limit(path, "{\"cpu\": {\"quota\": 400000, \"period\": 100000}}", false));
+        assert_v1_file(path, "cpu", "cpu.cfs_quota_us", "400000");
+        assert_v1_file(path, "cpu", "cpu.shares", "2");
+        assert_v1_file(path, "pids", "pids.max", "50");
+
+        assert_error(limit(path, "{\"rdma\": {}}", false), ERROR_NOT_SUPPORTED, "linux.resources.rdma");
+        assert_error(limit(path, "{\"cpu\": {\"quota\": 1}}", false), ERROR_INTERNAL, "cpu: ");
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+}
+
+TEST(a_privileged_container_may_use_every_device) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
+        _cleanup_free_ char *path = cgroup_container_path(pod, "c1");
+
+        if (!cgroup_container_is_ours())
+                skip();
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
+        assert_ok(limit(path, "{\"devices\": [{\"allow\": true, \"access\": \"rwm\"}]}", true));
+        _cleanup_free_ char *devices = devices_of(path);
+        assert_string_equal(devices, "a *:* rwm\n");
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+}
+
+/* In every hierarchy, and no process that is not there yet can be left out of one. */
+TEST(a_process_that_moves_itself_is_in_every_hierarchy) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE), *text = NULL;
+        _cleanup_free_ char *path = cgroup_container_path(pod, "c1"), *missing = cgroup_container_path(pod, "c2");
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
+        int pipes[2], status;
+        char c;
+
+        if (!cgroup_container_is_ours())
+                skip();
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
+        assert_error(cgroup_entry_open(missing, &entry), ERROR_NOT_FOUND, "enter cgroup");
+        assert_int_equal(entry.n, 0);
+        assert_ok(limit(path, "{}", true));
+        assert_ok(cgroup_entry_open(path, &entry));
+        assert_int_equal(pipe(pipes), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                child_check(cgroup_entry_take(entry.fds, entry.n) == 0);
+                child_check(write(pipes[1], "x", 1) == 1);
+                for (;;)
+                        pause();
+        }
+        assert_int_equal(read(pipes[0], &c, 1), 1);
+        _cleanup_free_ char *name = xasprintf("/proc/%d/cgroup", pid);
+        assert_ok(file_read(name, 65536, &text, NULL));
+        size_t lines = 0, inside = 0;
+        for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                lines += !str_starts_with(line, "0::"); /* of a hybrid machine: nobody's */
+                inside += strstr(line, path) != NULL;
+        }
+        assert_int_equal(inside, lines);
+        bool empty;
+        assert_ok(cgroup_kill(path, &empty));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        close(pipes[0]);
+        close(pipes[1]);
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_false(folder_exists("pids", path));
+}
+
 /* In a mount namespace where only the unified hierarchy is left, the machine is a v2 one (with few controllers). */
 static void on_v2(void *data) {
         struct node *node = data;
