@@ -236,7 +236,7 @@ static char *event_count_text(const json_t *event, int64_t now) {
         return xasprintf("%" PRId64, event_count(event));
 }
 
-static char *event_message(const json_t *event, int64_t now) {
+char *event_message(const json_t *event, int64_t now) {
         char *text = xstrdup(field_text_or(event, "message", ""));
 
         for (size_t n = strlen(text); n && isspace((unsigned char)text[n - 1]);)

@@ -31,6 +31,8 @@ void columns_add_row(struct table *table, const struct column *columns, const st
 char *access_modes(const json_t *modes);
 /* "a=1,b=2", "<none>" for none. */
 char *labels_format(const json_t *labels);
+/* Its message without blanks and line ends around it. */
+char *event_message(const json_t *event, int64_t now);
 /* Newest moment an event tells of (lastTimestamp, series, eventTime, …), NULL if none. */
 const char *event_last_seen(const json_t *event);
 int64_t event_count(const json_t *event);

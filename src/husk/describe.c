@@ -147,7 +147,7 @@ static void describe_node(struct page *page, const json_t *node) {
 /* The pods on the node and what they ask for. */
 static struct error *print_node_pods(struct cli *cli) {
         _cleanup_json_ json_t *pods = NULL;
-        _cleanup_table_ struct table table = TABLE_INIT;
+        _cleanup_table_ struct table table = { .dense = true };
         struct store *store;
         struct error *err;
         json_t *pod;
@@ -231,11 +231,13 @@ static void add_event(struct table *table, const json_t *event, int64_t now) {
                 table_cell(table, last);
         const char *component = field_text(event, "source.component");
         table_cell(table, component ? component : field_text(event, "reportingComponent"));
-        table_cell(table, field_text(event, "message"));
+        _cleanup_free_ char *message = event_message(event, now);
+        const char *part = field_text(event, "involvedObject.fieldPath");
+        table_cellf(table, "%s%s%s", part ?: "", part ? ": " : "", message);
 }
 
 static struct error *print_events(struct cli *cli, const json_t *object) {
-        _cleanup_table_ struct table table = TABLE_INIT;
+        _cleanup_table_ struct table table = { .dense = true };
         _cleanup_json_ json_t *events = json_array();
         const char *uid = field_text_or(object, "metadata.uid", "");
         static const char *const titles[] = { "  Type", "Reason", "Age", "From", "Message" };

@@ -82,7 +82,7 @@ static void add_row(struct table *table, const json_t *event) {
         table_cell(table, field_text(event, "reason"));
         table_cellf(table, "%s/%s", field_text_or(event, "involvedObject.kind", ""),
                     field_text_or(event, "involvedObject.name", ""));
-        table_cell(table, field_text(event, "message"));
+        table_cell_take(table, event_message(event, 0));
 }
 
 static void add_titles(struct table *table) {

@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #define GAP 3
+#define GAP_DENSE 2
 #define CELL_MIN 6 /* a column is never narrower, gap included */
 
 void table_row(struct table *t) {
@@ -58,10 +59,10 @@ static void table_measure(struct table *t, char **row) {
         if (n > t->n_widths) {
                 t->widths = xreallocarray(t->widths, n, sizeof(*t->widths));
                 for (; t->n_widths < n; t->n_widths++)
-                        t->widths[t->n_widths] = CELL_MIN;
+                        t->widths[t->n_widths] = t->dense ? 0 : CELL_MIN;
         }
         for (size_t i = 0; i < n; i++)
-                t->widths[i] = MAX(t->widths[i], text_width(row[i]) + GAP);
+                t->widths[i] = MAX(t->widths[i], text_width(row[i]) + (t->dense ? GAP_DENSE : GAP));
 }
 
 void table_print(struct table *t, FILE *f) {

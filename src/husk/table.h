@@ -13,6 +13,7 @@ struct table {
         size_t n_rows;
         size_t *widths;
         size_t n_widths;
+        bool dense; /* two blanks, and no least width, as in what is described */
 };
 #define TABLE_INIT \
         { 0 }

@@ -164,7 +164,7 @@ def test_an_event_that_comes_again_is_counted(node):
     e = unhealthy()
     assert e["firstTimestamp"] < e["lastTimestamp"] and e["involvedObject"]["fieldPath"] == "spec.containers{a}"
     assert e["source"]["component"] == e["reportingComponent"] == "kubelet" and e["apiVersion"] == "v1" and e["type"] == "Warning"
-    assert re.search(r"Warning +Unhealthy +\S+ \(x\d+ over \S+\) +kubelet +Readiness probe failed: bad", node.husk("describe", "pod", "again").out)
+    assert re.search(r"Warning +Unhealthy +\S+ \(x\d+ over \S+\) +kubelet +spec\.containers\{a\}: Readiness probe failed: bad\n", node.husk("describe", "pod", "again").out)
     out = node.husk("events", "--for", "pod/again", "--types=Warning").out
     assert re.search(r"\(x\d+ over \S+\) +Warning +Unhealthy +Pod/again", out) and "Scheduled" not in out
     assert "event/again." in node.husk("events", "-A", "-o", "name").out
