@@ -71,11 +71,10 @@ static json_t *time_json(int64_t ns) {
         return json_string(rfc3339_format(ns / NSEC_PER_SEC, buf));
 }
 
-/* jansson refuses text that is not UTF-8 (a probe's output may be anything): such bytes become '?'. */
-static json_t *text_json(const char *s) {
+json_t *event_text_json(const char *s) {
         json_t *json = json_string(s);
 
-        if (!json) {
+        if (!json && s) {
                 _cleanup_free_ char *clean = xstrdup(s);
 
                 for (char *p = clean; *p; p++)
@@ -107,7 +106,7 @@ static json_t *event_to_json(const struct event *e, const struct event_subject *
         json_object_set_new(json, "metadata", meta);
         json_object_set_new(json, "involvedObject", about);
         json_object_set_new(json, "reason", json_string(e->reason));
-        json_object_set_new(json, "message", text_json(e->message));
+        json_object_set_new(json, "message", event_text_json(e->message));
         json_object_set_new(json, "source", source);
         json_object_set_new(json, "firstTimestamp", time_json(e->first_ns));
         json_object_set_new(json, "lastTimestamp", time_json(e->last_ns));

@@ -41,3 +41,6 @@ struct event_subject {
 json_t *event_log_to_json(const struct event_log *log, const struct event_subject *subject);
 /* Takes over what an earlier supervisor wrote; what makes no sense is left out. */
 void event_log_from_json(struct event_log *log, const json_t *array);
+/* A string of the state or of an event. jansson refuses text that is not UTF-8 (a probe's output may be anything): such
+ * bytes become '?'. NULL gives NULL. */
+json_t *event_text_json(const char *s);

@@ -154,26 +154,11 @@ _Static_assert(sizeof(enum container_state) == sizeof(int) && sizeof(pid_t) == s
 
 /* ---- writing ---- */
 
-/* Text from outside need not be UTF-8, which JSON asks for: what is not is kept as '?'. */
-static json_t *string_json(const char *s) {
-        json_t *json = json_string(s);
-
-        if (!json) {
-                _cleanup_free_ char *clean = xstrdup(s);
-
-                for (char *p = clean; *p; p++)
-                        if ((unsigned char)*p >= 0x80)
-                                *p = '?';
-                json = json_string(clean);
-        }
-        return json;
-}
-
 static json_t *strings_json(char *const *v) {
         json_t *array = json_array();
 
         for (size_t i = 0; v && v[i]; i++)
-                json_array_append_new(array, string_json(v[i]));
+                json_array_append_new(array, event_text_json(v[i]));
         return array;
 }
 
@@ -190,7 +175,7 @@ static json_t *field_json(const struct kept_field *f, const void *object) {
         case KEPT_MONOTONIC:
                 return *(const int64_t *)p ? json_integer(*(const int64_t *)p) : NULL;
         case KEPT_STRING:
-                return *(char *const *)p ? string_json(*(char *const *)p) : NULL;
+                return *(char *const *)p ? event_text_json(*(char *const *)p) : NULL;
         case KEPT_STRINGS:
                 return *(char **const *)p ? strings_json(*(char **const *)p) : NULL;
         }
@@ -233,7 +218,7 @@ static json_t *container_json(const struct container *c, bool lasting) {
 static json_t *pull_json(const struct pull *p) {
         json_t *json = fields_json(pull_fields, p, false);
 
-        json_object_set_new(json, "image", string_json(p->image));
+        json_object_set_new(json, "image", event_text_json(p->image));
         json_object_set_new(json, "backoff", fields_json(backoff_fields, &p->backoff, false));
         return json;
 }
@@ -241,8 +226,8 @@ static json_t *pull_json(const struct pull *p) {
 static json_t *condition_json(const struct condition *c) {
         json_t *json = fields_json(condition_fields, c, true);
 
-        json_object_set_new(json, "type", string_json(c->type));
-        json_object_set_new(json, "status", string_json(c->status));
+        json_object_set_new(json, "type", event_text_json(c->type));
+        json_object_set_new(json, "status", event_text_json(c->status));
         return json;
 }
 
