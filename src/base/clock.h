@@ -13,9 +13,9 @@ int64_t clock_monotonic_ns(void); /* CLOCK_BOOTTIME: goes on while the machine s
 const char *clock_boot_id(void);
 
 #define RFC3339_MAX 40
-/* "2026-11-23T19:03:56Z" (Kubernetes' metav1.Time). Returns buf. */
+/* "2026-11-23T19:03:56Z" (RFC 3339). Returns buf. */
 const char *rfc3339_format(int64_t seconds, char buf[static RFC3339_MAX]);
-/* With exactly `digits` decimals of the second (6: MicroTime; 9: CRI log lines), in UTC. Returns buf. */
+/* With exactly `digits` (1 to 9) decimals of the second, in UTC. Returns buf. */
 const char *rfc3339_format_ns(int64_t ns, int digits, char buf[static RFC3339_MAX]);
 /* Parses RFC 3339 with optional decimals and offset; false if it is not one. ret_nanos may be NULL. */
 bool rfc3339_parse(const char *s, int64_t *ret_seconds, int32_t *ret_nanos);

@@ -1,4 +1,4 @@
-/* duration.h - lengths of time as Go and Kubernetes write them: on command lines, in configurations and tables. */
+/* duration.h - lengths of time in the notation of Go: on command lines, in configurations and tables. */
 #pragma once
 
 #include "base/base.h"

@@ -1,12 +1,12 @@
 /* error.h - a failure with its words.
  *
  * A function that can fail returns `struct error *`: NULL is success, anything else is owned by the caller, who
- * returns it (usually after error_context() has added the noun: "pod default/web"), or handles and frees it. Library
+ * returns it (usually after error_context() has added the noun: "image x"), or handles and frees it. Library
  * code never logs; the program's outermost function or an event callback prints an error once. Expected answers
- * ("there is no such pod") are results, not errors, wherever a caller is likely to ask.
+ * ("there is no such file") are results, not errors, wherever a caller is likely to ask.
  *
- * Every error has a reason in Kubernetes' words (metav1.StatusReason), and one table says what a reason is as HTTP
- * status, gRPC code and exit status. */
+ * Every error has a reason in the words of the API server's protocol (metav1.StatusReason), and one table says what a
+ * reason is as HTTP status, gRPC code and exit status. */
 #pragma once
 
 #include "base/base.h"

@@ -228,7 +228,7 @@ struct error *folder_lock(const char *folder, int *ret_fd) {
 }
 
 /* Folders nested deeper than this are moved up before they are emptied: each level of the walk costs a descriptor, and
- * whoever filled the tree (a container) chooses its depth. */
+ * whoever filled the tree, and need not be trusted, chooses its depth. */
 #define REMOVE_DEPTH_MAX 64
 
 struct removal {

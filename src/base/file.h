@@ -25,7 +25,7 @@ struct error *file_replace(const char *path, const void *data, size_t len, mode_
 struct error *file_poke_at(int dirfd, const char *path, const char *text) _must_check_;
 struct error *file_poke(const char *path, const char *text) _must_check_;
 
-/* inotify_init1() as IN_CLOEXEC | IN_NONBLOCK; returns the descriptor or -errno. Each pod's supervisor has one, and
+/* inotify_init1() as IN_CLOEXEC | IN_NONBLOCK; returns the descriptor or -errno. Many of our processes have one, and
  * Linux allows a user 128 unless told otherwise, which all programs of the machine share: when they are used up and the
  * limit is that low, it is raised to 8192 (a few kilobytes of kernel memory for each that is made), as far as we may.
  */

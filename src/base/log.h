@@ -5,7 +5,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-/* Program name printed before each line ("husk-pod default/web"); copied. */
+/* Program name printed before each line ("husk-image pull"); copied. */
 void log_set_name(const char *name);
 /* Everything up to this level is printed; default LOG_INFO, or HUSK_LOG=error|warning|info|debug. */
 void log_set_level(enum log_level level);

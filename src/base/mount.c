@@ -249,7 +249,7 @@ static struct error *overlay_by_list(char *const *layers, const char *upper, con
                         err = overlay_path(fs_fd, "workdir", work, long_paths, n_long_paths);
                 if (err)
                         return err;
-                /* A container's writable layer never outlives a power cut: no need to sync it (Linux 5.10). */
+                /* What is written here never outlives a power cut: no need to sync it (Linux 5.10). */
                 (void)sys_fsconfig(fs_fd, FSCONFIG_SET_FLAG, "volatile", NULL);
         }
         (void)sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", "overlay");

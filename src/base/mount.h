@@ -1,21 +1,21 @@
-/* mount.h - mounts made by descriptor, and the list of mounts a container is to get.
+/* mount.h - mounts made by descriptor, and the list of those that somebody is to get.
  *
  * Everything here uses the kernel's descriptor based interface (fsopen, fsmount, open_tree, move_mount, mount_setattr;
  * Linux 5.2 to 5.12 and later) so that a path which somebody else can change is walked once, by openat2, and then only
- * the descriptor is used. Mounts belong to the mount namespace of the caller: a pod's supervisor has one of its own, so
- * what is mounted here is gone with the pod whatever happens. */
+ * the descriptor is used. Mounts belong to the mount namespace of the caller: who has one of its own
+ * leaves no mount behind, whatever happens. */
 #pragma once
 
 #include "base/error.h"
 
-/* One mount of a container in the words of the OCI runtime-spec. */
+/* One mount in the words of the OCI runtime-spec, which has it made below another root. */
 struct mount_entry {
-        char *destination; /* absolute path in the container, clean */
-        char *source;      /* path on the host, or the file system's name ("tmpfs") */
+        char *destination; /* absolute path below that root, clean */
+        char *source;      /* path here, or the file system's name ("tmpfs") */
         char *type;        /* "bind", "tmpfs", … */
         char **options;    /* "rbind", "ro", "rprivate", … */
-        bool shared;       /* needs the root's propagation to be "rshared" (Bidirectional) */
-        bool slave;        /* … at least "rslave" (HostToContainer) */
+        bool shared;       /* needs the root's propagation to be "rshared" */
+        bool slave;        /* … at least "rslave" */
 };
 struct mount_list {
         struct mount_entry *entries;

@@ -1,7 +1,7 @@
 /* loop.h - the event loop: timers, descriptors, watched files and spawned commands.
  *
  * It stands directly on epoll, timerfd, inotify and pidfds: libuv would cost every supervisor 0.4 MB of memory
- * (measured; a pod's whole machinery may cost 1 MB) and brings nothing of these that the kernel does not.
+ * (measured; a supervisor as a whole may cost 1 MB) and brings nothing of these that the kernel does not.
  *
  * Everything here is made by loop_X_new() and ended by loop_X_free(), which accepts NULL and returns NULL, and after
  * which the callback is never called again (also when it is freed inside that very callback). One thread, one loop.
