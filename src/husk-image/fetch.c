@@ -30,6 +30,7 @@ struct layer {
         bool blob_stored; /* blob_fd is the stored one: it is complete */
         bool resumed;     /* the download went on with an older run's part */
         bool tried_anew;  /* a wrong blob was thrown away once */
+        size_t place;     /* of the registry's: those before it sent something wrong */
         struct download *download;
         int job; /* socket of the unpacking child */
         uint64_t consumed;
@@ -111,7 +112,7 @@ static struct error *open_blob(struct fetch *f, struct layer *layer) {
                 have = 0;
         }
         layer->resumed = have > 0;
-        layer->download = download_start(f->options->registry, layer->blob, layer->blob_fd, have);
+        layer->download = download_start(f->options->registry, layer->blob, layer->blob_fd, have, layer->place);
         return NULL;
 }
 
@@ -174,11 +175,27 @@ static struct error *layer_commit(struct fetch *f, struct layer *layer, const st
         return NULL;
 }
 
-/* The blob is not what its digest says. A part that an earlier run left may be to blame, or the way: once more from
- * the beginning. */
+/* The blob is not what its digest says. Where from is it to be got now? Once more from the same place if a part that an
+ * earlier run left may be to blame, or if there is no other place and it may have been the way. False: nowhere. */
+static bool choose_another_place(struct fetch *f, struct layer *layer) {
+        size_t places = f->options->registry ? registry_places(f->options->registry) : 0;
+        size_t place = layer->download ? layer->download->place : layer->place;
+        bool another = place + 1 < places;
+
+        if (layer->download && !layer->resumed && another)
+                layer->place = place + 1;
+        else if (!layer->tried_anew)
+                layer->place = place < places ? place : 0; /* else it was an address of a foreign layer */
+        else if (another)
+                layer->place = place + 1;
+        else
+                return false;
+        return true;
+}
+
 static struct error *layer_fetch_anew(struct fetch *f, struct layer *layer) {
         const char *digest = layer->blob->digest;
-        bool was_stored = layer->blob_stored, tried = layer->tried_anew;
+        bool was_stored = layer->blob_stored, again = choose_another_place(f, layer);
         struct error *err = NULL;
 
         if (was_stored) {
@@ -197,7 +214,7 @@ static struct error *layer_fetch_anew(struct fetch *f, struct layer *layer) {
         layer->state = LAYER_WAITING;
         layer->blob_stored = false;
         layer->consumed = 0;
-        if (!err && tried)
+        if (!err && !again)
                 err = error_new(ERROR_BAD_REQUEST,
                                 "layer %s: wrong digest: the registry sends something else (tried twice)", digest);
         return err;

@@ -47,6 +47,7 @@ static size_t on_blob(char *data, size_t size, size_t n, void *context) {
         if (t->exchange.response.status != 200 && t->exchange.response.status != 206)
                 return exchange_on_body(data, size, n, &t->exchange.response);
         d->fetched += len;
+        d->place = t->endpoint;
         size_t passed = MIN((uint64_t)len, t->skip);
         t->skip -= passed;
         data += passed;
@@ -98,12 +99,17 @@ static void transfer_begin(struct transfer *t) {
         t->running = true;
 }
 
-struct download *download_start(struct registry *registry, const struct descriptor *blob, int fd, uint64_t have) {
+size_t registry_places(const struct registry *registry) {
+        return registry->n_endpoints;
+}
+
+struct download *download_start(struct registry *registry, const struct descriptor *blob, int fd, uint64_t have,
+                                size_t place) {
         struct download *d = new0(struct download);
         struct transfer *t = new0(struct transfer);
 
         *d = (struct download){ .blob = blob, .fd = fd, .have = have, .transfer = t };
-        *t = (struct transfer){ .registry = registry, .download = d, .endpoint = registry->current };
+        *t = (struct transfer){ .registry = registry, .download = d, .endpoint = MAX(registry->current, place) };
         registry->downloads =
                 xreallocarray(registry->downloads, registry->n_downloads + 1, sizeof(*registry->downloads));
         registry->downloads[registry->n_downloads++] = d;
@@ -164,7 +170,7 @@ static void retry_later(struct transfer *t, const char *trouble, const struct re
 
         /* A connection that brought something was worth it; only tries that bring nothing count. */
         t->failures_in_row = d->have > t->have_at_start ? 1 : t->failures_in_row + 1;
-        if (++t->failures > FAILURES_MOST || t->failures_in_row > registry_retries(t->registry)) {
+        if (++t->failures > FAILURES_MOST || t->failures_in_row > registry_retries(t->registry, t->endpoint, r)) {
                 give_place_up(t, err);
                 return;
         }

@@ -212,8 +212,9 @@ struct error *exchange_perform(struct registry *registry, struct exchange *x) {
 bool endpoint_fall_back_to_http(struct endpoint *e, CURLcode result) {
         if (e->speaks_http || !e->where->http_too)
                 return false;
+        /* A name that only a proxy for HTTP can resolve is one of these failures, too. */
         if (result != CURLE_SSL_CONNECT_ERROR && result != CURLE_COULDNT_CONNECT && result != CURLE_RECV_ERROR &&
-            result != CURLE_GOT_NOTHING)
+            result != CURLE_GOT_NOTHING && result != CURLE_COULDNT_RESOLVE_HOST)
                 return false;
         e->speaks_http = true;
         return true;
@@ -302,19 +303,32 @@ bool status_is_passing(long status) {
         return status == 429 || status == 408 || status >= 500;
 }
 
+/* Seconds that the registry asks us to wait (the form with a date is not taken); 0: it does not say. */
+static uint64_t seconds_asked_for(const struct response *r) {
+        uint64_t seconds;
+
+        return r && r->retry_after && str_to_u64(r->retry_after, &seconds) ? seconds : 0;
+}
+
 /* Milliseconds until the next try: what the registry asked for, or growing pauses with a random part. */
 int registry_retry_delay_ms(int failures, const struct response *r) {
-        uint64_t seconds;
+        uint64_t seconds = seconds_asked_for(r);
         int delay = RETRY_FIRST_MS;
 
-        if (r && r->retry_after && str_to_u64(r->retry_after, &seconds) && seconds <= RETRY_AFTER_MOST_S)
+        if (seconds && seconds <= RETRY_AFTER_MOST_S)
                 return (int)seconds * 1000;
         for (int i = 1; i < failures && delay < RETRY_MOST_MS; i++)
                 delay *= 2;
         return MIN(delay, RETRY_MOST_MS) + (int)(clock_monotonic_ns() / 1000 % 200);
 }
 
-int registry_retries(const struct registry *registry) {
+int registry_retries(const struct registry *registry, size_t endpoint, const struct response *r) {
         int retries = registry->options->retries;
-        return retries < 0 ? 0 : retries ? retries : 5;
+
+        retries = retries < 0 ? 0 : retries ? retries : 5;
+        if (seconds_asked_for(r) > RETRY_AFTER_MOST_S)
+                return 0;
+        if (endpoint + 1 >= registry->n_endpoints)
+                return retries;
+        return r && r->status == 429 ? 0 : MIN(retries, 1); /* it asks for patience: the next place need not */
 }

@@ -89,7 +89,8 @@ struct error *registry_error_of_status(const struct registry *registry, const ch
 bool status_is_passing(long status);
 /* Milliseconds until the next try: what the registry asked for, or growing pauses with a random part. */
 int registry_retry_delay_ms(int failures, const struct response *r);
-int registry_retries(const struct registry *registry);
+/* How often that endpoint is asked again: where there is another, not long. */
+int registry_retries(const struct registry *registry, size_t endpoint, const struct response *r);
 
 /* ---- registry-auth.c ---- */
 

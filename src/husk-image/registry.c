@@ -146,7 +146,7 @@ static struct error *request(struct registry *registry, struct endpoint *e, cons
                                             x->result != CURLE_PEER_FAILED_VERIFICATION &&
                                             x->result != CURLE_WRITE_ERROR && x->result != CURLE_OPERATION_TIMEDOUT
                                   : status_is_passing(status);
-                if (!passing || ++failures > registry_retries(registry))
+                if (!passing || ++failures > registry_retries(registry, e - registry->endpoints, &x->response))
                         return err;
                 error_free(err);
                 err = wait_ms(registry, registry_retry_delay_ms(failures, &x->response));

@@ -74,11 +74,16 @@ struct download {
         struct error *error;           /* owned by the download */
         int64_t retry_at;              /* waiting until then (monotonic ns); 0: not waiting */
         const char *trouble;           /* why it is waiting, or NULL */
+        size_t place;                  /* of those that are asked: the one that sent the last of it */
         struct transfer *transfer;     /* registry.c's */
 };
 
-/* Begins one; registry_step() drives it. `have` bytes are in the file already. */
-struct download *download_start(struct registry *registry, const struct descriptor *blob, int fd, uint64_t have);
+/* Begins one; registry_step() drives it. `have` bytes are in the file already. Places before `place` are not asked:
+ * what they sent was wrong. */
+struct download *download_start(struct registry *registry, const struct descriptor *blob, int fd, uint64_t have,
+                                size_t place);
+/* How many places there are; beyond them are only the addresses of foreign layers. */
+size_t registry_places(const struct registry *registry);
 struct download *download_free(struct registry *registry, struct download *download);
 /* Does what is to be done for all downloads, waiting at most `timeout_ms` for the network or one of the descriptors. */
 struct error *registry_step(struct registry *registry, const int *fds, size_t n_fds, int timeout_ms) _must_check_;
