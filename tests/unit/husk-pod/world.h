@@ -420,6 +420,23 @@ static inline void world_exit_at(struct world *w, const char *name, unsigned att
         world_answer(w, a);
 }
 
+/* Sidecars are asked to end after the mains, and the one that was started last is asked first. */
+static inline void world_check_turn_to_stop(struct world *w, const char *sidecar) {
+        const V1PodSpec *spec = w->spec->spec;
+        bool after = false;
+
+        for (size_t i = 0; i < spec->n_containers; i++)
+                if (world_alive(w, spec->containers[i]->name))
+                        BREACH(w, "sidecar %s is stopped before %s", sidecar, spec->containers[i]->name);
+        for (size_t i = 0; i < spec->n_initcontainers; i++) {
+                const V1Container *c = spec->initcontainers[i];
+
+                if (after && streq_ptr(c->restartpolicy, "Always") && world_alive(w, c->name))
+                        BREACH(w, "sidecar %s is stopped before %s", sidecar, c->name);
+                after |= streq(c->name, sidecar);
+        }
+}
+
 static void world_container_signal(void *ctx, const struct container_run *run, enum stop_signal signal) {
         struct world *w = ctx;
         struct program *program = world_program(w, run->name);
@@ -430,10 +447,7 @@ static void world_container_signal(void *ctx, const struct container_run *run, e
                 return;
         if (signal == STOP_ASK && !p->asked && run->role == ROLE_SIDECAR && w->told_to_end &&
             w->now_ns < w->end_deadline_ns)
-                for (size_t i = 0; i < w->spec->spec->n_containers; i++)
-                        if (world_alive(w, w->spec->spec->containers[i]->name))
-                                BREACH(w, "sidecar %s is stopped before %s", run->name,
-                                       w->spec->spec->containers[i]->name);
+                world_check_turn_to_stop(w, run->name);
         p->asked = true;
         if (signal == STOP_KILL)
                 world_exit_at(w, run->name, run->attempt, w->now_ns, 137, 9);
