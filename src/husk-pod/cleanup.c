@@ -94,9 +94,16 @@ static void remove_all_but_status(struct runtime *rt, struct error **first) {
         remove_below(rt->folder, in_root, first);
 }
 
-/* The pod has ended. Who deletes it writes that into its object under the store's lock, then looks whether a supervisor
- * lives that will see it: so under the same lock either the deletion is seen here, or a file says that nobody is left
- * (the keeper holds its lock for a moment longer). Returns true if the pod is to be deleted. */
+/* Somebody else has still to do with the object, and empties the list of finalizers when that is done
+ * (https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/): it stays, like a pod that has ended.
+ */
+static bool is_held(const struct runtime *rt) {
+        return rt->spec->metadata->n_finalizers > 0;
+}
+
+/* The pod has ended. Who deletes it, or lets go of it, writes that into its object under the store's lock, then looks
+ * whether a supervisor lives that will see it: so under the same lock either the deletion is seen here, or a file says
+ * that nobody is left (the keeper holds its lock for a moment longer). Returns true if the pod is to be deleted. */
 static bool end_supervision(struct runtime *rt, struct error **first) {
         _cleanup_free_ char *ended = path_join(rt->run_folder, "ended");
         struct api_arena *old = NULL;
@@ -105,7 +112,7 @@ static bool end_supervision(struct runtime *rt, struct error **first) {
         error_keep_first(first, store_lock(rt->store, &lock));
         _cleanup_error_ struct error *err = runtime_read_spec(rt, &old);
         api_arena_free(old);
-        if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp))
+        if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp && !is_held(rt)))
                 return true;
         error_keep_first(first, file_replace(ended, "", 0, 0600, 0));
         return false;
@@ -133,7 +140,7 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
 
         undo_kernel_objects(rt, &first);
         rt->log = log_pump_free(rt->log);
-        if (end == POD_END_TERMINAL) {
+        if (end == POD_END_TERMINAL || (rt->spec && is_held(rt))) {
                 remove_all_but_status(rt, &first);
                 if (!end_supervision(rt, &first))
                         return first;

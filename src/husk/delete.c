@@ -53,7 +53,7 @@ static struct error *pod_wait(struct store *store, const json_t *pod, int64_t ti
                 if (pod_is_gone(store, uid))
                         return NULL;
                 _cleanup_close_ int keeper = supervisor_open(store, uid);
-                if (keeper < 0) {
+                if (keeper < 0 && !pod_is_held(store, uid)) {
                         err = pod_cleanup_if_alone(store, uid);
                         if (err || pod_is_gone(store, uid))
                                 return err;

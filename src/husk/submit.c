@@ -54,7 +54,7 @@ struct error *submit_update(struct cli *cli, const struct api_kind *kind, json_t
         struct error *err = cli_store(cli, &store);
 
         for (int attempt = 0; !err && again; attempt++) {
-                err = store_update(store, kind, object);
+                err = object_update(store, kind, object);
                 again = error_is(err, ERROR_CONFLICT) && made_from_live && attempt < CONFLICT_RETRIES;
                 if (!again)
                         break;
@@ -83,7 +83,7 @@ static struct error *modify_once(struct cli *cli, struct store *store, const str
                 return err;
         *ret_changed = !submit_is_unchanged(kind, checked, live);
         if (*ret_changed && !dry_run)
-                err = store_update(store, kind, checked);
+                err = object_update(store, kind, checked);
         if (err)
                 return err;
         /* A pod's status is not part of what was stored; who prints the object wants it. */

@@ -32,6 +32,28 @@ struct error *object_create(struct store *store, const struct api_kind *kind, js
         return err;
 }
 
+static bool has_finalizers(const json_t *object) {
+        return json_array_size(field_at(object, "metadata.finalizers")) > 0;
+}
+
+struct error *object_update(struct store *store, const struct api_kind *kind, json_t *object) {
+        struct error *err = store_update(store, kind, object);
+
+        if (err || !streq(kind->kind, "Pod") || !field_text(object, "metadata.deletionTimestamp") ||
+            has_finalizers(object))
+                return err;
+        return pod_cleanup_if_alone(store, field_text_or(object, "metadata.uid", ""));
+}
+
+bool pod_is_held(struct store *store, const char *uid) {
+        json_t *pod = NULL;
+        _cleanup_error_ struct error *err = store_pod_spec_read(store, uid, &pod);
+        bool held = !err && has_finalizers(pod);
+
+        json_decref(pod);
+        return held && !supervisor_is_alive(store, uid);
+}
+
 /* What the pod gets to end: as asked for, else its own; nothing for a pod that is over or was never admitted. */
 static int64_t pod_grace(const json_t *pod, int64_t asked) {
         const char *phase = field_text_or(pod, "status.phase", "");

@@ -55,7 +55,9 @@ static bool has_ended(struct store *store, const char *folder, const char *uid) 
 static bool is_being_deleted(struct store *store, const char *uid) {
         json_t *pod = NULL;
         _cleanup_error_ struct error *err = store_pod_spec_read(store, uid, &pod);
-        bool deleted = !err && json_object_get(json_object_get(pod, "metadata"), "deletionTimestamp");
+        const json_t *metadata = json_object_get(pod, "metadata");
+        bool held = json_array_size(json_object_get(metadata, "finalizers")) > 0;
+        bool deleted = !err && !held && json_object_get(metadata, "deletionTimestamp");
 
         json_decref(pod);
         return deleted;

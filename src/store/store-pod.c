@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "api/resources.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -195,6 +196,20 @@ static void tell_unsupervised(struct store *store, const char *uid, json_t *stat
         }
 }
 
+/* Its QoS class is part of a Pod from its creation on, before a supervisor has said anything. */
+static void add_qos_class(const json_t *pod, json_t *status) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = NULL;
+        _cleanup_diagnostics_ struct diagnostics diags = DIAGNOSTICS_INIT;
+        const V1Pod *typed;
+
+        if (json_object_get(status, "qosClass"))
+                return;
+        arena = api_arena_new();
+        typed = api_decode(pod, &v1_pod__descriptor, arena, &diags);
+        if (typed && typed->spec)
+                json_object_set_new(status, "qosClass", json_string(api_pod_qos_class(typed)));
+}
+
 struct error *store_pod_read(struct store *store, const char *uid, json_t **ret) {
         json_t *pod = NULL, *file = NULL;
         struct error *err = store_pod_spec_read(store, uid, &pod);
@@ -216,6 +231,7 @@ struct error *store_pod_read(struct store *store, const char *uid, json_t **ret)
                 str_to_u64(text, &status_version);
         if (status_version > spec_version)
                 json_object_set(metadata, "resourceVersion", json_object_get(file, "resourceVersion"));
+        add_qos_class(pod, json_object_get(file, "status"));
         tell_unsupervised(store, uid, json_object_get(file, "status"));
         json_object_set(pod, "status", json_object_get(file, "status"));
         bind_to_node(store, pod, json_object_get(file, "status"));

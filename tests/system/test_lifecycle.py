@@ -1,4 +1,5 @@
-"""How a container is asked to end: the stop signal, in its order with preStop and SIGKILL."""
+"""How containers and pods end: the stop signal, in its order with preStop and SIGKILL; finalizers."""
+import concurrent.futures
 
 POD = """
 apiVersion: v1
@@ -56,3 +57,28 @@ def test_stop_signals_are_checked(node):
     r = node.fails("apply", "-f", "-", input=POD % ("bad", 1, "true", "stopSignal: SIGBOGUS", "/tmp"))
     assert 'stopSignal: Unsupported value: "SIGBOGUS": supported values: "SIGABRT"' in r.err
     assert node.get("bad") is None
+
+
+def test_finalizers_hold_a_deleted_pod(node):
+    """A pod with finalizers ends when it is deleted, but its object stays until the last of them is taken away."""
+    node.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: held, finalizers: [example.com/one, example.com/two]}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: a, image: localhost/husk/busybox:1, command: [sleep, "1000"]}]
+""")
+    node.running("held")
+    node.husk("delete", "pod", "held", "--wait=false")
+    pod = node.wait("held", "to end", lambda p: p["status"]["phase"] in ("Failed", "Succeeded"))
+    assert pod["metadata"]["deletionTimestamp"] and pod["metadata"]["finalizers"] == ["example.com/one", "example.com/two"]
+    assert "terminated" in pod["status"]["containerStatuses"][0]["state"]
+    node.husk("delete", "pod", "held", "--force", "--wait=false")
+    node.husk("patch", "pod", "held", "--type=json", "-p", '[{"op": "remove", "path": "/metadata/finalizers/0"}]')
+    assert node.get("held")["metadata"]["finalizers"] == ["example.com/two"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waits = pool.submit(node.husk, "delete", "pod", "held")
+        node.husk("patch", "pod", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+        waits.result()
+    assert node.get("held") is None

@@ -144,8 +144,8 @@ TEST(a_pod_that_nobody_looks_after_is_unknown_unless_it_has_ended) {
         assert_ok(create(f.store, "Pod", "p"));
         assert_ok(store_pod_uid(f.store, "default", "p", &uid));
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                json_t *status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", cases[i].published, "conditions", "type", "Ready",
-                                           "status", "True");
+                json_t *status = json_pack("{s:s, s:[{s:s, s:s}]}", "phase", cases[i].published, "conditions", "type",
+                                           "Ready", "status", "True");
                 for (int supervised = 1; supervised >= 0; supervised--) {
                         json_t *read = NULL;
                         pid_t pid = supervised ? supervisor_begin(f.store, uid) : 0;
@@ -157,9 +157,11 @@ TEST(a_pod_that_nobody_looks_after_is_unknown_unless_it_has_ended) {
                         const char *shown = supervised ? cases[i].published : cases[i].shown;
                         bool lost = streq(shown, "Unknown");
                         assert_string_equal(json_string_value(json_object_get(seen, "phase")), shown);
-                        assert_true(lost == streq_ptr(json_string_value(json_object_get(seen, "reason")), "SupervisorLost"));
+                        assert_true(lost ==
+                                    streq_ptr(json_string_value(json_object_get(seen, "reason")), "SupervisorLost"));
                         json_t *ready = json_array_get(json_object_get(seen, "conditions"), 0);
-                        assert_string_equal(json_string_value(json_object_get(ready, "status")), lost ? "Unknown" : "True");
+                        assert_string_equal(json_string_value(json_object_get(ready, "status")),
+                                            lost ? "Unknown" : "True");
                         json_decref(read);
                         if (supervised)
                                 supervisor_end(pid);
@@ -181,6 +183,8 @@ TEST(a_pod_is_its_spec_and_its_newest_status) {
         assert_ok(store_create(f.store, kind, pod));
         assert_ok(store_get(f.store, kind, "default", "p", &read));
         assert_string_equal(json_string_value(json_object_get(json_object_get(read, "status"), "phase")), "Pending");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(read, "status"), "qosClass")),
+                            "BestEffort");
         assert_int_equal(json_integer_value(json_object_get(json_object_get(read, "metadata"), "generation")), 1);
         assert_ok(store_pod_uid(f.store, "default", "p", &uid));
         assert_ok(store_pod_sync(f.store, uid));
