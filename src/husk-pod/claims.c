@@ -133,6 +133,21 @@ static json_t *claim_after(const struct runtime *rt, const struct admission_resu
         return NULL;
 }
 
+json_t *claims_namespaces(struct store *store, const V1PodSpec *spec, const json_t *claims) {
+        return needs_namespaces(spec, claims) ? labels_of_namespaces(store) : NULL;
+}
+
+/* It fits; does it still beside those whose turn comes first? */
+static void let_others_go_first(struct runtime *rt, struct admit_facts facts, struct admission_result *ret) {
+        json_t *claims = waiting_claims(rt, &facts);
+
+        if (!claims)
+                return;
+        facts.claims = claims;
+        admit_pod(rt->spec, &facts, ret);
+        json_decref(claims);
+}
+
 static struct error *admit_locked(struct runtime *rt, json_t *claims, struct admission_result *ret) {
         _cleanup_node_config_ struct node_config config = { 0 };
         struct error *err = node_config_read(rt->store, &config);
@@ -149,12 +164,14 @@ static struct error *admit_locked(struct runtime *rt, json_t *claims, struct adm
         if (!facts.node)
                 return error_new(ERROR_UNAVAILABLE, "the node's object cannot be read");
         json_t *own = json_incref(json_object_get(claims, rt->uid));
-        json_t *namespaces = needs_namespaces(rt->spec->spec, claims) ? labels_of_namespaces(rt->store) : NULL;
+        json_t *namespaces = claims_namespaces(rt->store, rt->spec->spec, claims);
         facts.held = own;
         facts.namespaces = namespaces;
         json_object_del(claims, rt->uid);
         drop_void(rt->store, claims);
         admit_pod(rt->spec, &facts, ret);
+        if (ret->admission == ADMIT_YES && !own && str_empty(rt->spec->spec->nodename))
+                let_others_go_first(rt, facts, ret);
         json_t *claim = claim_after(rt, ret, own);
         if (claim)
                 json_object_set(claims, rt->uid, claim);
@@ -222,6 +239,18 @@ static struct error *make_own_claims(struct runtime *rt) {
         return err;
 }
 
+/* Whether it is among those that wait for their turn. A pod that is here and waits to grow is not. */
+static void note_waiting(struct runtime *rt, const json_t *claims, const struct admission_result *result) {
+        const json_t *own = json_object_get(claims, rt->uid);
+        bool is_here = own && !json_is_true(json_object_get(own, "nominated"));
+
+        if (result->admission == ADMIT_WAIT && !is_here && str_empty(rt->spec->spec->nodename) &&
+            !rt->spec->spec->n_schedulinggates)
+                waiting_begin(rt);
+        else
+                waiting_end(rt->store, rt->uid);
+}
+
 void claims_admit(void *ctx, struct admission_result *ret) {
         struct runtime *rt = ctx;
         _cleanup_close_ int lock = -EBADF;
@@ -236,6 +265,8 @@ void claims_admit(void *ctx, struct admission_result *ret) {
                         err = wait_for_claims(rt, claims, ret, &waits);
                 if (!err && !waits)
                         err = admit_locked(rt, claims, ret);
+                if (!err)
+                        note_waiting(rt, claims, ret);
                 json_decref(claims);
         }
         if (err) {
@@ -277,12 +308,21 @@ void claims_mark_ending(struct store *store, const char *uid) {
         claims_update(store, mark_ending, (void *)uid);
 }
 
-static bool remove_claim(json_t *claims, void *uid) {
-        return json_object_del(claims, uid) == 0;
+struct leaving {
+        const struct store *store;
+        const char *uid;
+};
+
+/* Also of a pod that has only waited: others may have let it go first, and look again when the claims are written. */
+static bool remove_claim(json_t *claims, void *arg) {
+        const struct leaving *l = arg;
+        bool waited = waiting_end(l->store, l->uid);
+
+        return json_object_del(claims, l->uid) == 0 || waited;
 }
 
 void claims_remove(struct store *store, const char *uid) {
-        claims_update(store, remove_claim, (void *)uid);
+        claims_update(store, remove_claim, &(struct leaving){ store, uid });
 }
 
 void claims_release(void *ctx) {

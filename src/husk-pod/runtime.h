@@ -263,6 +263,20 @@ void claims_renew(void *ctx);
 void claims_mark_ending(struct store *store, const char *uid); /* of a pod that is being deleted */
 void claims_remove(struct store *store, const char *uid);
 char *claims_path(const struct store *store);
+/* The labels of namespaces (admit_facts.namespaces) if a pod of this spec needs them beside these claims, else NULL.
+ * New reference. */
+json_t *claims_namespaces(struct store *store, const V1PodSpec *spec, const json_t *claims);
+
+/* ---- waiting.c ---- */
+
+struct admit_facts;
+/* The pod waits for room from now on, or still does. The caller holds the store's lock. */
+void waiting_begin(const struct runtime *rt);
+/* It waits no more; true if it did. The caller holds the store's lock. */
+bool waiting_end(const struct store *store, const char *uid);
+/* The claims of facts, and those of waiting pods whose turn comes before this one's and that could be placed now. NULL:
+ * there is none of these. New reference. The caller holds the store's lock. */
+json_t *waiting_claims(const struct runtime *rt, const struct admit_facts *facts);
 
 /* ---- disrupt.c ---- */
 

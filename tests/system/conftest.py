@@ -62,12 +62,12 @@ def orphaned_infra():
 
 def until(what, question, timeout=30):
     """Asks again and again until the answer is true, and returns it; `what` says what was waited for, or is asked at the end."""
-    end = time.time() + fields_table.patience(timeout) * SLOW
+    end = time.monotonic() + fields_table.patience(timeout) * SLOW
     while True:
         answer = question()
         if answer:
             return answer
-        assert time.time() < end, "not in %ss: %s" % (timeout, what() if callable(what) else what)
+        assert time.monotonic() < end, "not in %ss: %s" % (timeout, what() if callable(what) else what)
         time.sleep(0.05)
 
 
@@ -131,12 +131,12 @@ class Node:
         return json.loads(r.out)
 
     def wait(self, name, what, pred, timeout=30):
-        end = time.time() + fields_table.patience(timeout) * SLOW
+        end = time.monotonic() + fields_table.patience(timeout) * SLOW
         while True:
             pod = self.get(name)
             if pod is not None and pred(pod):
                 return pod
-            assert time.time() < end, "%s: no %s in %ss: %s" % (name, what, timeout, json.dumps((pod or {}).get("status"), indent=1))
+            assert time.monotonic() < end, "%s: no %s in %ss: %s" % (name, what, timeout, json.dumps((pod or {}).get("status"), indent=1))
             time.sleep(0.05)
 
     def running(self, name, timeout=30):
@@ -160,12 +160,12 @@ class Node:
         return self.husk("logs", *args).out
 
     def wait_log(self, needle, *args, timeout=30):
-        end = time.time() + fields_table.patience(timeout) * SLOW
+        end = time.monotonic() + fields_table.patience(timeout) * SLOW
         while True:
             r = self.husk("logs", *args, check=False)
             if r.code == 0 and (re.search(needle, r.out)):
                 return r.out
-            assert time.time() < end, "%r not in the log of %s: %r" % (needle, args, r)
+            assert time.monotonic() < end, "%r not in the log of %s: %r" % (needle, args, r)
             time.sleep(0.1)
 
     def exec(self, name, *command, c=None, check=True, input=None, timeout=30):
@@ -177,13 +177,13 @@ class Node:
 
     def until(self, name, script, want, c=None, timeout=30):
         """Repeats a shell script in the container until it prints `want` (or want(output) is true)."""
-        end = time.time() + fields_table.patience(timeout) * SLOW
+        end = time.monotonic() + fields_table.patience(timeout) * SLOW
         while True:
             r = self.exec(name, "sh", "-c", script, c=c, check=False)
             out = r.out.strip()
             if want(out) if callable(want) else out == want:
                 return out
-            assert time.time() < end, "%s: still %r" % (script, r)
+            assert time.monotonic() < end, "%s: still %r" % (script, r)
             time.sleep(0.2)
 
     def load(self, *options, reference=BUSYBOX):
@@ -324,12 +324,12 @@ class Node:
         return pod
 
     def nothing_left(self, timeout=10):
-        end = time.time() + fields_table.patience(timeout) * SLOW
+        end = time.monotonic() + fields_table.patience(timeout) * SLOW
         while True:
             left = self.leftovers()
             if not left:
                 return
-            assert time.time() < end, "left behind:\n" + "\n".join(left)
+            assert time.monotonic() < end, "left behind:\n" + "\n".join(left)
             time.sleep(0.1)
 
     def close(self):

@@ -1,6 +1,7 @@
 """Which pods this node takes, which wait, and which have to go: the scheduler's and the taint manager's part."""
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -533,6 +534,42 @@ def test_preemption_policy_never_waits(classes):
     waits(classes, "important", "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to "
           "preemptionPolicy=Never.")
     assert "deletionTimestamp" not in get(classes, "first")["metadata"]
+
+
+def test_room_goes_to_the_first_in_the_queue_of_those_that_fit(classes):
+    """By priority, then by how long they have waited; one that does not fit holds nobody up. Whoever asks first."""
+    most = milli_cpu(classes) * 3 // 4
+    patient = [priority_class(name, value, preemptionPolicy="Never") for name, value in (("high", 30), ("middle", 20), ("low", 10))]
+    apply(classes, *patient, important(most, "first", of="low"))
+    classes.running("first")
+    queue = [("too-large", "high", most * 2), ("b", "low", most), ("c", "middle", most), ("d", "high", most), ("e", "middle", most)]
+    for name, of, milli in queue:
+        apply(classes, important(milli, name, of))
+        until("%s waits" % name, lambda: condition(get(classes, name), "PodScheduled").get("status") == "False")
+    before, left = "first", ["d", "c", "e", "b"]
+    for name in list(left):
+        classes.husk("delete", "pod", before, "--force")
+        classes.running(name)
+        left = left[1:]
+        assert {other: condition(get(classes, other), "PodScheduled")["status"] for other in left + ["too-large"]} == {
+            other: "False" for other in left + ["too-large"]}
+        before = name
+
+
+def test_a_waiting_pod_that_goes_or_is_looked_after_by_nobody_holds_nobody_up(classes):
+    most = milli_cpu(classes) * 3 // 4
+    apply(classes, priority_class("high", 30, preemptionPolicy="Never"), pod("first", container=requests(most)))
+    classes.running("first")
+    for name, of in ("goes", "high"), ("lost", "high"), ("last", None):
+        apply(classes, important(most, name, of) if of else pod(name, container=requests(most)))
+        until("%s waits" % name, lambda: condition(get(classes, name), "PodScheduled").get("status") == "False")
+    lost = get(classes, "lost")["metadata"]["uid"]
+    for how in signal.SIGSTOP, signal.SIGKILL:
+        for pid in classes.of_program("husk-keeper", lost) + classes.of_program("husk-pod", lost):
+            os.kill(pid, how)
+    classes.husk("delete", "pod", "goes", "--force")
+    classes.husk("delete", "pod", "first", "--force")
+    classes.running("last")
 
 
 def test_a_priority_class_of_the_same_file_counts(classes):
