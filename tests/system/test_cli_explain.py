@@ -1,4 +1,6 @@
 """`husk explain`: what kubectl's says, in its layout, and what husk does with fields that it refuses."""
+import json
+import re
 
 
 def test_a_field_is_explained_with_its_values_and_default(node):
@@ -41,3 +43,52 @@ def test_what_does_not_exist_is_an_error(node):
     assert "one of version v1" in node.fails("explain", "pod", "--api-version", "v2").err
     assert "plaintext" in node.fails("explain", "pod", "--output", "json").err
     assert "you must specify the type" in node.fails("explain").err
+
+
+# a field, and a PodSpec (its container's fields under "c") that has "?" there
+CLOSED = [
+    ("restartPolicy", {"restartPolicy": "?"}),
+    ("dnsPolicy", {"dnsPolicy": "?"}),
+    ("preemptionPolicy", {"preemptionPolicy": "?"}),
+    ("os.name", {"os": {"name": "?"}}),
+    ("containers.imagePullPolicy", {"c": {"imagePullPolicy": "?"}}),
+    ("containers.terminationMessagePolicy", {"c": {"terminationMessagePolicy": "?"}}),
+    ("containers.ports.protocol", {"c": {"ports": [{"containerPort": 1, "protocol": "?"}]}}),
+    ("containers.livenessProbe.httpGet.scheme", {"c": {"livenessProbe": {"httpGet": {"port": 1, "scheme": "?"}}}}),
+    ("containers.resizePolicy.restartPolicy", {"c": {"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "?"}]}}),
+    ("containers.restartPolicyRules.action", {"c": {"restartPolicy": "Never", "restartPolicyRules": [{"action": "?", "exitCodes": {"operator": "In", "values": [1]}}]}}),
+    ("containers.restartPolicyRules.exitCodes.operator",
+     {"c": {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "?", "values": [1]}}]}}),
+    ("containers.securityContext.procMount", {"hostUsers": False, "c": {"securityContext": {"procMount": "?"}}}),
+    ("containers.securityContext.seccompProfile.type", {"c": {"securityContext": {"seccompProfile": {"type": "?"}}}}),
+    ("containers.securityContext.appArmorProfile.type", {"c": {"securityContext": {"appArmorProfile": {"type": "?"}}}}),
+    ("containers.volumeMounts.mountPropagation",
+     {"c": {"volumeMounts": [{"name": "v", "mountPath": "/v", "mountPropagation": "?"}]}, "volumes": [{"name": "v", "emptyDir": {}}]}),
+    ("containers.volumeMounts.recursiveReadOnly",
+     {"c": {"volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": "?"}]}, "volumes": [{"name": "v", "emptyDir": {}}]}),
+    ("securityContext.fsGroupChangePolicy", {"securityContext": {"fsGroupChangePolicy": "?"}}),
+    ("securityContext.supplementalGroupsPolicy", {"securityContext": {"supplementalGroupsPolicy": "?"}}),
+    ("securityContext.seLinuxChangePolicy", {"securityContext": {"seLinuxChangePolicy": "?"}}),
+    ("tolerations.effect", {"tolerations": [{"key": "a", "operator": "Exists", "effect": "?"}]}),
+    ("tolerations.operator", {"tolerations": [{"key": "a", "operator": "?"}]}),
+    ("topologySpreadConstraints.whenUnsatisfiable", {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "k", "whenUnsatisfiable": "?"}]}),
+    ("topologySpreadConstraints.nodeAffinityPolicy",
+     {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "k", "whenUnsatisfiable": "DoNotSchedule", "nodeAffinityPolicy": "?"}]}),
+    ("volumes.hostPath.type", {"volumes": [{"name": "v", "hostPath": {"path": "/x", "type": "?"}}]}),
+    ("volumes.image.pullPolicy", {"volumes": [{"name": "v", "image": {"reference": "x", "pullPolicy": "?"}}]}),
+]
+
+
+def test_the_values_that_are_explained_are_those_that_are_accepted(node):
+    wrong = []
+    for field, spec in CLOSED:
+        spec = dict(spec)
+        spec["containers"] = [{"name": "a", "image": "x", **spec.pop("c", {})}]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+        err = node.fails("apply", "--dry-run=server", "-f", "-", input=json.dumps(pod)).err
+        accepted = re.search(r'"\?": supported values: (.*)', err)
+        out = node.husk("explain", "pod.spec." + field).out
+        explained = {w.strip('"') for w in out.split("ENUM:\n")[1].split("\n\n")[0].split()} if "ENUM:" in out else set()
+        if not accepted or set(re.findall(r'"([^"]*)"', accepted[1])) - {""} != explained - {""}:
+            wrong.append((field, explained, err.splitlines()[0]))
+    assert not wrong, wrong
