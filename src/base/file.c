@@ -348,28 +348,3 @@ int open_in_root(int rootfd, const char *path, int flags, mode_t mode) {
                         return -errno;
         }
 }
-
-int mkdir_in_root(int rootfd, const char *path, mode_t mode) {
-        _cleanup_free_ char *copy = xstrdup(path);
-        _cleanup_close_ int fd = open_in_root(rootfd, "/", O_PATH | O_DIRECTORY, 0);
-        char *save = NULL;
-
-        if (fd < 0)
-                return fd;
-        /* Each prefix is resolved from the root again, so that absolute links and ".." stay inside it. */
-        for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
-                size_t end = part - copy + strlen(part);
-                _cleanup_free_ char *prefix = xstrndup(path, end);
-                int next = open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
-                if (next == -ENOENT) {
-                        if (mkdirat(fd, part, mode) < 0 && errno != EEXIST)
-                                return -errno;
-                        next = open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
-                }
-                if (next < 0)
-                        return next;
-                fd_close(fd);
-                fd = next;
-        }
-        return TAKE_FD(fd);
-}

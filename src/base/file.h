@@ -49,5 +49,3 @@ char *path_join(const char *a, const char *b);
 /* Opens `path` below `rootfd` as if rootfd were "/" (openat2, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS): links and ".."
  * cannot leave it. Flags and mode as open(2); O_CLOEXEC is added. Returns the descriptor or -errno. */
 int open_in_root(int rootfd, const char *path, int flags, mode_t mode);
-/* Like mkdir -p inside a root; opens the last folder (O_PATH | O_DIRECTORY). Returns the descriptor or -errno. */
-int mkdir_in_root(int rootfd, const char *path, mode_t mode);

@@ -292,19 +292,6 @@ struct pod *pod_free(struct pod *pod) {
         return NULL;
 }
 
-bool pod_container_run(const struct pod *pod, const char *name, struct container_run *ret) {
-        const struct container *c = pod_container(pod, name);
-
-        if (!c)
-                return false;
-        container_describe_run(c, ret);
-        return true;
-}
-
-unsigned pod_sandbox_attempt(const struct pod *pod) {
-        return pod->sandbox.attempt;
-}
-
 const V1PodStatus *pod_status(const struct pod *pod) {
         return pod->status;
 }

@@ -26,9 +26,6 @@
  * pod_spec_changed() that replaces it has returned, or the pod is freed. Nothing is asked for before the first step. */
 struct pod *pod_new(const struct pod_ops *ops, void *ctx, const V1Pod *spec);
 struct pod *pod_free(struct pod *pod); /* accepts NULL, returns NULL */
-static inline void pod_freep(struct pod **pod) {
-        *pod = pod_free(*pod);
-}
 
 /* Compare, move, ask; publishes status, events and state if they changed, then sets the timer. */
 void pod_step(struct pod *pod);
@@ -110,11 +107,6 @@ void pod_restored(struct pod *pod); /* that was all; the machine takes over and 
 
 /* ---- looking ---- */
 
-/* For the runtime: the run a container is in or was in last; false if there is no such container. The strings and
- * spec in it live until the next event function is called. */
-bool pod_container_run(const struct pod *pod, const char *name, struct container_run *ret);
-/* Attempt of the sandbox that is up or being made. */
-unsigned pod_sandbox_attempt(const struct pod *pod);
 /* The status as it was published last (NULL before); owned by the pod, valid until the next step. */
 const V1PodStatus *pod_status(const struct pod *pod);
 const V1Pod *pod_spec(const struct pod *pod);

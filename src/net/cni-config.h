@@ -19,7 +19,6 @@ struct error *cni_config_read(const char *folder, struct cni_config *ret) _must_
 /* From the file's text; `file` is for messages and tells a list (.conflist) from a single plugin. */
 struct error *cni_config_parse(const char *file, const char *text, size_t len, struct cni_config *ret) _must_check_;
 void cni_config_release(struct cni_config *config);
-#define _cleanup_cni_config_ _cleanup_(cni_config_release)
 
 /* Back and forth, for what is kept about a pod. */
 json_t *cni_config_json(const struct cni_config *config);

@@ -22,7 +22,6 @@ struct netlink {
 /* A socket in the network namespace of the calling thread; it stays there. */
 struct error *netlink_open(int protocol, struct netlink *ret) _must_check_;
 void netlink_close(struct netlink *nl);
-#define _cleanup_netlink_ _cleanup_(netlink_close)
 
 struct netlink_batch {
         char *data;

@@ -222,13 +222,3 @@ json_t *oci_process_for_exec(const json_t *spec, char *const *argv, bool termina
         set(process, "terminal", json_boolean(terminal));
         return process;
 }
-
-V1Container *oci_container_of_ephemeral(const V1EphemeralContainer *ephemeral) {
-        const ProtobufCMessage *common = &ephemeral->ephemeralcontainercommon->base;
-        size_t size = protobuf_c_message_get_packed_size(common);
-        _cleanup_free_ uint8_t *packed = xmalloc(size + 1);
-
-        /* Kubernetes gives the fields of both messages the same numbers. */
-        protobuf_c_message_pack(common, packed);
-        return (V1Container *)protobuf_c_message_unpack(&v1_container__descriptor, NULL, size, packed);
-}

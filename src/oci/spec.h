@@ -18,7 +18,7 @@ struct lsm_paths;
 
 struct oci_spec_config {
         const V1Pod *pod;
-        const V1Container *container; /* for an ephemeral container see oci_container_of_ephemeral() */
+        const V1Container *container;
         const struct image *image;
         char *const *argv; /* env_command() */
         char *const *env;  /* env.all of env_build() */
@@ -62,6 +62,3 @@ int64_t oci_oom_score_adj(const V1Pod *pod, const V1Container *container, const 
 /* Capabilities (a bit each) that the container's bounding set has: Kubernetes' defaults, add and drop, or all. Names
  * with or without "CAP_", any case; ERROR_INVALID for one that the kernel does not have. */
 struct error *oci_capabilities(const V1Container *container, uint64_t *ret) _must_check_;
-/* An ephemeral container as a container (same fields, another message); free with protobuf_c_message_free_unpacked().
- */
-V1Container *oci_container_of_ephemeral(const V1EphemeralContainer *ephemeral);

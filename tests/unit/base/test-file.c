@@ -42,10 +42,6 @@ TEST(paths_do_not_leave_their_root) {
         _cleanup_close_ int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(open_in_root(fd, "../secret", O_RDONLY, 0), -ENOENT);
         assert_int_equal(open_in_root(fd, "out/secret", O_RDONLY, 0), -ENOENT);
-        _cleanup_close_ int made = mkdir_in_root(fd, "out/../a/b", 0755);
-        assert_true(made >= 0);
-        _cleanup_free_ char *inside = path_join(root, "a/b");
-        assert_true(file_exists(inside));
         assert_ok(remove_tree(folder));
 }
 

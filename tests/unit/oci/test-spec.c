@@ -261,21 +261,3 @@ TEST(what_cannot_be_given_is_refused) {
                 error_free(err);
         }
 }
-
-TEST(an_ephemeral_container_has_the_fields_of_a_container) {
-        _cleanup_fixture_ struct fixture f =
-                fixture_new("'containers': [{'name': 'a', 'image': 'x'}], 'ephemeralContainers': [{'name': 'debug', "
-                            "'image': 'y', 'command': "
-                            "['sh', '-c', 'true'], 'env': [{'name': 'A', 'value': '1'}], 'tty': true, "
-                            "'securityContext': {'runAsUser': 5}}]",
-                            NULL);
-        V1Container *c = oci_container_of_ephemeral(f.pod->spec->ephemeralcontainers[0]);
-
-        assert_non_null(c);
-        assert_string_equal(c->name, "debug");
-        assert_string_equal(c->command[2], "true");
-        assert_string_equal(c->env[0]->value, "1");
-        assert_true(c->tty);
-        assert_int_equal(c->securitycontext->runasuser, 5);
-        protobuf_c_message_free_unpacked(&c->base, NULL);
-}
