@@ -6,43 +6,81 @@
 #include "image/layout.h"
 
 #define INDEX_DEPTH_MAX 4
+#define LOCK_RETRY_US 20000
 
 void installed_release(struct installed *installed) {
         free(installed->id);
         free(installed->warning);
 }
 
-/* A manifest or configuration: from the store, else from the registry. */
-static struct error *read_small(const struct installer *in, const struct descriptor *d, bool is_manifest, char **ret) {
-        struct registry *registry = in->fetch.registry;
-        size_t max = is_manifest ? MANIFEST_SIZE_MAX : CONFIG_SIZE_MAX, len;
-        struct error *err;
+static struct error *read_stored(const struct installer *in, const struct descriptor *d, size_t max, char **ret) {
+        size_t len;
+        struct error *err = content_read_blob(in->fetch.images, d->digest, max, ret, &len);
 
-        if (d->size > max)
-                return error_new(ERROR_BAD_REQUEST, "%s %s is too large", is_manifest ? "manifest" : "configuration",
-                                 d->digest);
-        err = content_read_blob(in->fetch.images, d->digest, max, ret, &len);
         if (!err && len != d->size) {
                 free(TAKE_PTR(*ret));
                 return error_new(ERROR_BAD_REQUEST, "%s has %zu bytes, but what names it says %llu", d->digest, len,
                                  (unsigned long long)d->size);
         }
-        if (!err || !registry) {
-                if (error_is(err, ERROR_NOT_FOUND)) {
-                        error_free(err);
-                        err = error_new(ERROR_BAD_REQUEST, "%s is missing in the archive", d->digest);
-                }
-                return err;
-        }
-        error_free(err);
-        if (!is_manifest)
-                return registry_blob(registry, d, ret);
+        return err;
+}
+
+static struct error *fetch_manifest(const struct installer *in, const struct descriptor *d, char **ret) {
         _cleanup_free_ char *type = NULL;
         char digest[DIGEST_TEXT];
-        err = registry_manifest(registry, d->digest, ret, &len, &type, digest);
+        size_t len;
+        struct error *err = registry_manifest(in->fetch.registry, d->digest, ret, &len, &type, digest);
+
         if (!err && len != d->size)
                 err = error_new(ERROR_BAD_REQUEST, "the manifest %s has %zu bytes, but the index says %llu", d->digest,
                                 len, (unsigned long long)d->size);
+        return err;
+}
+
+/* From the registry into the store, with its lock held, unless somebody else has just brought it there. */
+static struct error *fetch_config_locked(const struct installer *in, const struct descriptor *d, char **ret) {
+        char digest[DIGEST_TEXT];
+        struct error *err = read_stored(in, d, CONFIG_SIZE_MAX, ret);
+
+        if (!err)
+                return NULL;
+        error_free(err);
+        err = registry_blob(in->fetch.registry, d, ret);
+        return err ? err : content_write_blob(in->fetch.images, *ret, d->size, digest);
+}
+
+/* Of many who want an image at once one fetches its configuration, as each of its layers, and the others wait. */
+static struct error *fetch_config(const struct installer *in, const struct descriptor *d, char **ret) {
+        for (;; usleep(LOCK_RETRY_US)) {
+                _cleanup_close_ int lock = -EBADF;
+                struct error *err = content_begin_blob(in->fetch.images, d->digest, &lock);
+                if (err)
+                        return err;
+                if (lock < 0)
+                        continue;
+                err = fetch_config_locked(in, d, ret);
+                error_keep_first(&err, content_discard_blob(in->fetch.images, d->digest));
+                return err;
+        }
+}
+
+/* A manifest or configuration: from the store, else from the registry. */
+static struct error *read_small(const struct installer *in, const struct descriptor *d, bool is_manifest, char **ret) {
+        size_t max = is_manifest ? MANIFEST_SIZE_MAX : CONFIG_SIZE_MAX;
+        struct error *err;
+
+        if (d->size > max)
+                return error_new(ERROR_BAD_REQUEST, "%s %s is too large", is_manifest ? "manifest" : "configuration",
+                                 d->digest);
+        err = read_stored(in, d, max, ret);
+        if (err && in->fetch.registry) {
+                error_free(err);
+                return is_manifest ? fetch_manifest(in, d, ret) : fetch_config(in, d, ret);
+        }
+        if (error_is(err, ERROR_NOT_FOUND)) {
+                error_free(err);
+                return error_new(ERROR_BAD_REQUEST, "%s is missing in the archive", d->digest);
+        }
         return err;
 }
 

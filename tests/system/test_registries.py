@@ -183,6 +183,25 @@ def test_a_registry_that_limits_requests_is_asked_as_often_as_it_likes(store, ng
     store("verify")
 
 
+def test_foreign_layers_come_from_the_address_in_the_manifest(store, registry, nginx, tmp_path):
+    """Nobody redistributes them: the registry has the manifest and the configuration alone."""
+    folder = str(tmp_path)
+    cert, key = make_certificate(folder)
+    image = Image([None, None])
+    port = free_port()
+    foreign = nginx("listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s; location /files/ { root %s; }" % (port, cert, key, folder))
+    os.makedirs(folder + "/files")
+    manifest, victim = json.loads(image.manifest), image.layer_digests[0]
+    with open(folder + "/files/layer", "wb") as f:
+        f.write(image.blobs.pop(victim))
+    manifest["layers"][0].update(mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                                 urls=["https://127.0.0.1:%d/files/layer" % port])
+    registry.blobs.update(image.blobs)
+    reference = registry.add_text("foreign", "1", manifest, "application/vnd.oci.image.manifest.v1+json")
+    assert store.json("pull", "--ca-file", cert, reference)["layersFetched"] == 2
+    assert [s for s, _ in foreign.asked("/files/layer")] == [200] and os.path.exists(store.layer(image.diff_ids[0]) + "/f0")
+
+
 # --- proxies -----------------------------------------------------------------------------------------------------------
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -292,7 +311,7 @@ def test_pods_and_people_who_want_an_image_at_once_share_its_download(own_node, 
         own_node.running(name)
     for p in people:
         assert p.wait(60 * SLOW) == 0, p.stderr.read()
-    assert sorted(b for b in registry.asked("blobs") if b in image.layer_digests) == sorted(image.layer_digests)
+    assert sorted(registry.asked("blobs")) == sorted(image.layer_digests + [image.id])
     own_node.delete_all()
     own_node.nothing_left()
 
