@@ -1,6 +1,7 @@
 #include "husk-pod/event.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 static const char *const type_names[] = { [EVENT_NORMAL] = "Normal", [EVENT_WARNING] = "Warning" };
 static const char *const source_names[] = {
@@ -36,33 +37,74 @@ static void event_log_append(struct event_log *log, struct event e) {
         log->events[log->n++] = e;
 }
 
+/* Begins the message of a record that stands for many (client-go's words). */
+#define COMBINED "(combined from similar events): "
+#define SIMILAR_MAX 10                  /* messages, before they are combined … */
+#define SIMILAR_NS (600 * NSEC_PER_SEC) /* … of so long */
+
+/* All but the message. */
+static bool event_is_like(const struct event *e, const struct event *other) {
+        return e->type == other->type && e->source == other->source && streq(e->reason, other->reason) &&
+               streq_ptr(e->field_path, other->field_path);
+}
+
+/* Where the record is that counts this one, too; log->n: there is none, and *ret_combine says whether one for many is
+ * to be made. */
+static size_t event_log_find(const struct event_log *log, const struct event *wanted, bool *ret_combine) {
+        size_t combined = log->n, similar = 0;
+
+        for (size_t i = log->n; i-- > 0;) {
+                const struct event *e = &log->events[i];
+
+                if (!event_is_like(e, wanted))
+                        continue;
+                if (streq(e->message, wanted->message))
+                        return i;
+                bool lately = wanted->last_ns - e->last_ns < SIMILAR_NS;
+                if (!str_starts_with(e->message, COMBINED))
+                        similar += lately;
+                else if (lately && combined == log->n)
+                        combined = i;
+        }
+        *ret_combine = similar + 1 >= SIMILAR_MAX;
+        return *ret_combine ? combined : log->n;
+}
+
 void event_log_add(struct event_log *log, enum event_source source, enum event_type type, const char *reason,
                    const char *field_path, const char *pod_name, int64_t now_ns, const char *message) {
+        struct event wanted = {
+                .type = type,
+                .source = source,
+                .reason = (char *)reason,
+                .message = (char *)message,
+                .field_path = (char *)field_path,
+                .first_ns = now_ns,
+                .last_ns = now_ns,
+                .count = 1,
+        };
+        bool combine = false;
+        size_t i = event_log_find(log, &wanted, &combine);
+
         log->changed = true;
-        for (size_t i = log->n; i-- > 0;) {
+        if (i < log->n) {
                 struct event e = log->events[i];
 
-                if (e.type != type || e.source != source || !streq(e.reason, reason) || !streq(e.message, message) ||
-                    !streq_ptr(e.field_path, field_path))
-                        continue;
                 e.count++;
                 e.last_ns = now_ns;
+                if (combine) {
+                        free(e.message);
+                        e.message = xasprintf(COMBINED "%s", message);
+                }
                 event_log_remove(log, i);
                 log->events[log->n++] = e; /* the room of the one taken out */
                 return;
         }
-        event_log_append(log, (struct event){
-                                      .type = type,
-                                      .source = source,
-                                      .reason = xstrdup(reason),
-                                      .message = xstrdup(message),
-                                      .field_path = xstrdup(field_path),
-                                      /* A counter keeps the names of events of the same instant apart. */
-                                      .name = xasprintf("%s.%llx", pod_name, (unsigned long long)now_ns + log->n),
-                                      .first_ns = now_ns,
-                                      .last_ns = now_ns,
-                                      .count = 1,
-                              });
+        wanted.reason = xstrdup(reason);
+        wanted.message = combine ? xasprintf(COMBINED "%s", message) : xstrdup(message);
+        wanted.field_path = xstrdup(field_path);
+        /* A counter keeps the names of events of the same instant apart. */
+        wanted.name = xasprintf("%s.%llx", pod_name, (unsigned long long)now_ns + log->n);
+        event_log_append(log, wanted);
 }
 
 static json_t *time_json(int64_t ns) {

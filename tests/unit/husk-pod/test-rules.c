@@ -223,13 +223,38 @@ TEST(events_that_repeat_are_counted_and_move_to_the_end) {
         event_log_release(&again);
 }
 
+TEST(events_that_differ_in_their_message_alone_become_one_from_the_tenth_on) {
+        struct event_log log = { 0 };
+        char message[16];
+
+        add(&log, "Other", S(1), "x");
+        for (int i = 1; i <= 30; i++) {
+                snprintf(message, sizeof(message), "at %d", i);
+                add(&log, "Unhealthy", S(i), message);
+        }
+        assert_int_equal(log.n, 1 + 9 + 1);
+        assert_string_equal(log.events[9].message, "at 9");
+        assert_string_equal(log.events[10].message, "(combined from similar events): at 30");
+        assert_int_equal(log.events[10].count, 21);
+        assert_int_equal(log.events[10].first_ns, S(10));
+        assert_int_equal(log.events[10].last_ns, S(30));
+        add(&log, "Unhealthy", S(31), "at 3"); /* one that has its own record still */
+        assert_int_equal(log.n, 11);
+        assert_string_equal(log.events[10].message, "at 3");
+        assert_int_equal(log.events[10].count, 2);
+        /* ten quiet minutes later it begins anew */
+        add(&log, "Unhealthy", S(700), "at 700");
+        assert_string_equal(log.events[11].message, "at 700");
+        event_log_release(&log);
+}
+
 TEST(no_more_than_200_events_are_kept_the_newest) {
         struct event_log log = { 0 };
         char message[16];
 
         for (int i = 0; i < 500; i++) {
                 snprintf(message, sizeof(message), "%d", i);
-                add(&log, "R", S(i), message);
+                add(&log, message, S(i), message);
         }
         assert_int_equal(log.n, EVENTS_MAX);
         assert_string_equal(log.events[0].message, "300");
