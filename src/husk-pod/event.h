@@ -1,8 +1,8 @@
 /* event.h - what happened to a pod, in the words a kubelet and a scheduler use.
  *
  * A list of at most 200 records, newest last. The same thing happening again counts up the record it has and moves it
- * to the end; of what differs in its message alone the tenth within ten minutes and all that follow are one record, whose
- * message is the newest. That is how Kubernetes' event correlator does it. The list is written out as an array of
+ * to the end; of what differs in its message alone the tenth within ten minutes and all that follow are one record,
+ * whose message is the newest. That is how Kubernetes' event correlator does it. The list is written out as an array of
  * V1Event. */
 #pragma once
 

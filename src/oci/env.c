@@ -46,8 +46,8 @@ static const char *variables_get(char *const *variables, const char *name, size_
 
 /* ---- $(NAME) ---- */
 
-/* Expands; with `ret_missing` the first name that is not known is handed out and the result is NULL. */
-static char *expand(const char *text, char *const *variables, char **ret_missing) {
+/* Expands; with `ret_missing` names that are not known, or empty, go to that list. */
+static char *expand(const char *text, char *const *variables, char ***ret_missing) {
         _cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
 
         for (const char *p = text; *p;) {
@@ -60,12 +60,11 @@ static char *expand(const char *text, char *const *variables, char **ret_missing
                         size_t len = end - (p + 2);
                         const char *value = variables_get(variables, p + 2, len);
 
-                        if (value)
+                        if (ret_missing && str_empty(value))
+                                *ret_missing = strv_add_take(*ret_missing, xstrndup(p + 2, len));
+                        else if (value)
                                 strbuf_adds(&b, value);
-                        else if (ret_missing) {
-                                *ret_missing = xstrndup(p + 2, len);
-                                return NULL;
-                        } else
+                        else
                                 strbuf_add(&b, p, len + 3);
                         p = end + 1;
                 } else
@@ -78,14 +77,25 @@ char *env_expand(const char *text, char *const *variables) {
         return expand(text, variables, NULL);
 }
 
-struct error *env_expand_strict(const char *text, char *const *variables, char **ret) {
-        _cleanup_free_ char *missing = NULL;
-        char *result = expand(text, variables, &missing);
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-        if (!result)
-                return error_new(ERROR_INVALID, "missing value for \"%s\"", missing);
-        *ret = result;
-        return NULL;
+struct error *env_expand_strict(const char *text, char *const *variables, char **ret) {
+        _cleanup_strv_ char **missing = NULL, **once = NULL;
+        _cleanup_free_ char *result = expand(text, variables, &missing);
+        size_t n = strv_len(missing);
+
+        if (!n) {
+                *ret = TAKE_PTR(result);
+                return NULL;
+        }
+        qsort(missing, n, sizeof(*missing), compare_names);
+        for (size_t i = 0; i < n; i++)
+                if (!strv_contains(once, missing[i]))
+                        once = strv_add(once, missing[i]);
+        _cleanup_free_ char *names = strv_join(once, ", ");
+        return error_new(ERROR_INVALID, "missing value for %s", names);
 }
 
 /* ---- sources ---- */

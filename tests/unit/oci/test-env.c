@@ -95,12 +95,14 @@ TEST(expansion_knows_references_and_escapes_and_nothing_else) {
 }
 
 TEST(a_strict_expansion_names_the_variable_that_is_missing) {
-        char *const variables[] = { "POD=web", NULL };
+        char *const variables[] = { "POD=web", "EMPTY=", NULL };
         _cleanup_free_ char *text = NULL;
 
         assert_ok(env_expand_strict("logs/$(POD)", variables, &text));
         assert_string_equal(text, "logs/web");
-        assert_error(env_expand_strict("$(NONE)", variables, &text), ERROR_INVALID, "missing value for \"NONE\"");
+        assert_error(env_expand_strict("$(NONE)", variables, &text), ERROR_INVALID, "missing value for NONE");
+        assert_error(env_expand_strict("$(Z)/$(POD)/$(EMPTY)/$(A)$(Z)", variables, &text), ERROR_INVALID,
+                     "missing value for A, EMPTY, Z");
 }
 
 TEST(fields_of_the_pod_reach_the_environment) {

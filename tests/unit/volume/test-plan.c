@@ -68,7 +68,7 @@ TEST(a_sub_path_cannot_leave_its_volume) {
                 { "'subPath': 'file/below'", "failed to prepare subPath" },
                 { "'subPath': '../x'", "unable to provision SubPath `../x`: must not contain '..'" },
                 { "'subPath': '/x'", "error SubPath `/x` must not be an absolute path" },
-                { "'subPathExpr': '$(NONE)/x'", "missing value for \"NONE\"" },
+                { "'subPathExpr': '$(NONE)/x'", "missing value for NONE" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
