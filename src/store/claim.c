@@ -180,14 +180,16 @@ static bool is_placed(const json_t *pod) {
 }
 
 static struct error *is_used(struct store *store, const json_t *claim, bool *ret) {
-        json_t *pods = NULL, *pod;
-        size_t i;
+        json_t *pods = NULL;
         struct error *err = store_list(store, api_kind_of("Pod"), text(claim, "metadata", "namespace"), &pods);
 
         if (err)
                 return err;
         *ret = false;
-        json_array_foreach(pods, i, pod) *ret |= pod_names(pod, claim) && is_placed(pod);
+        for (size_t i = 0; i < json_array_size(pods) && !*ret; i++) {
+                const json_t *pod = json_array_get(pods, i);
+                *ret = pod_names(pod, claim) && is_placed(pod);
+        }
         json_decref(pods);
         return NULL;
 }
