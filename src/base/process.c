@@ -110,100 +110,125 @@ static void stream_read(struct stream *s, size_t max) {
                 strbuf_add(&s->buf, chunk, MIN((size_t)n, max - s->buf.len));
 }
 
-struct error *process_run(char *const *argv, const struct process_options *options, int *ret_status, char **ret_out,
-                          char **ret_err) {
-        static const struct process_options none;
-        _cleanup_(stream_release) struct stream out = { -EBADF, STRBUF_INIT }, err = { -EBADF, STRBUF_INIT };
-        int out_pipe[2] = { -EBADF, -EBADF }, err_pipe[2] = { -EBADF, -EBADF };
-        _cleanup_close_ int input = -EBADF;
+static struct error *pipe_open(int *ret_read_end, int *ret_write_end) {
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return error_errno(errno, "pipe");
+        *ret_read_end = fds[0];
+        *ret_write_end = fds[1];
+        return NULL;
+}
+
+static struct error *input_open(const char *text, int *ret) {
+        _cleanup_close_ int fd = text ? (int)syscall(SYS_memfd_create, "input", 1 /* MFD_CLOEXEC */)
+                                      : open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return error_errno(errno, "open standard input");
+        if (text) {
+                struct error *err = fd_write_all(fd, text, strlen(text));
+                if (err)
+                        return err;
+                lseek(fd, 0, SEEK_SET);
+        }
+        *ret = TAKE_FD(fd);
+        return NULL;
+}
+
+/* `fd` becomes the program's descriptor `number`; -EBADF: what it writes there goes nowhere. */
+static void give_output(posix_spawn_file_actions_t *actions, int fd, int number) {
+        if (fd >= 0)
+                posix_spawn_file_actions_adddup2(actions, fd, number);
+        else
+                posix_spawn_file_actions_addopen(actions, number, "/dev/null", O_WRONLY, 0);
+}
+
+static struct error *spawn(char *const *argv, char *const *env, int input, int out, int err, pid_t *ret) {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t empty;
-        pid_t pid;
 
-        options = options ? options : &none;
-        size_t max = options->output_max ? options->output_max : 1 << 20;
-        int linger_ms = options->linger_ms ? options->linger_ms : 100;
-        if (options->input) {
-                input = syscall(SYS_memfd_create, "input", 1 /* MFD_CLOEXEC */);
-                if (input < 0)
-                        return error_errno(errno, "memfd_create");
-                struct error *e = fd_write_all(input, options->input, strlen(options->input));
-                if (e)
-                        return e;
-                lseek(input, 0, SEEK_SET);
-        } else {
-                input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        }
-        if ((ret_out && pipe2(out_pipe, O_CLOEXEC) < 0) || (ret_err && pipe2(err_pipe, O_CLOEXEC) < 0)) {
-                int saved = errno;
-                fd_close(out_pipe[0]);
-                fd_close(out_pipe[1]);
-                return error_errno(saved, "pipe");
-        }
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-        if (ret_out)
-                posix_spawn_file_actions_adddup2(&actions, out_pipe[1], STDOUT_FILENO);
-        else
-                posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-        if (ret_err)
-                posix_spawn_file_actions_adddup2(&actions, err_pipe[1], STDERR_FILENO);
-        else
-                posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        give_output(&actions, out, STDOUT_FILENO);
+        give_output(&actions, err, STDERR_FILENO);
         posix_spawnattr_init(&attributes);
         sigemptyset(&empty);
         posix_spawnattr_setsigmask(&attributes, &empty);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-        int rc = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, options->env ? options->env : environ);
+        int rc = posix_spawnp(ret, argv[0], &actions, &attributes, argv, env ? env : environ);
         posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
-        fd_close(out_pipe[1]);
-        fd_close(err_pipe[1]);
-        out.fd = out_pipe[0];
-        err.fd = err_pipe[0];
-        if (rc)
-                return error_errno(rc, "run %s", argv[0]);
+        return rc ? error_errno(rc, "run %s", argv[0]) : NULL;
+}
 
+/* Gathers what it prints until it has ended (and those it left behind are silent). False: it had to be killed. */
+static bool gather(int pidfd, struct stream *out, struct stream *err, const struct process_options *options) {
+        size_t max = options->output_max ? options->output_max : 1 << 20;
+        int linger_ms = options->linger_ms ? options->linger_ms : 100;
         int64_t deadline = options->timeout_ms ? clock_monotonic_ns() + options->timeout_ms * NSEC_PER_MSEC : 0;
-        _cleanup_close_ int pidfd = process_open(pid, 0);
-        bool ended = false, timed_out = false;
-        while (!ended || out.fd >= 0 || err.fd >= 0) {
+        bool ended = pidfd < 0; /* not to be watched: its pipes and waitpid(2) tell */
+
+        while (!ended || out->fd >= 0 || err->fd >= 0) {
                 struct pollfd fds[] = {
                         { .fd = ended ? -1 : pidfd, .events = POLLIN },
-                        { .fd = out.fd, .events = POLLIN },
-                        { .fd = err.fd, .events = POLLIN },
+                        { .fd = out->fd, .events = POLLIN },
+                        { .fd = err->fd, .events = POLLIN },
                 };
                 int wait_ms = -1;
                 if (deadline) {
                         int64_t left = deadline - clock_monotonic_ns();
                         wait_ms = left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0;
                 }
-                if (ended) /* a grandchild may hold the pipe open */
+                if (ended && pidfd >= 0) /* a grandchild may hold the pipe open */
                         wait_ms = wait_ms < 0 ? linger_ms : MIN(wait_ms, linger_ms);
                 int n = poll(fds, 3, wait_ms);
                 if (n < 0 && errno != EINTR)
                         break;
-                if (n == 0 && ended)
+                if (n == 0 && ended && pidfd >= 0)
                         break;
-                if (n == 0 && deadline && clock_monotonic_ns() >= deadline) {
-                        pidfd_signal(pidfd, SIGKILL);
-                        timed_out = true;
-                        break;
-                }
+                if (n == 0 && deadline && clock_monotonic_ns() >= deadline)
+                        return false;
                 if (n <= 0)
                         continue;
                 if (fds[1].revents)
-                        stream_read(&out, max);
+                        stream_read(out, max);
                 if (fds[2].revents)
-                        stream_read(&err, max);
+                        stream_read(err, max);
                 if (fds[0].revents)
                         ended = true;
         }
+        return true;
+}
+
+struct error *process_run(char *const *argv, const struct process_options *options, int *ret_status, char **ret_out,
+                          char **ret_err) {
+        static const struct process_options none;
+        _cleanup_(stream_release) struct stream out = { -EBADF, STRBUF_INIT }, err = { -EBADF, STRBUF_INIT };
+        _cleanup_close_ int input = -EBADF, out_end = -EBADF, err_end = -EBADF;
         int status = 0;
+        pid_t pid;
+
+        options = options ? options : &none;
+        struct error *e = input_open(options->input, &input);
+        if (!e && ret_out)
+                e = pipe_open(&out.fd, &out_end);
+        if (!e && ret_err)
+                e = pipe_open(&err.fd, &err_end);
+        if (!e)
+                e = spawn(argv, options->env, input, out_end, err_end, &pid);
+        if (e)
+                return e;
+        out_end = fd_close(out_end);
+        err_end = fd_close(err_end);
+        _cleanup_close_ int pidfd = process_open(pid, 0);
+        bool in_time = gather(pidfd, &out, &err, options);
+        if (!in_time)
+                kill(pid, SIGKILL); /* ours and not waited for: nobody else has this pid */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
-        if (timed_out)
+        if (!in_time)
                 return error_new(ERROR_TIMEOUT, "%s did not end within %d ms", argv[0], options->timeout_ms);
         *ret_status = status;
         if (ret_out)
