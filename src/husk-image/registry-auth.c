@@ -56,41 +56,82 @@ static bool header_value_is_clean(const char *value) {
         return true;
 }
 
-/* Asks the realm for a token. */
-static struct error *fetch_token(struct registry *registry, struct endpoint *e, const struct credential *credential,
-                                 const char *challenge, char **ret) {
-        _cleanup_free_ char *realm = challenge_value(challenge, "realm"),
-                            *service = challenge_value(challenge, "service");
-        _cleanup_free_ char *scope = challenge_value(challenge, "scope"), *url = NULL, *post = NULL, *basic = NULL;
+/* Taken apart by curl itself, so that nothing is believed of an address that curl would read otherwise. */
+struct error *realm_host(const char *realm, bool *ret_encrypted, char **ret_host) {
+        char *scheme = NULL, *host = NULL, *user = NULL;
+        CURLU *url = curl_url();
+
+        bool fine = realm && !curl_url_set(url, CURLUPART_URL, realm, 0) &&
+                    !curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) && !curl_url_get(url, CURLUPART_HOST, &host, 0) &&
+                    curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
+                    (streq(scheme, "https") || streq(scheme, "http"));
+        if (fine) {
+                *ret_encrypted = streq(scheme, "https");
+                *ret_host = xstrdup(host);
+        }
+        curl_free(scheme);
+        curl_free(host);
+        curl_free(user);
+        curl_url_cleanup(url);
+        return fine ? NULL : error_new(ERROR_UNAVAILABLE, "it names no place to get a token");
+}
+
+/* What to ask the realm: *ret_post is NULL if the question is all in the address. */
+static void token_question(const struct endpoint *e, const struct credential *credential, const char *challenge,
+                           const char *realm, char **ret_url, char **ret_post) {
+        _cleanup_free_ char *service = challenge_value(challenge, "service"),
+                            *scope = challenge_value(challenge, "scope");
         _cleanup_free_ char *default_scope = xasprintf("repository:%s:pull", e->where->path);
-        struct exchange x = { .response.body_max = TOKEN_BODY_MAX };
-        struct error *err;
-
-        if (str_empty(realm) || (!str_starts_with(realm, "https://") && !str_starts_with(realm, "http://")))
-                return error_new(ERROR_UNAVAILABLE, "registry %s: it names no place to get a token", e->where->host);
-        const char *host = strstr(realm, "://") + 3;
-        if (credential && str_starts_with(realm, "http://") && !e->where->http_too && !domain_is_loopback(host))
-                return error_new(ERROR_FORBIDDEN,
-                                 "registry %s wants the credentials sent unencrypted to %.200s: refused",
-                                 e->where->host, realm);
-
         CURL *escaper = curl_easy_init();
         char *service_escaped = curl_easy_escape(escaper, service ? service : "", 0);
         char *scope_escaped = curl_easy_escape(escaper, scope ? scope : default_scope, 0);
+
         if (credential && credential->identity_token) {
                 char *token = curl_easy_escape(escaper, credential->identity_token, 0);
-                post = xasprintf("grant_type=refresh_token&client_id=husk&service=%s&scope=%s&refresh_token=%s",
-                                 service_escaped, scope_escaped, token);
+                *ret_post = xasprintf("grant_type=refresh_token&client_id=husk&service=%s&scope=%s&refresh_token=%s",
+                                      service_escaped, scope_escaped, token);
                 curl_free(token);
-                url = xstrdup(realm);
+                *ret_url = xstrdup(realm);
         } else {
-                url = xasprintf("%s%cservice=%s&scope=%s", realm, strchr(realm, '?') ? '&' : '?', service_escaped,
-                                scope_escaped);
+                *ret_post = NULL;
+                *ret_url = xasprintf("%s%cservice=%s&scope=%s", realm, strchr(realm, '?') ? '&' : '?', service_escaped,
+                                     scope_escaped);
         }
         curl_free(service_escaped);
         curl_free(scope_escaped);
         curl_easy_cleanup(escaper);
+}
 
+/* The header line that the realm's answer leads to. */
+static struct error *token_take(const struct endpoint *e, const struct response *r, char **ret) {
+        json_auto_t *json = json_loadb(strbuf_str(&r->body), r->body.len, 0, NULL);
+        const char *token = json_string_value(json_object_get(json, "token"));
+
+        if (str_empty(token))
+                token = json_string_value(json_object_get(json, "access_token"));
+        if (str_empty(token) || !header_value_is_clean(token))
+                return error_new(ERROR_UNAVAILABLE, "registry %s: its token server sent no token", e->where->host);
+        *ret = xasprintf("Authorization: Bearer %s", token);
+        return NULL;
+}
+
+/* Asks the realm for a token. */
+static struct error *fetch_token(struct registry *registry, struct endpoint *e, const struct credential *credential,
+                                 const char *challenge, char **ret) {
+        _cleanup_free_ char *realm = challenge_value(challenge, "realm"), *host = NULL, *url = NULL, *post = NULL,
+                            *basic = NULL;
+        struct exchange x = { .response.body_max = TOKEN_BODY_MAX };
+        bool encrypted;
+        struct error *err = realm_host(realm, &encrypted, &host);
+
+        if (err)
+                return error_context(err, "registry %s", e->where->host);
+        if (credential && !encrypted && !e->where->http_too && !domain_is_loopback(host))
+                return error_new(ERROR_FORBIDDEN,
+                                 "registry %s wants the credentials sent unencrypted to %.200s: refused",
+                                 e->where->host, realm);
+
+        token_question(e, credential, challenge, realm, &url, &post);
         exchange_open(registry, &x, url, e->where, domain_is_loopback(host));
         if (post) {
                 curl_easy_setopt(x.easy, CURLOPT_COPYPOSTFIELDS, post);
@@ -105,17 +146,8 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
                 err = error_new(ERROR_FORBIDDEN, "registry %s: wrong user name or password", e->where->host);
         if (!err && x.response.status != 200)
                 err = registry_error_of_status(registry, e->where->host, &x.response, "a token");
-        if (!err) {
-                json_auto_t *json = json_loadb(strbuf_str(&x.response.body), x.response.body.len, 0, NULL);
-                const char *token = json_string_value(json_object_get(json, "token"));
-                if (str_empty(token))
-                        token = json_string_value(json_object_get(json, "access_token"));
-                if (str_empty(token) || !header_value_is_clean(token))
-                        err = error_new(ERROR_UNAVAILABLE, "registry %s: its token server sent no token",
-                                        e->where->host);
-                else
-                        *ret = xasprintf("Authorization: Bearer %s", token);
-        }
+        if (!err)
+                err = token_take(e, &x.response, ret);
         exchange_release(registry, &x);
         return err;
 }

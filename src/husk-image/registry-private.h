@@ -94,6 +94,10 @@ int registry_retries(const struct registry *registry, size_t endpoint, const str
 
 /* ---- registry-auth.c ---- */
 
+/* The host that curl would ask for a token, owned by the caller. ERROR_UNAVAILABLE if the realm (may be NULL) is no
+ * address by HTTP or HTTPS, or brings a user of its own. */
+struct error *realm_host(const char *realm, bool *ret_encrypted, char **ret_host) _must_check_;
+
 /* After a 401 or 403: first the credential in use (the token may be old), and if that was just tried, the next. */
 struct error *endpoint_authorize(struct registry *registry, struct endpoint *e, const struct response *r,
                                  bool just_tried, bool *ret_try_again) _must_check_;
