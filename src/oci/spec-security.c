@@ -46,7 +46,7 @@ static struct error *capability_set(char *const *names, size_t n, uint64_t *ret,
 /* As the CRI orders it: add ALL, drop ALL, then single additions, then single removals. */
 struct error *oci_capabilities(const V1Container *container, uint64_t *ret) {
         const V1Capabilities *wanted = container->securitycontext ? container->securitycontext->capabilities : NULL;
-        uint64_t available = capabilities_available(), caps = capabilities_default & available, add, drop;
+        uint64_t available = capabilities_available(), caps = capabilities_default & available, add = 0, drop = 0;
         bool add_all, drop_all;
         struct error *err;
 
