@@ -135,6 +135,19 @@ static void mark_images_used(struct runtime *rt) {
                 images_mark_used_in(rt->store, object);
 }
 
+/* How the pod ended must outlast a reboot, or it would run again: the disk may have no room for that just now. */
+static void await_publication(struct runtime *rt) {
+        struct api_arena *old = NULL;
+
+        while (!publish_is_done(rt)) {
+                _cleanup_error_ struct error *err = runtime_read_spec(rt, &old);
+                api_arena_free(TAKE_PTR(old));
+                if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp))
+                        return;
+                sleep(1);
+        }
+}
+
 struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         struct error *first = NULL;
 
@@ -142,6 +155,7 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         rt->log = log_pump_free(rt->log);
         if (end == POD_END_TERMINAL || (rt->spec && is_held(rt))) {
                 remove_all_but_status(rt, &first);
+                await_publication(rt);
                 if (!end_supervision(rt, &first))
                         return first;
         }

@@ -13,33 +13,29 @@
 
 #define STATE_SIZE_MAX ((size_t)16 << 20)
 
-void handover_save(struct runtime *rt, const json_t *state) {
+struct error *handover_save(struct runtime *rt, const json_t *state) {
         _cleanup_free_ char *path = path_join(rt->run_folder, "state.json"), *text = NULL;
         json_t *json = json_pack("{s:s, s:I, s:O}", "boot", clock_boot_id(), "mounts",
                                  (json_int_t)reaper_mounts(rt->reaper), "state", (json_t *)state);
-        _cleanup_error_ struct error *err = NULL;
 
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
-        err = text ? file_replace(path, text, strlen(text), 0600, 0)
-                   : error_new(ERROR_INTERNAL, "the state is no JSON");
-        if (err)
-                log_warning("save the state: %s", error_message(err));
+        struct error *err = text ? file_replace(path, text, strlen(text), 0600, 0)
+                                 : error_new(ERROR_INTERNAL, "the state is no JSON");
+        return error_context(err, "save the state");
 }
 
-void handover_save_lasting(struct runtime *rt) {
+struct error *handover_save_lasting(struct runtime *rt) {
         json_t *state = pod_save_lasting(rt->pod);
         _cleanup_free_ char *path = path_join(rt->folder, "state.json"), *old = NULL;
         _cleanup_free_ char *text = json_dumps(state, JSON_COMPACT);
-        _cleanup_error_ struct error *err = file_read(path, STATE_SIZE_MAX, &old, NULL);
+        _cleanup_error_ struct error *none = file_read(path, STATE_SIZE_MAX, &old, NULL);
 
         json_decref(state);
-        if (!text || (!err && streq(text, old)))
-                return; /* a disk is not written to for nothing */
-        error_free(TAKE_PTR(err));
-        err = file_replace(path, text, strlen(text), 0600, FILE_DURABLE);
-        if (err)
-                log_warning("keep the state for the next boot: %s", error_message(err));
+        if (!text || (!none && streq(text, old)))
+                return NULL; /* a disk is not written to for nothing */
+        return error_context(file_replace(path, text, strlen(text), 0600, FILE_DURABLE),
+                             "keep the state for the next boot");
 }
 
 static json_t *load(const char *folder, const char *name) {

@@ -14,6 +14,7 @@
 #define TRIM_AFTER_NS (300 * NSEC_PER_MSEC)
 /* A disk need not see what a start or an end goes through. */
 #define LASTING_AFTER_NS NSEC_PER_SEC
+#define LASTING_RETRY_NS (10 * NSEC_PER_SEC)
 
 /* ---- the table's small operations ---- */
 
@@ -46,32 +47,16 @@ static void woken(void *arg) {
 }
 
 static void ops_publish_status(void *ctx, const V1PodStatus *status, bool terminal) {
-        struct runtime *rt = ctx;
-        json_t *json = api_encode(&status->base);
-        _cleanup_error_ struct error *err = store_pod_status_write(rt->store, rt->uid, json, terminal);
-        json_decref(json);
-        if (err)
-                log_warning("publish status: %s", error_message(err));
-}
-
-static struct error *write_json(const char *path, const json_t *json) {
-        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
-        if (!text)
-                return error_new(ERROR_INTERNAL, "%s: cannot be written as JSON", path);
-        return file_replace(path, text, strlen(text), 0600, 0);
+        publish_status(ctx, api_encode(&status->base), terminal);
 }
 
 static void ops_publish_events(void *ctx, const json_t *events) {
-        struct runtime *rt = ctx;
-        _cleanup_free_ char *path = path_join(rt->run_folder, "events.json");
-        _cleanup_error_ struct error *err = write_json(path, events);
-        if (err)
-                log_warning("publish events: %s", error_message(err));
+        publish_events(ctx, events);
 }
 
 static void ops_save(void *ctx, const json_t *state) {
         struct runtime *rt = ctx;
-        handover_save(rt, state);
+        publish_state(rt, state);
         runtime_settle_later(rt);
         if (!rt->lasting_due)
                 loop_timer_set(rt->lasting, LASTING_AFTER_NS);
@@ -81,9 +66,13 @@ static void ops_save(void *ctx, const json_t *state) {
 
 static void keep_lasting(void *arg) {
         struct runtime *rt = arg;
-        rt->lasting_due = false;
-        if (!rt->finished)
-                handover_save_lasting(rt);
+        _cleanup_error_ struct error *err = rt->finished ? NULL : handover_save_lasting(rt);
+
+        if (err)
+                log_warning("%s", error_message(err));
+        rt->lasting_due = err;
+        if (err)
+                loop_timer_set(rt->lasting, LASTING_RETRY_NS);
         loop_timer_set(rt->trim, TRIM_AFTER_NS);
 }
 
@@ -276,6 +265,7 @@ struct runtime *runtime_free(struct runtime *rt) {
         watches_end(rt);
         storage_end(rt);
         control_end(rt);
+        publication_release(rt);
         while (rt->instances) {
                 struct instance *next = rt->instances->next;
                 instance_free(rt->instances);

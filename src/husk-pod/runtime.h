@@ -93,6 +93,7 @@ struct runtime {
         struct action *actions;
         struct image_pull *pulls;
         struct removal *removals_of_others; /* disrupt.c */
+        struct publication *publication;    /* publish.c; NULL: nothing was published yet */
         struct watches *watches;
         struct storage *storage; /* NULL: the pod has no limits of it */
         struct control *control;
@@ -267,6 +268,16 @@ char *claims_path(const struct store *store);
  * New reference. */
 json_t *claims_namespaces(struct store *store, const V1PodSpec *spec, const json_t *claims);
 
+/* ---- publish.c ---- */
+
+/* Writes it, now or, if that fails, every second until it is written; what comes later takes its place. */
+void publish_status(struct runtime *rt, json_t *status, bool terminal); /* takes the reference */
+void publish_events(struct runtime *rt, const json_t *events);
+void publish_state(struct runtime *rt, const json_t *state);
+/* Tries once more; true: nothing is left to be written. */
+bool publish_is_done(struct runtime *rt);
+void publication_release(struct runtime *rt);
+
 /* ---- waiting.c ---- */
 
 struct admit_facts;
@@ -315,9 +326,9 @@ void control_end(struct runtime *rt);
 
 /* Makes rt->pod: a new one, or what a predecessor left. */
 void handover_receive(struct runtime *rt);
-void handover_save(struct runtime *rt, const json_t *state);
+struct error *handover_save(struct runtime *rt, const json_t *state) _must_check_;
 /* Writes into <root> what the next boot needs, if that is another than what is there. */
-void handover_save_lasting(struct runtime *rt);
+struct error *handover_save_lasting(struct runtime *rt) _must_check_;
 /* The keeper is dead: become it. Returns only if that fails. */
 void handover_become_keeper(struct runtime *rt);
 

@@ -127,8 +127,8 @@ struct error *store_pod_status_write(struct store *store, const char *uid, const
         json_object_set(file, "status", (json_t *)status);
         if (durable)
                 err = store_file_write(kept, file, 0644, FILE_DURABLE);
-        if (!err)
-                err = store_file_write(path, file, 0644, 0);
+        /* Where the disk is full it is seen for now all the same. */
+        error_keep_first(&err, store_file_write(path, file, 0644, 0));
         json_decref(file);
         return err;
 }

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import BUSYBOX, SLOW, TOP, make_node
-from test_huskd import container, until
+from test_huskd import Daemon, container, until
 
 POD = """
 apiVersion: v1
@@ -147,3 +147,140 @@ def test_nothing_can_be_forked(own_node):
             except OSError:
                 time.sleep(0.1)
     node.nothing_left()
+
+
+# ---- what was begun on a full disk is whole, or was not begun ----
+
+def room(node):
+    os.unlink(os.path.join(node.root, "ballast"))
+
+
+def test_a_log_on_a_full_disk_holds_up_nobody_and_goes_on_when_there_is_room(disk_node):
+    node = disk_node
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: wordy}
+        spec:
+          terminationGracePeriodSeconds: 0
+          containers:
+          - {name: a, image: localhost/husk/busybox:1, command: [sh, -c, "i=0; while usleep 10000; do i=$((i+1)); echo line $i; echo $i > /dev/shm/at; done"]}
+        """)
+    uid = node.running("wordy")["metadata"]["uid"]
+    at = lambda: int(node.sh("wordy", "cat /dev/shm/at") or 0)
+    until("some lines", lambda: at() > 20)
+    fill(node)
+    before = at()
+    until("it is not held up", lambda: at() > before + 300)
+    room(node)
+    freed = at()
+    numbers = lambda: [int(line.split()[1]) for line in node.logs("wordy").splitlines()]
+    until("the log goes on", lambda: numbers()[-1] > freed + 50)
+    lines = numbers()
+    assert lines[:20] == list(range(1, 21)) and lines == sorted(set(lines))  # what there was no room for is lost, nothing is torn or doubled
+    with open(os.path.join(node.root, "logs", "default_wordy_" + uid, "a", "0.log")) as f:
+        assert all(line.split(" ", 3)[1:3] == ["stdout", "F"] for line in f.read().splitlines())
+    assert node.get("wordy")["status"]["containerStatuses"][0]["restartCount"] == 0
+    node.delete_all()
+
+
+def test_how_a_pod_ended_is_told_on_a_full_disk_and_kept_when_there_is_room(disk_node):
+    node = disk_node
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: job}
+        spec:
+          restartPolicy: Never
+          containers: [{name: a, image: localhost/husk/busybox:1, command: [sh, -c, "while [ ! -e /dev/shm/end ]; do sleep 0.1; done; exit 3"]}]
+        """)
+    uid = node.running("job")["metadata"]["uid"]
+    fill(node)
+    node.sh("job", "touch /dev/shm/end")
+    assert container(node.phase("job", "Failed"), "a")["state"]["terminated"]["exitCode"] == 3
+    kept = os.path.join(node.root, "pods", uid, "status.json")
+    room(node)
+    until("it is kept", lambda: os.path.exists(kept))
+    until("nobody looks after it any more", lambda: not node.of_program("husk-keeper", uid))
+    assert node.get("job")["status"]["phase"] == "Failed"
+    assert node.husk("start", "--all").out == "0 pods started\n"
+    node.delete_all()
+
+
+def test_objects_and_images_are_not_half_made_on_a_full_disk(disk_node, tmp_path):
+    node, claim = disk_node, "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}"
+    big, archive = "{apiVersion: v1, kind: ConfigMap, metadata: {name: big}, data: {k: %s}}" % ("x" * 100000), str(tmp_path / "second.tar")
+    (tmp_path / "noise").write_bytes(os.urandom(6 << 20))
+    subprocess.run([os.path.join(TOP, "scripts/make-image"), archive, "localhost/second:1", "--busybox", "--file", "%s:/noise" % (tmp_path / "noise")], check=True)
+    fill(node)
+    for text in claim, big:
+        assert "No space left on device" in node.fails("apply", "-f", "-", input=text).err
+    r = node.husk("image", "load", "--keep-free=0", archive, check=False)
+    assert r.code == 8 and "second" not in node.husk("image", "ls").out, r
+    assert node.get("c", "pvc") is None and node.get("big", "configmap") is None
+    assert [f for at, _, files in os.walk(os.path.join(node.root, "objects")) for f in files if f.endswith(".tmp")] == []
+    room(node)
+    for text in claim, big:
+        node.apply(text)
+    node.husk("image", "load", "--keep-free=1M", archive)
+    node.husk("image", "verify", "--keep-free=1M")
+    assert "second" in node.husk("image", "ls").out
+
+
+@pytest.fixture
+def small_run():
+    """A node whose <run> has three megabytes."""
+    node = make_node()
+    os.makedirs(node.run)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", node.run], check=True)
+    try:
+        node.load("--busybox")
+        yield node
+        node.close()
+    finally:
+        subprocess.run(["umount", "-l", node.run], check=True)
+        subprocess.run(["rm", "-rf", node.folder], check=True)
+
+
+def test_without_room_for_the_status_it_is_told_as_soon_as_there_is_some(small_run):
+    node = small_run
+    node.apply((POD % "mute").replace("sleep, \"100000\"", "sh, -c, 'while [ ! -e /dev/shm/end ]; do sleep 0.1; done; exit 4'"))
+    uid = node.running("mute")["metadata"]["uid"]
+    ballast = os.path.join(node.run, "ballast")
+    with open(ballast, "wb") as f:
+        for size in 1 << 20, 4096, 1:
+            try:
+                while True:
+                    os.write(f.fileno(), b"x" * size)
+            except OSError:
+                pass
+    node.sh("mute", "touch /dev/shm/end", c="dies")
+    until("its end", lambda: not [pid for pid, name in node.in_cgroups().items() if name == "sh" and "/shm/end" in open("/proc/%d/cmdline" % pid).read()])
+    time.sleep(1.5)
+    os.unlink(ballast)
+    pod = node.wait("mute", "the end that nobody could write down", lambda p: container(p, "dies")["lastState"].get("terminated"))
+    assert container(pod, "dies")["lastState"]["terminated"]["exitCode"] == 4
+    node.wait("mute", "its next run", lambda p: container(p, "dies")["restartCount"] >= 1, 40)
+    assert container(node.get("mute"), "still")["restartCount"] == 0
+    assert len(node.of_program("husk-pod", uid)) == 1
+    node.delete_all()
+
+
+def test_a_node_that_may_not_be_written_to_from_the_start(disk_node):
+    node = disk_node
+    os.makedirs(os.path.join(node.root, "manifests"))
+    node.husk("get", "nodes")  # made when it is first asked for
+    subprocess.run(["mount", "-o", "remount,ro", node.root], check=True)
+    try:
+        r = node.fails("apply", "-f", "-", input=POD % "late")
+        assert "ead-only file system" in r.err and node.root in r.err
+        assert node.husk("get", "pods").err == "No resources found in default namespace.\n"
+        assert "busybox" in node.husk("image", "ls").out
+        daemon = Daemon(node)  # is ready all the same: pods that run are looked after
+        assert node.husk("start", "--all").out == "0 pods started\n"
+        daemon.end()
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", node.root], check=True)
+    node.apply(POD % "late")
+    node.running("late")
+    node.delete_all()
