@@ -8,6 +8,11 @@ import shutil
 import subprocess
 import time
 
+try:
+    import grpc
+except ImportError:  # another Python than Debian's, say
+    grpc = None
+
 from node import TOP
 
 # In a mount namespace of its own, with the unified hierarchy of a hybrid host covered: crun does not start with both.
@@ -68,11 +73,14 @@ class Cri:
             f.write(CONFIG % {"folder": self.folder, "address": self.address, "image": self.image, "runtime": shutil.which("runc") or "crun"})
         self.errors = open(self.folder + "/errors", "w+")
         self.process = subprocess.Popen([*COVERED, "containerd", "-c", self.folder + "/config.toml"], stdout=subprocess.DEVNULL, stderr=self.errors)
-        self.sandbox = None
-        self.connect(archive)
+        self.sandbox = self.channel = None
+        try:
+            self.connect(archive)
+        except Exception:
+            self.close()
+            raise
 
     def connect(self, archive):
-        import grpc
         self.channel = grpc.insecure_channel("unix://" + self.address)
         deadline = time.time() + 30
         while True:
@@ -104,14 +112,14 @@ class Cri:
             self.call("StartContainer", {1: made})
 
     def close(self):
-        import grpc
         for method in "StopPodSandbox", "RemovePodSandbox":
             try:
                 if self.sandbox:
                     self.call(method, {1: self.sandbox})
             except grpc.RpcError:
                 pass
-        self.channel.close()
+        if self.channel:
+            self.channel.close()
         self.process.terminate()
         self.process.wait()
         self.errors.close()

@@ -184,6 +184,9 @@ def kubernetes_logs(folder, n):
     """containerd as the CRI runtime: a shim copies into pipes of containerd's, which stamps, formats and writes. Both count."""
     if not shutil.which("containerd") or not shutil.which("ctr"):
         return None
+    if not cri.grpc:
+        print("logs: containerd over CRI needs Debian's python3-grpcio, and /usr/bin/python3 to run this")
+        return None
     c = None
     try:
         c = cri.Cri(folder)

@@ -122,7 +122,9 @@ static void exec_done(void *arg, struct loop_command_result *result) {
         bool success = result->exit.si_code == CLD_EXITED && result->exit.si_status == 0;
 
         a->command = NULL;
-        message = success || a->timed_out ? xstrdup("") : exec_runtime_message(a);
+        message = result->failure           ? xstrdup(result->failure)
+                  : success || a->timed_out ? xstrdup("")
+                                            : exec_runtime_message(a);
         unlink(pid);
         unlink(log);
         if (a->timed_out) {

@@ -82,8 +82,10 @@ static int wait_status(const siginfo_t *exit) {
         return exit->si_code == CLD_EXITED ? exit->si_status << 8 : exit->si_status;
 }
 
-static void run_failed(struct instance *i, int status) {
-        _cleanup_free_ char *message = runtime_message(i, status), *name = xstrdup(i->name);
+/* `failure_words`: why the OCI runtime was not run, or NULL. */
+static void run_failed(struct instance *i, int status, const char *failure_words) {
+        _cleanup_free_ char *message = failure_words ? xstrdup(failure_words) : runtime_message(i, status),
+                            *name = xstrdup(i->name);
         struct oci_failure failure = { 0 };
         struct runtime *rt = i->rt;
         unsigned attempt = i->attempt;
@@ -109,7 +111,7 @@ static void run_done(void *arg, struct loop_command_result *result) {
                 log_warning("container %s: %s", i->name, error_message(err));
         loop_timer_set(i->rt->removals, 0);
         if (status || err)
-                run_failed(i, status ? status : 1 << 8);
+                run_failed(i, status ? status : 1 << 8, result->failure);
         else
                 run_succeeded(i);
 }

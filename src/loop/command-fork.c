@@ -1,8 +1,11 @@
 /* command-fork.c - starts a command that has something to do before it executes its program: posix_spawn(3) has no
- * action for that. As there, the caller waits until the program is executed, or hears why it is not. */
+ * action for that. Nor is it waited for here, as posix_spawn(3) does: in a cgroup whose processor time is used up the
+ * child may stand still for long. Why a program could not be executed is told with the command's end. */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
+
+#include "base/str.h"
 
 #include "loop/loop-private.h"
 
@@ -46,20 +49,32 @@ struct report {
         int errnum;
 };
 
-static _noreturn_ void child(const struct loop_command_options *o, int out, int err_fd, const int *high,
-                             int report_fd) {
-        struct report report = { FAILED_GROUPS, 0 };
+/* Until the program runs, or this process is among those of its cgroup, whom nobody would find that takes over from the
+ * parent, it must not outlive the parent. */
+static void die_with(pid_t parent) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(127);
+}
+
+static _noreturn_ void child(const struct loop_command_options *o, int out, int err_fd, const int *high, int report_fd,
+                             pid_t parent) {
+        struct report report = { FAILED_REST, 0 };
         sigset_t none;
 
-        if (groups_enter(o)) {
-                report.what = FAILED_REST;
-                sigemptyset(&none);
-                signal(SIGPIPE, SIG_DFL);
-                sigprocmask(SIG_SETMASK, &none, NULL);
-                if (o->new_session)
-                        setsid();
-                if (descriptors_take(o, out, err_fd, high) && (!o->folder || chdir(o->folder) == 0))
+        die_with(parent);
+        sigemptyset(&none);
+        signal(SIGPIPE, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        if (o->new_session)
+                setsid();
+        if (descriptors_take(o, out, err_fd, high) && (!o->folder || chdir(o->folder) == 0)) {
+                if (groups_enter(o)) {
+                        prctl(PR_SET_PDEATHSIG, 0);
                         execvpe(o->argv[0], o->argv, o->env ? o->env : environ);
+                } else {
+                        report.what = FAILED_GROUPS;
+                }
         }
         report.errnum = errno;
         if (write(report_fd, &report, sizeof(report)) < 0)
@@ -71,11 +86,11 @@ static _noreturn_ void child(const struct loop_command_options *o, int out, int 
 
 /* Above what the child's own descriptors become. */
 static int report_open(const struct loop_command_options *o, int *ret_write_end) {
-        int fds[2];
+        int fds[2], high = 3 + (int)(o->n_keep + o->n_enter);
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;
-        *ret_write_end = fcntl(fds[1], F_DUPFD_CLOEXEC, 3 + (int)o->n_keep);
+        *ret_write_end = fcntl(fds[1], F_DUPFD_CLOEXEC, high);
         int saved = errno;
         close(fds[1]);
         if (*ret_write_end >= 0)
@@ -84,35 +99,27 @@ static int report_open(const struct loop_command_options *o, int *ret_write_end)
         return -saved;
 }
 
-/* The end of the pipe without a word: the program is executed. */
-static struct error *report_read(int fd, const char *program) {
+char *command_report_read(int fd, const char *program) {
         struct report report;
-        ssize_t n;
 
-        do
-                n = read(fd, &report, sizeof(report));
-        while (n < 0 && errno == EINTR);
-        if (n != sizeof(report))
+        if (fd < 0 || read(fd, &report, sizeof(report)) != sizeof(report))
                 return NULL;
-        return report.what == FAILED_GROUPS ? error_errno(report.errnum, "enter the cgroup for %s", program)
-                                            : error_errno(report.errnum, "run %s", program);
+        return xasprintf("%s %s: %s", report.what == FAILED_GROUPS ? "enter the cgroup for" : "run", program,
+                         strerror(report.errnum));
 }
 
-struct error *command_fork(const struct loop_command_options *o, int out, int err_fd, const int *high, pid_t *ret) {
+struct error *command_fork(const struct loop_command_options *o, int out, int err_fd, const int *high, pid_t *ret,
+                           int *ret_report) {
         _cleanup_close_ int write_end = -EBADF, read_end = report_open(o, &write_end);
+        pid_t parent = getpid();
 
         if (read_end < 0)
                 return error_errno(-read_end, "make a pipe");
-        pid_t pid = fork();
-        if (pid < 0)
+        *ret = fork();
+        if (*ret < 0)
                 return error_errno(errno, "run %s: fork", o->argv[0]);
-        if (pid == 0)
-                child(o, out, err_fd, high, write_end);
-        write_end = fd_close(write_end);
-        struct error *err = report_read(read_end, o->argv[0]);
-        if (err)
-                waitpid(pid, NULL, 0);
-        else
-                *ret = pid;
-        return err;
+        if (*ret == 0)
+                child(o, out, err_fd, high, write_end, parent);
+        *ret_report = TAKE_FD(read_end);
+        return NULL;
 }

@@ -31,6 +31,8 @@ struct loop_command {
         bool new_session;
         bool ended, timed_out;
         siginfo_t exit;
+        int report; /* of command_fork(), or -EBADF */
+        char *program;
         struct loop_timer *timer; /* first the timeout, after the exit the linger time */
         loop_command_callback callback;
         void *arg;
@@ -50,6 +52,8 @@ static struct loop_command *command_release(struct loop_command *c) {
         loop_timer_free(c->timer);
         loop_io_free(c->pidfd_io);
         fd_close(c->pidfd);
+        fd_close(c->report);
+        free(c->program);
         free(c);
         return NULL;
 }
@@ -69,6 +73,7 @@ static void command_complete(struct loop_command *c) {
                 .output_len = c->output.text.len,
                 .errors_len = c->errors.text.len,
         };
+        result.failure = command_report_read(c->report, c->program);
         result.output = strbuf_take(&c->output.text);
         result.errors = strbuf_take(&c->errors.text);
         loop_command_callback callback = c->callback;
@@ -80,6 +85,7 @@ static void command_complete(struct loop_command *c) {
                 c); /* first, so that the callback may start anything, and its owner forgets the pointer there */
         if (callback)
                 callback(arg, &result);
+        free(result.failure);
         free(result.output);
         free(result.errors);
 }
@@ -234,7 +240,8 @@ static struct error *command_start(struct loop_command *c, const struct loop_com
         if (!err)
                 err = keep_prepare(o, high);
         if (!err)
-                err = o->n_enter ? command_fork(o, out, err_fd, high, &c->pid) : command_spawn(c, o, out, err_fd, high);
+                err = o->n_enter ? command_fork(o, out, err_fd, high, &c->pid, &c->report)
+                                 : command_spawn(c, o, out, err_fd, high);
         for (size_t i = 0; i < o->n_keep; i++)
                 if (high[i] > 0)
                         fd_close(high[i]);
@@ -259,7 +266,8 @@ struct error *loop_command_new(struct loop *loop, const struct loop_command_opti
         struct loop_command *c = new0(struct loop_command);
 
         c->loop = loop;
-        c->pidfd = c->output.fd = c->errors.fd = -EBADF;
+        c->pidfd = c->output.fd = c->errors.fd = c->report = -EBADF;
+        c->program = xstrdup(options->argv[0]);
         c->output_max = options->output_max ? options->output_max : OUTPUT_MAX_DEFAULT;
         c->linger_ms = options->linger_ms ? options->linger_ms : LINGER_MS_DEFAULT;
         c->new_session = options->new_session;

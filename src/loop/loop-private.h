@@ -54,6 +54,9 @@ struct loop {
 
 /* What posix_spawn(3) cannot: command-fork.c. `out`, `err_fd`: write ends of gathered output, or -EBADF; `high`:
  * o->keep above what they shall become. */
-struct error *command_fork(const struct loop_command_options *o, int out, int err_fd, const int *high,
-                           pid_t *ret) _must_check_;
+struct error *command_fork(const struct loop_command_options *o, int out, int err_fd, const int *high, pid_t *ret,
+                           int *ret_report) _must_check_;
+/* What the child had to say of its failure, read from *ret_report when it has ended; NULL: nothing. Owned by the
+ * caller. */
+char *command_report_read(int fd, const char *program);
 void loop_commands_release(struct loop *loop);

@@ -69,7 +69,8 @@ struct loop_command_options {
         gid_t pipe_gid;
         const int *keep; /* further descriptors: keep[i] becomes descriptor 3 + i */
         size_t n_keep;
-        const int *enter; /* files (of cgroups) that the process writes "0" into before it executes the program */
+        const int *enter; /* files (of cgroups) that the process writes "0" into before it executes the program; then it
+                             is not waited for until it has, and result.failure says why it could not */
         size_t n_enter;
         size_t output_max;  /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
         int64_t timeout_ns; /* SIGKILL after this; 0: none */
@@ -79,6 +80,8 @@ struct loop_command_options {
 struct loop_command_result {
         siginfo_t exit; /* si_code CLD_EXITED, CLD_KILLED, CLD_DUMPED; si_status */
         bool timed_out;
+        char *failure; /* NULL, or why the program was not executed (with `enter`: without, loop_command_new() says so)
+                        */
         char *output, *errors; /* NUL-terminated, "" if nothing was gathered; the callback may TAKE_PTR them */
         size_t output_len, errors_len;
 };

@@ -132,8 +132,10 @@ TEST(what_is_freed_by_a_callback_is_not_called_though_it_was_ready) {
 }
 
 static struct loop_command_result last;
+static char last_failure[256];
 static void command_done(void *arg, struct loop_command_result *result) {
         last = *result;
+        snprintf(last_failure, sizeof(last_failure), "%s", result->failure ? result->failure : "");
         result->output = result->errors = NULL;
         loop_stop(loop);
 }
@@ -209,18 +211,77 @@ TEST(a_command_enters_what_it_is_told_to_before_its_program_runs) {
 
 TEST(a_command_that_cannot_enter_does_not_run_and_says_why) {
         WITH_LOOP;
-        struct loop_command *command;
+        _cleanup_(results_free) _unused_ int guard = 0;
         _cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC), fine = memfd_create("fine", MFD_CLOEXEC);
-        struct loop_command_options options = { .argv = SHELL("exit 0"), .enter = &full, .n_enter = 1 };
 
-        assert_error(loop_command_new(loop, &options, command_done, NULL, &command), ERROR_EXHAUSTED,
-                     "enter the cgroup for sh");
-        options = (struct loop_command_options){ .argv = (char *const[]){ "/nonexistent", NULL },
-                                                 .enter = &fine,
-                                                 .n_enter = 1 };
-        assert_error(loop_command_new(loop, &options, command_done, NULL, &command), ERROR_NOT_FOUND,
-                     "run /nonexistent");
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+        run_command((struct loop_command_options){
+                .argv = SHELL("echo ran"), .gather_output = true, .enter = &full, .n_enter = 1 });
+        assert_string_equal(last_failure, "enter the cgroup for sh: No space left on device");
+        assert_string_equal(last.output, "");
+        assert_int_equal(last.exit.si_status, 127);
+        run_command((struct loop_command_options){
+                .argv = (char *const[]){ "/nonexistent", NULL }, .enter = &fine, .n_enter = 1 });
+        assert_string_equal(last_failure, "run /nonexistent: No such file or directory");
+        run_command((struct loop_command_options){ .argv = SHELL("exit 127"), .enter = &fine, .n_enter = 1 });
+        assert_string_equal(last_failure, "");
+}
+
+/* A write that blocks, as the child of a cgroup whose processor time is used up stands still. */
+TEST(a_command_that_takes_long_to_enter_holds_nobody_up) {
+        WITH_LOOP;
+        _cleanup_(results_free) _unused_ int guard = 0;
+        struct loop_command *command;
+        int fifo[2];
+
+        assert_int_equal(pipe(fifo), 0);
+        assert_int_equal(fcntl(fifo[1], F_SETPIPE_SZ, 4096), 4096);
+        char page[4096] = { 0 };
+        assert_int_equal(write(fifo[1], page, sizeof(page)), sizeof(page));
+        assert_ok(loop_command_new(
+                loop,
+                &(struct loop_command_options){
+                        .argv = SHELL("echo in"), .gather_output = true, .enter = &fifo[1], .n_enter = 1 },
+                command_done, NULL, &command));
+        /* It has come back, though the command cannot have entered: now it can. */
+        assert_int_equal(read(fifo[0], page, sizeof(page)), sizeof(page));
+        assert_ok(loop_run(loop));
+        assert_string_equal(last.output, "in\n");
+        close(fifo[0]);
+        close(fifo[1]);
+}
+
+/* Ends without a word to the command, as by SIGKILL. */
+static _noreturn_ void start_and_die(int output, int enter) {
+        struct loop_command *command;
+        struct loop_command_options options = {
+                .argv = SHELL("echo ran"), .output = output, .enter = &enter, .n_enter = 1
+        };
+        struct error *err = loop_new(&loop);
+
+        if (!err)
+                err = loop_command_new(loop, &options, command_done, NULL, &command);
+        _exit(err ? 1 : 0);
+}
+
+/* Whoever takes over would not find it: it looks like its parent, and is not in its cgroup yet. */
+TEST(a_command_that_has_not_entered_dies_with_its_parent) {
+        int fifo[2], ends[2], status;
+        char page[4096] = { 0 };
+
+        assert_int_equal(pipe(fifo), 0);
+        assert_int_equal(fcntl(fifo[1], F_SETPIPE_SZ, 4096), 4096);
+        assert_int_equal(write(fifo[1], page, sizeof(page)), sizeof(page));
+        assert_int_equal(pipe(ends), 0);
+        pid_t parent = fork();
+        if (parent == 0)
+                start_and_die(ends[1], fifo[1]);
+        assert_int_equal(waitpid(parent, &status, 0), parent);
+        assert_int_equal(status, 0);
+        close(ends[1]);
+        assert_int_equal(read(ends[0], page, sizeof(page)), 0); /* its end, and nothing was run */
+        close(ends[0]);
+        close(fifo[0]);
+        close(fifo[1]);
 }
 
 TEST(output_beyond_the_bound_is_dropped_without_blocking_the_command) {
