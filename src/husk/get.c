@@ -175,11 +175,18 @@ static void print_table(struct view *view, const json_t *objects) {
         table_print(&view->table, stdout);
 }
 
-static void say_nothing_found(struct cli *cli) {
+static bool any_namespaced(const struct requests *requests) {
+        for (size_t i = 0; i < requests->n; i++)
+                if (requests->items[i].kind->namespaced)
+                        return true;
+        return false;
+}
+
+static void say_nothing_found(struct cli *cli, const struct requests *requests) {
         if (selection.ignore_not_found || cli->status)
                 return;
         fflush(stdout);
-        if (selection.all_namespaces)
+        if (selection.all_namespaces || !any_namespaced(requests))
                 fprintf(stderr, "No resources found\n");
         else
                 fprintf(stderr, "No resources found in %s namespace.\n", cli_namespace(cli));
@@ -202,7 +209,7 @@ static struct error *print_objects(struct cli *cli, const struct requests *reque
         bool tabular = output.format == OUTPUT_TABLE || output.format == OUTPUT_WIDE;
 
         if (json_array_size(objects) == 0 && tabular) {
-                say_nothing_found(cli);
+                say_nothing_found(cli, requests);
                 return NULL;
         }
         if (!tabular)

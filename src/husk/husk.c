@@ -35,6 +35,15 @@ const struct verb verbs[] = {
                 CODE(apply),
         },
         {
+                .name = "apply view-last-applied",
+                .group = BASIC,
+                .summary = "Show the manifest that an object was last made from",
+                .usage = "(TYPE/NAME | TYPE NAME | -f FILE) [flags]",
+                .example = "# what apply compares a changed manifest with\n"
+                           "husk apply view-last-applied pod/web -o yaml",
+                CODE(view_last_applied),
+        },
+        {
                 .name = "create",
                 .group = BASIC,
                 .summary = "Create objects that do not exist yet",
@@ -98,6 +107,16 @@ const struct verb verbs[] = {
                 .example = "# for the pods of one project\n"
                            "husk create namespace shop",
                 CODE(create_namespace),
+        },
+        {
+                .name = "create priorityclass",
+                .alias = "create pc",
+                .group = BASIC,
+                .summary = "Create a priority class",
+                .usage = "NAME --value=N [flags]",
+                .example = "# for what has to run before all else\n"
+                           "husk create priorityclass urgent --value=1000 --description='first of all'",
+                CODE(create_priorityclass),
         },
         {
                 .name = "run",

@@ -19,6 +19,7 @@ VERB(cp);
 VERB(create);
 VERB(create_configmap);
 VERB(create_namespace);
+VERB(create_priorityclass);
 VERB(create_secret_docker_registry);
 VERB(create_secret_generic);
 VERB(create_secret_tls);
@@ -46,6 +47,7 @@ VERB(top);
 VERB(tree);
 VERB(uncordon);
 VERB(version);
+VERB(view_last_applied);
 VERB(wait);
 
 #undef VERB

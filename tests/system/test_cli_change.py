@@ -244,3 +244,22 @@ def test_lists_are_sorted_as_people_count_and_show_types_when_several_are_asked_
     assert rows == ["web-2", "web-9", "web-10"]
     # also while there is nothing of the other type
     assert "configmap/web-2 " in node.husk("get", "secrets,cm").out and "configmap/" not in node.husk("get", "cm").out
+
+
+def test_the_manifest_of_the_last_apply_is_shown(node):
+    node.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: one}, data: {a: x}}")
+    node.husk("patch", "cm", "one", "-p", '{"data": {"b": "y"}}')
+    last = json.loads(node.husk("apply", "view-last-applied", "cm/one", "-o", "json").out)
+    assert last["data"] == {"a": "x"} and last["metadata"]["name"] == "one"
+    assert "data:\n  a: x\n" in node.husk("apply", "view-last-applied", "cm", "one").out
+    node.husk("create", "configmap", "two")
+    assert "no last-applied-configuration annotation found on resource: two" in node.fails("apply", "view-last-applied", "cm/two").err
+
+
+def test_a_priority_class_is_made_from_the_command_line(node):
+    assert node.husk("get", "pc").err == "No resources found\n"  # it is of no namespace
+    assert node.husk("create", "priorityclass", "urgent", "--value=10", "--description=first", "--preemption-policy=Never").out \
+        == "priorityclass/urgent created\n"
+    made = node.get("urgent", "priorityclass")
+    assert (made["value"], made["description"], made["preemptionPolicy"], made.get("globalDefault", False)) == (10, "first", "Never", False)
+    assert "value: " in node.fails("create", "priorityclass", "bad", "--value=2000000000").err
