@@ -592,9 +592,11 @@ struct error *cni_attach(const struct store *store, const struct node_config *co
 }
 
 struct error *cni_detach(const struct store *store, const char *pod_uid, bool *ret_mine) {
+        _cleanup_free_ char *folder = records_folder(store), *name = xasprintf("%s.json", pod_uid);
         _cleanup_attachment_ struct attachment a = { 0 };
         struct error *err = record_read(store, pod_uid, &a, ret_mine);
 
+        files_sweep(folder, name); /* nobody but the pod's own supervisor writes it, and that is not doing so now */
         if (!err && *ret_mine)
                 undo(&a);
         return err;

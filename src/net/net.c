@@ -201,8 +201,7 @@ struct error *net_detach(const struct store *store, const char *pod_uid) {
         struct error *err = cni_detach(store, pod_uid, &plugins);
 
         /* A pod may have had both: the node's configuration can change between two sandboxes. */
-        if (!err)
-                err = detach(store, pod_uid);
+        error_keep_first(&err, detach(store, pod_uid));
         return error_context(err, "remove network");
 }
 

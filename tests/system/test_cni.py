@@ -192,6 +192,25 @@ def test_a_missing_configuration_or_plugin_says_what_to_do(node, cni):
     node.told("there is no CNI configuration", timeout=60)
 
 
+def test_a_damaged_record_is_named_and_what_husk_made_itself_goes_all_the_same(node):
+    node.apply(POD % ("damaged", "{}", "[]"))
+    uid = node.running("damaged")["metadata"]["uid"]
+    node.remember("damaged")
+    folder = os.path.join(node.root, "cni")
+    os.makedirs(folder, exist_ok=True)
+    record, unfinished = os.path.join(folder, uid + ".json"), os.path.join(folder, ".%s.json.1.1.tmp" % uid)
+    for path in record, unfinished:
+        with open(path, "w") as f:
+            f.write("{")
+    node.husk("delete", "pod", "damaged", "--force", "--wait=false", check=False)
+    until("the veth is gone", lambda: not os.path.exists("/sys/class/net/" + node.veth(uid)))
+    assert node.get("damaged")  # while something of it may be left
+    until("words about it", lambda: record + ": it is damaged" in open(os.path.join(node.run, "pods", uid, "supervisor.log")).read())
+    os.unlink(record)
+    until("it is gone", lambda: node.get("damaged") is None)
+    assert not os.path.exists(unfinished)
+
+
 def test_husk_network_shows_who_is_connected_to_what(node):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -268,7 +268,24 @@ class Leaks:
             assert time.time() < end, "seed %d, pods %s: left behind:\n%s" % (SEED, numbers, "\n".join(left))
             time.sleep(0.1)
 
+    def remove_static_pod(self):
+        there = lambda: [p["metadata"]["name"] for p in json.loads(self.node.husk("get", "pods", "-o", "json").out)["items"] if p["metadata"]["name"].startswith("static")]
+        if os.path.exists(os.path.join(self.daemon.folder, "static.yaml")):
+            self.did.update(["static"] if there() else [])
+            self.daemon.remove("static.yaml")
+        if self.daemon.process.poll() is not None:
+            self.daemon.start()
+        until(lambda: "no static pod: %s" % there(), lambda: not there(), 40)
+
+    def static_pod(self, number, dice):
+        """Comes with a file of huskd's folder, and goes with it."""
+        pod = some_pod(dice, "static%d" % number, number)
+        if "ephemeral" not in json.dumps(pod):  # its claim would be asked for under another name
+            self.daemon.put("static.yaml", json.dumps(pod))
+
     def batch(self, numbers, dice):
+        if dice.random() < 0.4:
+            self.static_pod(numbers[0], dice)
         lanes = [Lane(self, n) for n in numbers]
         whole = dice.choice(["", "", "", "", "huskd killed", "huskd killed", "huskd away", "reboot", "reboot and start"])
         if whole.startswith("huskd"):
@@ -290,11 +307,10 @@ class Leaks:
         self.did.update([whole] if whole else [])
         self.check_addresses()
         names = ["ugly%d" % n for n in numbers]
+        self.remove_static_pod()
         self.node.husk("delete", "pods", "--force", "--ignore-not-found", *names, timeout=60)
         assert [n for n in names if self.node.get(n)] == [], SEED
         self.nothing_is_left(numbers)
-        if self.daemon.process.poll() is not None:
-            self.daemon.start()
 
 
 @pytest.fixture
