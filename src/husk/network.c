@@ -7,12 +7,14 @@
 #include "net/net.h"
 #include "server/resolver.h"
 
-static bool all_namespaces, check;
+static bool all_namespaces, check, repair;
 static const char *output;
 
 const struct flag network_flags[] = {
         { "all-namespaces", 'A', FLAG_BOOL, &all_namespaces, NULL, NULL, "Pods of all namespaces" },
         { "check", 0, FLAG_BOOL, &check, NULL, NULL, "Look whether what is on record is there; exit status 1 if not" },
+        { "repair", 0, FLAG_BOOL, &repair, NULL, NULL,
+          "Make anew what somebody removed of the bridge and the nftables table, and show what there is then" },
         { "output", 'o', FLAG_TEXT, &output, "json", NULL, "All that is known, for programs" },
         { 0 },
 };
@@ -21,6 +23,7 @@ struct listing {
         struct net_overview overview;
         struct net_entry *list;
         size_t n;
+        char **obstacles; /* other firewalls, and what would help */
         bool resolver_runs;
         char *resolver_log; /* where it says why it does not */
 };
@@ -28,6 +31,7 @@ struct listing {
 static void listing_release(struct listing *l) {
         net_list_free(l->list, l->n);
         net_overview_release(&l->overview);
+        strv_free(l->obstacles);
         free(l->resolver_log);
 }
 
@@ -82,6 +86,8 @@ static void print_table(const struct listing *l, const char *ns, const struct ar
         if (o->resolver)
                 printf("Names are answered by husk-resolver%s%s\n\n",
                        l->resolver_runs ? "" : ", which does not run: see ", l->resolver_runs ? "" : l->resolver_log);
+        for (char **text = l->obstacles; text && *text; text++)
+                printf("%s\n\n", *text);
         table_row(&table);
         if (all_namespaces)
                 table_cell(&table, "NAMESPACE");
@@ -155,12 +161,17 @@ struct error *network_run(struct cli *cli, struct arguments *arguments) {
         if (output && !streq(output, "json"))
                 return usage_error("--output knows json only");
         err = cli_store(cli, &store);
+        if (!err && repair)
+                err = net_repair(store);
         if (!err)
                 err = net_overview(store, &l.overview);
         if (!err)
                 err = net_list(store, &l.list, &l.n);
         if (err)
                 return err;
+        /* Who may not look at nftables is told of the pods all the same. */
+        if (!l.overview.cni_conf_dir)
+                error_free(net_obstacles(store, &l.obstacles));
         l.resolver_runs = l.overview.resolver && resolver_is_running(store);
         l.resolver_log = resolver_log_path(store);
         for (size_t i = 0; i < arguments->n_words; i++) {

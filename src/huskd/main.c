@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "huskd/archives.h"
 #include "huskd/image-gc.h"
+#include "huskd/network.h"
 #include "huskd/notify.h"
 #include "huskd/pods.h"
 #include "huskd/statics.h"
@@ -41,6 +42,7 @@ struct daemon {
         struct statics *statics; /* NULL until the archives of the start are taken in */
         struct archives *archives;
         struct image_gc *image_gc;
+        struct network *network;
         struct loop_io *signals;
         struct loop_deferred *tell, *reap;
         int lock;
@@ -266,6 +268,7 @@ static struct error *begin(struct daemon *d) {
         folder = archives_folder(d);
         d->archives = archives_new(d->loop, d->store, folder, archives_changed, d);
         d->image_gc = image_gc_new(d->loop, d->store);
+        d->network = network_new(d->loop, d->store);
         /* The manifests first: a pod that is no longer wanted need not be brought back before it is ended. */
         if (!archives_waiting(d->archives))
                 err = statics_begin(d);
@@ -278,6 +281,7 @@ static void end(struct daemon *d) {
         statics_free(d->statics);
         archives_free(d->archives);
         image_gc_free(d->image_gc);
+        network_free(d->network);
         loop_deferred_free(d->tell);
         loop_deferred_free(d->reap);
         loop_io_free(d->signals);

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "net/others.h"
 #include "store/node-config.h"
 
 #define MTU_DEFAULT 1500
@@ -360,16 +361,20 @@ struct error *host_ready(struct host *host, const struct lease_list *list) {
                 if (err)
                         return err;
         }
-        if (!good) {
+        if (good) {
+                err = bridge_set_mtu(host);
+                if (!err)
+                        err = host_filter(host);
+                if (!err)
+                        err = firewall_exists(&host->filter, host->table, &table);
+                if (!err && !table)
+                        err = host_rebuild(host, list, false);
+        } else {
                 err = bridge_remake(host);
-                return err ? err : host_rebuild(host, list, true);
+                if (!err)
+                        err = host_rebuild(host, list, true);
         }
-        err = bridge_set_mtu(host);
-        if (!err)
-                err = host_filter(host);
-        if (!err)
-                err = firewall_exists(&host->filter, host->table, &table);
-        return err || table ? err : host_rebuild(host, list, false);
+        return err ? err : others_accept(host);
 }
 
 struct error *host_repair(struct host *host) {
@@ -381,6 +386,7 @@ struct error *host_repair(struct host *host) {
 struct error *host_remove(struct host *host) {
         struct error *err = bridge_remove(host);
 
+        others_forget(host);
         if (!err)
                 err = host_filter(host);
         return err ? err : firewall_remove(&host->filter, host->table);

@@ -130,6 +130,22 @@ struct error *net_gateway_read(const struct store *store, struct net_gateway *re
         return NULL;
 }
 
+static struct error *check_table(const struct store *store, const char *table) {
+        _cleanup_host_ struct host host;
+        bool found = false;
+        struct error *err = host_open(store, &host);
+
+        if (!err)
+                err = host_filter(&host);
+        if (!err)
+                err = firewall_exists(&host.filter, table, &found);
+        return err || found ? err
+                            : error_new(ERROR_CONFLICT,
+                                        "the nftables table inet %s is gone: host ports and the way out do not work; "
+                                        "`husk network --repair` brings it back, as huskd or the next pod would",
+                                        table);
+}
+
 static struct error *check_lease(const struct store *store, const char *pod_uid) {
         _cleanup_lease_list_ struct lease_list leases = { 0 };
         _cleanup_lease_ struct lease lease = { 0 };
@@ -145,7 +161,12 @@ static struct error *check_lease(const struct store *store, const char *pod_uid)
                 return err;
         net_names(store, bridge, table);
         if (!if_nametoindex(bridge))
-                return error_new(ERROR_CONFLICT, "the bridge %s is gone; it comes back with the next pod", bridge);
+                return error_new(ERROR_CONFLICT,
+                                 "the bridge %s is gone; `husk network --repair` brings it back, as the next pod would",
+                                 bridge);
+        err = check_table(store, table);
+        if (err)
+                return err;
         if (!lease.attached || !if_nametoindex(lease.host_ifname))
                 return error_new(ERROR_CONFLICT, "its interface %s on this machine is gone", lease.host_ifname);
         return NULL;

@@ -544,6 +544,21 @@ struct error *net_attach(const struct store *store, const char *pod_uid, int net
         return error_context(err, "network");
 }
 
+struct error *net_repair(const struct store *store) {
+        _cleanup_lease_list_ struct lease_list list = { 0 };
+        _cleanup_host_ struct host host;
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = host_open(store, &host);
+
+        if (!err)
+                err = net_lock(store, &lock);
+        if (!err)
+                err = lease_list_read(store, &list);
+        if (!err && (list.n || has_guests(store)))
+                err = host_ready(&host, &list);
+        return error_context(err, "network");
+}
+
 struct error *net_prepare(const struct store *store, const char *pod_uid) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_host_ struct host host;

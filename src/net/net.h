@@ -93,6 +93,18 @@ void net_overview_release(struct net_overview *overview);
  * missing; ERROR_NOT_FOUND: the pod has no network of its own. */
 struct error *net_check(const struct store *store, const char *pod_uid) _must_check_;
 
+/* Makes anew whatever of the node's side is gone or is not let through by Docker, if pods need it: after
+ * `nft flush ruleset`, say. The next pod that starts does the same. */
+struct error *net_repair(const struct store *store) _must_check_;
+/* Sentences, each with the commands that help, about other firewalls that drop the pods' packets; a string list of the
+ * caller's. */
+struct error *net_obstacles(const struct store *store, char ***ret) _must_check_;
+/* A netlink socket that is readable when some table of nftables has changed; the caller's. */
+struct error *net_watch_open(int *ret_fd) _must_check_;
+/* Reads what it has to say. Returns whether a look at the node's side is due: its table went, or other firewalls were
+ * made. */
+bool net_watch_read(int fd, const struct store *store);
+
 /* By which addresses pods reach the node (the bridge's), and how long the pods' ranges around them are; "" where there
  * is none, or none yet. */
 struct net_gateway {

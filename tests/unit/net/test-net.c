@@ -1,5 +1,6 @@
 #include "net/net.h"
 
+#include "base/str.h"
 #include "fixture.h"
 
 #define TCP SOCK_STREAM
@@ -396,6 +397,112 @@ MACHINE_TEST(bridge_and_table_that_somebody_removed_come_back) {
         SHELL("nft flush map inet %s ports4", table);
         check_ok(net_detach(&m->store, "uid-a"));
         check(!strstr(shell_text("nft list ruleset"), ". 80 :"));
+}
+
+MACHINE_TEST(what_somebody_flushed_is_repaired_when_that_is_asked_for) {
+        static const struct net_port ports[] = { { "TCP", 80, 80, NULL } };
+        int watch;
+
+        check_ok(net_repair(&m->store)); /* without pods there is nothing to do */
+        check_text(links(-1), "lo up0 ");
+        struct pod_fixture a = pod_new(&m->store, "uid-a", ports, 1);
+        server(a.netns, TCP, 80);
+        check_ok(net_watch_open(&watch));
+        SHELL("nft add table inet other");
+        check(!net_watch_read(watch, &m->store));
+        SHELL("nft flush ruleset");
+        check(net_watch_read(watch, &m->store));
+        check_error(net_check(&m->store, "uid-a"), ERROR_CONFLICT, "is gone: host ports and the way out do not work");
+        check_ok(net_repair(&m->store));
+        check_ok(net_check(&m->store, "uid-a"));
+        check_text(ask(m->outside, TCP, "192.0.2.2", 80), "192.0.2.1");
+        check(!strstr(shell_text("nft list tables"), "other")); /* others' tables are theirs */
+}
+
+static void docker_comes(void) {
+        for (size_t i = 0; i < 2; i++) {
+                const char *program = i ? "ip6tables" : "iptables";
+                SHELL("%s -P FORWARD DROP; %s -N DOCKER-USER; %s -A DOCKER-USER -j RETURN; %s -A FORWARD -j "
+                      "DOCKER-USER",
+                      program, program, program, program);
+        }
+}
+
+static size_t count_obstacles(const struct store *store) {
+        _cleanup_strv_ char **list = NULL;
+        check_ok(net_obstacles(store, &list));
+        return strv_len(list);
+}
+
+static void reaches_all(struct machine *m, const struct pod_fixture *pod) {
+        check_text(ask(m->outside, TCP, "192.0.2.2", 80), "192.0.2.1");
+        check_text(ask(m->outside, TCP, "2001:db8::2", 80), "2001:db8::1");
+        check_text(ask(pod->netns, TCP, "192.0.2.1", 81), "192.0.2.2");
+        check_text(ask(pod->netns, TCP, "2001:db8::1", 81), "2001:db8::2");
+}
+
+MACHINE_TEST(beside_docker_pods_reach_and_are_reached) {
+        static const struct net_port ports[] = { { "TCP", 80, 80, NULL } };
+        struct pod_fixture a, b;
+        int watch;
+
+        docker_comes();
+        a = pod_new(&m->store, "uid-a", ports, 1);
+        server(a.netns, TCP, 80);
+        server(m->outside, TCP, 81);
+        reaches_all(m, &a);
+        check(count_obstacles(&m->store) == 0);
+        /* Only what Docker would forward for its own: nobody comes in by the pods' addresses. */
+        shell_in(m->outside, "ip route add %s via 192.0.2.2", a.net.ip4);
+        check_text(ask_within(m->outside, TCP, a.net.ip4, 80, 500), "timeout");
+        b = pod_new(&m->store, "uid-b", NULL, 0);
+        check_text(ask(b.netns, TCP, a.net.ip4, 80), b.net.ip4);
+        check(atoi(shell_text("iptables -S DOCKER-USER | grep -c -e '-i hk'")) == 1); /* once */
+        check_ok(net_detach(&m->store, "uid-b"));
+        check_ok(net_detach(&m->store, "uid-a"));
+        check(!strstr(shell_text("iptables -S DOCKER-USER; ip6tables -S DOCKER-USER"), "hk"));
+
+        /* It may come later. */
+        SHELL("nft flush ruleset");
+        a = pod_new(&m->store, "uid-a", ports, 1);
+        server(a.netns, TCP, 80);
+        check_ok(net_watch_open(&watch));
+        docker_comes();
+        check(net_watch_read(watch, &m->store));
+        check_ok(net_repair(&m->store));
+        reaches_all(m, &a);
+}
+
+/* Does what is advised: the lines that are indented. */
+static void take_advice(const struct store *store) {
+        _cleanup_strv_ char **list = NULL;
+        check_ok(net_obstacles(store, &list));
+        for (char **text = list; text && *text; text++) {
+                char *save = NULL;
+                for (char *line = strtok_r(*text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                        if (str_starts_with(line, "    "))
+                                SHELL("%s", line);
+        }
+}
+
+MACHINE_TEST(a_firewall_that_drops_is_told_of_with_what_would_help) {
+        static const struct net_port ports[] = { { "TCP", 80, 80, NULL } };
+        struct pod_fixture a = pod_new(&m->store, "uid-a", ports, 1);
+
+        server(a.netns, TCP, 80);
+        server(m->outside, TCP, 81);
+        check(count_obstacles(&m->store) == 0);
+        SHELL("nft 'add table inet fw; add chain inet fw forward { type filter hook forward priority 0; policy drop; "
+              "}'");
+        SHELL("iptables -P FORWARD DROP");
+        check_text(ask_within(m->outside, TCP, "192.0.2.2", 80, 300), "timeout");
+        check_text(ask_within(a.netns, TCP, "192.0.2.1", 81, 300), "timeout");
+        check(count_obstacles(&m->store) == 2);
+        pod_new(&m->store, "uid-b", NULL, 0);
+        check(count_obstacles(&m->store) == 2); /* what somebody decided is not changed behind his back */
+        take_advice(&m->store);
+        check(count_obstacles(&m->store) == 0);
+        reaches_all(m, &a);
 }
 
 MACHINE_TEST(a_lost_record_does_not_stand_in_the_way) {
