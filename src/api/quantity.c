@@ -122,7 +122,8 @@ static bool interpret_suffix(const char *s, enum quantity_format *ret_format, in
         if (*s == 'e' || *s == 'E') {
                 int64_t exponent;
 
-                if (!str_to_i64(s[1] == '+' ? s + 2 : s + 1, &exponent) || llabs(exponent) > EXPONENT_MAX)
+                if (!str_to_i64(s[1] == '+' ? s + 2 : s + 1, &exponent) || exponent < -EXPONENT_MAX ||
+                    exponent > EXPONENT_MAX)
                         return false;
                 *ret_format = QUANTITY_DECIMAL_EXPONENT;
                 *ret_exponent = exponent;

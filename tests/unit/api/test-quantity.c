@@ -57,10 +57,38 @@ TEST(the_canonical_form_is_kubernetes_one) {
 }
 
 TEST(what_is_no_quantity_is_refused) {
-        static const char *const bad[] = { "",      "a",   "1.2.3", "1 Gi", "1gi",      "Gi",  "1Kb", "1e",
-                                           "1e1.5", "--1", "1i",    "+",    "-",        ".",   "m",   "1mm",
-                                           "0x1",   "1,5", " 1",    "1K",   "1e999999", "1Ee", "1ki", "e3",
-                                           "1_0",   "NaN", "inf",   "1u1",  "1Mi2",     "٣" };
+        static const char *const bad[] = { "",
+                                           "a",
+                                           "1.2.3",
+                                           "1 Gi",
+                                           "1gi",
+                                           "Gi",
+                                           "1Kb",
+                                           "1e",
+                                           "1e1.5",
+                                           "--1",
+                                           "1i",
+                                           "+",
+                                           "-",
+                                           ".",
+                                           "m",
+                                           "1mm",
+                                           "0x1",
+                                           "1,5",
+                                           " 1",
+                                           "1K",
+                                           "1e999999",
+                                           "1Ee",
+                                           "1ki",
+                                           "e3",
+                                           "1_0",
+                                           "NaN",
+                                           "inf",
+                                           "1u1",
+                                           "1Mi2",
+                                           "٣",
+                                           "1e-9223372036854775808",
+                                           "1e-301" };
 
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 struct quantity q;
