@@ -197,6 +197,16 @@ void platform_release(struct platform *platform) {
         free(platform->variant);
 }
 
+/* 8 of "v8" and "8"; what follows the number counts nothing, and what is no number is the lowest. */
+static int variant_number(const char *variant) {
+        const char *p = variant + (variant[0] == 'v');
+        int number = 0;
+
+        for (; *p >= '0' && *p <= '9' && number < 1000; p++)
+                number = number * 10 + (*p - '0');
+        return number;
+}
+
 /* How well an entry fits: 0 not at all; the larger the better. Variants are "v6", "v7", …: a lower one runs too. */
 static int fit(const struct descriptor *d, const struct platform *platform) {
         if (d->is_attestation || !d->os || !d->architecture)
@@ -206,8 +216,7 @@ static int fit(const struct descriptor *d, const struct platform *platform) {
         if (str_empty(d->variant))
                 return streq(platform->architecture, "arm") ? 5 : 50;
         if (platform->variant) {
-                int wanted = atoi(platform->variant + (platform->variant[0] == 'v'));
-                int offered = atoi(d->variant + (d->variant[0] == 'v'));
+                int wanted = variant_number(platform->variant), offered = variant_number(d->variant);
                 return offered > wanted ? 0 : 10 + offered;
         }
         return streq(platform->architecture, "amd64") ? 0 : 1; /* amd64/v2, v3: newer processors than we ask for */

@@ -103,68 +103,18 @@ static const char *choose(const char *index, const char *platform_text) {
         return digest;
 }
 
+#define HEX_OF(two) two "11111111111111111111111111111111111111111111111111111111111111"
+#define ARM(variant, two) ENTRY("linux", "arm", ",\"variant\":\"" variant "\"", HEX_OF(two))
+
 TEST(an_index_gives_the_entry_that_runs_here) {
         static const char index[] =
                 "{\"schemaVersion\":2,\"manifests\":["
                 "{\"mediaType\":\"m\",\"size\":1,\"digest\":\"sha256:" HEX
                 "\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
-                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}," ENTRY(
-                        "windows", "amd64", "",
-                        HEX) "," ENTRY("linux", "arm", ",\"variant\":\"v6\"",
-                                       "aa1111111111111111111111111111111111111111111111111111111111111"
-                                       "1") "," ENTRY("linux", "arm", ",\"variant\":\"v7\"",
-                                                      "ab1111111111111111111111111111111111111111111111"
-                                                      "1111111111111111") "," ENTRY("linux", "amd64", "",
-                                                                                    HEX2) "," ENTRY("li"
-                                                                                                    "nu"
-                                                                                                    "x",
-                                                                                                    "ar"
-                                                                                                    "m6"
-                                                                                                    "4",
-                                                                                                    ","
-                                                                                                    "\""
-                                                                                                    "va"
-                                                                                                    "ri"
-                                                                                                    "an"
-                                                                                                    "t"
-                                                                                                    "\""
-                                                                                                    ":"
-                                                                                                    "\""
-                                                                                                    "v8"
-                                                                                                    "\"",
-                                                                                                    "ac"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "11"
-                                                                                                    "1"
-                                                                                                    "1") "]}";
+                "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}"
+                "," ENTRY("windows", "amd64", "", HEX) "," ARM("v6", "aa") "," ARM("v7", "ab") "," ENTRY(
+                        "linux", "amd64", "", HEX2) "," ENTRY("linux", "arm64", ",\"variant\":\"v8\"",
+                                                              HEX_OF("ac")) "]}";
 
         assert_string_equal(choose(index, "linux/amd64"), "222");
         assert_string_equal(choose(index, "linux/arm64"), "ac1");
@@ -179,6 +129,14 @@ TEST(an_index_gives_the_entry_that_runs_here) {
         assert_string_equal(there, "windows/amd64, linux/arm/v6, linux/arm/v7, linux/amd64, linux/arm64/v8");
         struct platform platform;
         assert_error(platform_parse("linux", &platform), ERROR_INVALID, "os/architecture");
+}
+
+TEST(a_variant_beyond_all_numbers_runs_nowhere) {
+        static const char index[] = "{\"schemaVersion\":2,\"manifests\":[" ARM("v99999999999999999999", "aa") "," ARM(
+                "v2147483647", "ab") "," ARM("v-2147483648", "ac") "," ARM("v6", "ad") "]}";
+
+        assert_string_equal(choose(index, "linux/arm/v7"), "ad1");
+        assert_string_equal(choose(index, "linux/arm/v5"), "ac1"); /* no number: the lowest */
 }
 
 #define CONFIG(config, ids) \
