@@ -21,12 +21,17 @@ static char *pod_link_read(struct store *store, const struct api_kind *kind, con
                 return NULL;
         target[n] = '\0';
         const char *slash = strrchr(target, '/');
-        return xstrdup(slash ? slash + 1 : target);
+        const char *uid = slash ? slash + 1 : target;
+        return store_name_is_part(uid) ? xstrdup(uid) : NULL;
 }
 
 static bool pod_exists(struct store *store, const char *uid) {
         _cleanup_free_ char *path = xasprintf("%s/pods/%s/pod.json", store->root, uid);
         return file_exists(path);
+}
+
+static struct error *link_remove(const char *link) {
+        return unlink(link) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", link) : NULL;
 }
 
 /* A name whose pod has no pod.json belongs to a creation or removal that was cut short (both happen under the lock,
@@ -44,9 +49,7 @@ static struct error *pod_debris_remove(struct store *store, const struct api_kin
         if (!err)
                 err = remove_tree(folder);
         link = store_object_path(store, kind, ns, name);
-        if (!err && unlink(link) < 0 && errno != ENOENT)
-                err = error_errno(errno, "remove %s", link);
-        return err;
+        return err ? err : link_remove(link);
 }
 
 struct error *store_pod_uid(struct store *store, const char *ns, const char *name, char **ret) {
@@ -369,7 +372,7 @@ static struct error *links_to_uid_remove(struct store *store, const char *uid) {
                         _cleanup_free_ char *link = path_join(folder, names[j]);
                         _cleanup_free_ char *target = pod_link_read(store, kind, namespaces[i], names[j]);
                         if (target && streq(target, uid))
-                                unlink(link);
+                                err = link_remove(link);
                 }
         }
         return err;
@@ -421,7 +424,7 @@ struct error *store_pod_remove(struct store *store, const char *uid) {
                 _cleanup_free_ char *target = pod_link_read(store, kind, ns, name);
                 _cleanup_free_ char *link = store_object_path(store, kind, ns, name);
                 if (target && streq(target, uid))
-                        unlink(link);
+                        err = link_remove(link);
         } else {
                 err = links_to_uid_remove(store, uid);
         }
