@@ -34,8 +34,7 @@ static struct error *plan_one(struct plan_item *item) {
         item->action = PLAN_CREATE;
         submit_check_new(item->kind, document, item->ns, &item->document->diags, &item->object);
         if (item->live && dry_run != DRY_RUN_CLIENT) /* the client alone would not know */
-                return error_new(ERROR_ALREADY_EXISTS, "error when creating \"%s\": %s \"%s\" already exists",
-                                 item->document->file->name, item->kind->plural, item->name);
+                return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", item->kind->plural, item->name);
         return NULL;
 }
 
@@ -63,7 +62,7 @@ struct error *create_object(struct cli *cli, json_t *object, const struct create
         if (kind->namespaced && cli->ns)
                 json_object_set_new(field_make_object(object, "metadata"), "namespace", json_string(cli->ns));
         submit_check_new(kind, object, cli_namespace(cli), &diags, &checked);
-        err = submit_refusal(kind, object_name(object), &diags);
+        err = submit_mistakes(kind, object_name(object), &diags);
         if (!err && dry_run == DRY_RUN_NONE)
                 err = submit_create(cli, kind, checked);
         else if (!err && dry_run == DRY_RUN_SERVER)

@@ -108,7 +108,7 @@ static struct error *create_pod(struct cli *cli, const json_t *pod, const char *
         struct error *err;
 
         submit_check_new(pods, pod, ns, &diags, ret);
-        err = submit_refusal(pods, object_name(pod), &diags);
+        err = submit_mistakes(pods, object_name(pod), &diags);
         return err ? err : submit_create(cli, pods, *ret);
 }
 

@@ -93,11 +93,11 @@ static void describe_ports(struct page *page, const json_t *container) {
 
         json_array_foreach(ports, i, port) {
                 const char *protocol = field_text_or(port, "protocol", "TCP"), *name = field_text(port, "name");
-                strbuf_addf(&inside, "%s%" PRId64 "/%s", i ? ", " : "", field_number(port, "containerPort", 0),
-                            protocol);
-                if (name)
-                        strbuf_addf(&inside, " (%s)", name);
-                strbuf_addf(&outside, "%s%" PRId64 "/%s", i ? ", " : "", field_number(port, "hostPort", 0), protocol);
+                _cleanup_free_ char *called = name ? xasprintf(" (%s)", name) : xstrdup("");
+                strbuf_addf(&inside, "%s%" PRId64 "/%s%s", i ? ", " : "", field_number(port, "containerPort", 0),
+                            protocol, called);
+                strbuf_addf(&outside, "%s%" PRId64 "/%s%s", i ? ", " : "", field_number(port, "hostPort", 0), protocol,
+                            called);
         }
         bool several = json_array_size(ports) > 1, none = json_array_size(ports) == 0;
         page_field(page, 2, several ? "Ports" : "Port", none ? NONE : strbuf_str(&inside));

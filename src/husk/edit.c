@@ -29,6 +29,7 @@ const struct flag edit_flags[] = {
           "Edit this part of a pod: resize, ephemeralcontainers" },
         FLAGS_FILENAME(selection),
         { "output-patch", 0, FLAG_REFUSED, NULL, NULL, NULL, "`husk diff` shows what differs" },
+        { "template", 0, FLAG_REFUSED, NULL, "TEXT", NULL, "what is edited is yaml or json" },
         FLAG_MISSING_KEYS,
         FLAG_MANAGED_FIELDS,
         FLAG_FIELD_MANAGER,

@@ -205,7 +205,7 @@ struct error *run_run(struct cli *cli, struct arguments *arguments) {
         if (err)
                 return err;
         submit_check_new(pods, pod, cli_namespace(cli), &diags, &checked);
-        err = submit_refusal(pods, arguments->words[0], &diags);
+        err = submit_mistakes(pods, arguments->words[0], &diags);
         if (!err && dry_run == DRY_RUN_NONE)
                 err = submit_create(cli, pods, checked);
         else if (!err && dry_run == DRY_RUN_SERVER)

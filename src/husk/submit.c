@@ -13,6 +13,18 @@ struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t
         return err ? err : object_create(store, kind, object);
 }
 
+struct error *submit_mistakes(const struct api_kind *kind, const char *name, const struct diagnostics *diags) {
+        _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+
+        if (diags->n <= 1)
+                return submit_refusal(kind, name, diags);
+        for (size_t i = 0; i < diags->n; i++) {
+                _cleanup_free_ char *message = diagnostic_message(&diags->items[i]);
+                strbuf_addf(&lines, "\n* %s", message);
+        }
+        return error_new(ERROR_INVALID, "The %s \"%s\" is invalid: %s", kind->kind, name, strbuf_str(&lines));
+}
+
 struct error *submit_create_dry(struct cli *cli, const struct api_kind *kind, const json_t *object) {
         _cleanup_json_ json_t *there = NULL;
         struct store *store;
@@ -78,7 +90,7 @@ static struct error *modify_once(struct cli *cli, struct store *store, const str
         if (err)
                 return err;
         submit_check_update(kind, object, live, subresource, &diags, &checked);
-        err = submit_refusal(kind, object_name(live), &diags);
+        err = submit_mistakes(kind, object_name(live), &diags);
         if (err)
                 return err;
         *ret_changed = !submit_is_unchanged(kind, checked, live);

@@ -9,6 +9,9 @@
 
 /* Stores a checked object; a pod is started. `object` gets uid and times. */
 struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t *object) _must_check_;
+/* submit_refusal() for people: several mistakes have a line each, as kubectl prints them. */
+struct error *submit_mistakes(const struct api_kind *kind, const char *name,
+                              const struct diagnostics *diags) _must_check_;
 /* What --dry-run=server has of it: the complaint if there is such an object already. */
 struct error *submit_create_dry(struct cli *cli, const struct api_kind *kind, const json_t *object) _must_check_;
 /* Replaces `live`, from which it was made; a pod's supervisor sees the change by itself. A status that was written

@@ -11,7 +11,7 @@
 
 static struct selection selection;
 static bool overwrite;
-static const char *output_text, *dry_run_text;
+static const char *output_text, *template_text, *dry_run_text;
 
 const struct flag taint_flags[] = {
         { "overwrite", 0, FLAG_BOOL, &overwrite, NULL, NULL, "Allow the value of a taint that exists to be changed" },
@@ -19,6 +19,11 @@ const struct flag taint_flags[] = {
         FLAG_SELECTOR(selection),
         FLAG_DRY_RUN(dry_run_text),
         { "output", 'o', FLAG_TEXT, &output_text, "FORMAT", NULL, "Print the node as json, yaml, name, jsonpath=…" },
+        FLAG_TEMPLATE(template_text),
+        FLAG_MISSING_KEYS,
+        FLAG_MANAGED_FIELDS,
+        FLAG_FIELD_MANAGER,
+        { "validate", 0, FLAG_ACCEPTED, NULL, NULL, "strict", "a taint has no unknown fields" },
         { 0 },
 };
 
@@ -226,7 +231,7 @@ struct error *taint_run(struct cli *cli, struct arguments *arguments) {
         if (!err)
                 err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
-                err = output_parse(output_text, NULL, &output);
+                err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = selection_parse(cli, &selection, arguments->words, n_names, NULL, &requests);
         if (err)

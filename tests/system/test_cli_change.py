@@ -197,6 +197,8 @@ def test_what_a_file_asks_for_in_vain_is_told_as_kubectl_tells_it(node, tmp_path
     assert "AlreadyExists" in node.fails("create", "configmap", "one", "--dry-run=server").err
     assert node.fails("run", "x", "--image", BUSYBOX, "--restart", "Sometimes").err.startswith(
         'The Pod "x" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"')
+    lines = node.fails("run", "X", "--image", BUSYBOX).err.splitlines()
+    assert lines[0] == 'The Pod "X" is invalid: ' and [line.split(":")[0] for line in lines[1:]] == ["* metadata.name", "* spec.containers[0].name"]
 
 
 def test_an_edit_goes_on_when_somebody_changes_the_object_meanwhile(node, tmp_path):
@@ -257,6 +259,7 @@ def test_the_manifest_of_the_last_apply_is_shown(node):
 
 
 def test_a_priority_class_is_made_from_the_command_line(node):
+    node.husk("delete", "pc", "--all")
     assert node.husk("get", "pc").err == "No resources found\n"  # it is of no namespace
     assert node.husk("create", "priorityclass", "urgent", "--value=10", "--description=first", "--preemption-policy=Never").out \
         == "priorityclass/urgent created\n"
