@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from conftest import SLOW
+from conftest import SLOW, until
 from test_endings import DEAF, talker
-from test_huskd import container, until
+from test_huskd import container
 
 pytestmark = pytest.mark.skipif(not os.environ.get("HUSK_TEST_MAY_SET_CLOCK"), reason="the clock of this machine is not the test's to set")
 DAY = 86400

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from conftest import BUSYBOX, program
-from test_huskd import container, until
+from conftest import BUSYBOX, program, until
+from test_huskd import container
 
 DEAF = "trap '' TERM; echo up > /out/$NAME; while :; do sleep 0.1; done"
 HEARS = "trap 'echo $NAME >> /out/seen; exit 5' TERM; echo up > /out/$NAME; while :; do sleep 0.05; done"

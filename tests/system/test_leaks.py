@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from conftest import HUSK, SLOW
-from test_huskd import Daemon, reboot, until
+from conftest import HUSK, SLOW, until
+from test_huskd import Daemon, reboot
 
 PODS = int(os.environ.get("HUSK_TEST_UGLY", "64"))
 SEED = int(os.environ.get("HUSK_TEST_SEED", "0")) or random.randrange(1 << 30)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from conftest import BUSYBOX, SLOW, TOP, make_node
-from test_huskd import Daemon, container, until
+from conftest import BUSYBOX, HUSK, SLOW, TOP, make_node, until
+from test_huskd import Daemon, container
 
 POD = """
 apiVersion: v1
@@ -108,45 +108,80 @@ def test_a_disk_that_may_no_longer_be_written_to(disk_node):
     node.delete_all()
 
 
-def test_nothing_can_be_forked(own_node):
+class Processes:
+    """A cgroup that limits how many processes there are in it."""
+
+    def __init__(self, most):
+        v1 = "/sys/fs/cgroup/pids"
+        self.path = os.path.join(v1 if os.path.isdir(v1) else "/sys/fs/cgroup", "husk-test-%d" % os.getpid())
+        if not os.path.isdir(v1):
+            with open("/sys/fs/cgroup/cgroup.subtree_control", "w") as f:
+                f.write("+pids")
+        os.mkdir(self.path)
+        self.limit(most)
+
+    def put(self, file, text):
+        with open(os.path.join(self.path, file), "w") as f:
+            f.write(str(text))
+
+    def limit(self, most):
+        self.put("pids.max", most)
+
+    def remove(self):
+        def removed():
+            try:
+                os.rmdir(self.path)
+            except OSError:
+                return False
+            return True
+        until("an empty cgroup", removed)
+
+
+@pytest.fixture
+def processes():
+    group = Processes("max")
+    yield group
+    group.remove()
+
+
+def test_nothing_can_be_forked(own_node, processes):
     node = own_node
     node.load("--busybox")
     node.apply(POD % "alone")
     uid = node.running("alone")["metadata"]["uid"]
-    v1 = "/sys/fs/cgroup/pids"
-    group = os.path.join(v1 if os.path.isdir(v1) else "/sys/fs/cgroup", "husk-test-%d" % os.getpid())
-    if not os.path.isdir(v1):
-        with open("/sys/fs/cgroup/cgroup.subtree_control", "w") as f:
-            f.write("+pids")
-    os.mkdir(group)
-
-    def put(file, text):
-        with open(os.path.join(group, file), "w") as f:
-            f.write(str(text))
     try:
-        supervisors = node.of_program("husk-keeper", uid) + node.of_program("husk-pod", uid)
-        for pid in supervisors:
-            put("cgroup.procs", pid)
-        put("pids.max", 2)
+        for pid in node.of_program("husk-keeper", uid) + node.of_program("husk-pod", uid):
+            processes.put("cgroup.procs", pid)
+        processes.limit(2)
         kill_dies(node, "alone")
         waits_with(node, "alone", "Resource temporarily unavailable")
         os.kill(node.of_program("husk-pod", uid)[0], signal.SIGKILL)
-        put("pids.max", 1)
+        processes.limit(1)
         time.sleep(1)
         assert node.of_program("husk-pod", uid) == []  # the keeper cannot start one, and goes on trying
-        put("pids.max", "max")
+        processes.limit("max")
         until("a supervisor", lambda: node.of_program("husk-pod", uid))
         comes_back(node, "alone")
     finally:
-        put("pids.max", "max")
+        processes.limit("max")
         node.delete_all()
-        end = time.time() + 10 * SLOW
-        while os.path.isdir(group) and time.time() < end:
-            try:
-                os.rmdir(group)
-            except OSError:
-                time.sleep(0.1)
     node.nothing_left()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_pod_whose_supervisor_cannot_be_forked_is_not_half_made(node, processes, most):
+    """With room for one process husk cannot start a keeper, with room for two the keeper cannot start husk-pod, and so on."""
+    processes.limit(most)
+    r = subprocess.run(["sh", "-c", "echo $$ > %s/cgroup.procs; exec \"$0\" apply -f -" % processes.path, HUSK], input=POD % "stillborn", text=True,
+                       env=node.env, capture_output=True, timeout=60 * SLOW)
+    if most == 1:
+        assert r.returncode == 1 and "Resource temporarily unavailable" in r.stderr and node.get("stillborn") is None, r
+        node.nothing_left()
+    else:  # it is there, and comes as soon as there is room
+        assert r.returncode == 0, r
+        processes.limit("max")
+        node.running("stillborn", 60)
+    node.delete_all()
 
 
 # ---- what was begun on a full disk is whole, or was not begun ----

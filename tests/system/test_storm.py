@@ -13,8 +13,8 @@ import urllib.request
 
 import pytest
 
-from conftest import SLOW, TOP
-from test_huskd import Daemon, until
+from conftest import SLOW, TOP, until
+from test_huskd import Daemon
 
 SECONDS = float(os.environ.get("HUSK_TEST_FAULT_SECONDS", "15"))
 SEED = int(os.environ.get("HUSK_TEST_SEED", "0")) or random.randrange(1 << 30)
