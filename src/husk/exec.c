@@ -2,7 +2,8 @@
  *
  * husk becomes the OCI runtime: it enters the pod's mount namespace, hands over a process.json made from the
  * container's own config.json, and executes `crun exec` with the caller's terminal and descriptors. Nothing stands
- * between the caller and the command: no copy, no proxy, and its exit status is the runtime's. */
+ * between the caller and the command: no copy, no proxy, and its exit status is the runtime's. A helper beside it sees
+ * to it that the command does not outlive its caller (guard.h). */
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "husk/container.h"
+#include "husk/guard.h"
 #include "husk/selection.h"
 #include "husk/window.h"
 #include "server/supervisor.h"
@@ -154,7 +156,9 @@ static struct error *run_command(struct store *store, const json_t *pod, const s
 
         if (use_tty)
                 add_terminal_type(process);
-        err = process_file(process, &path);
+        err = use_tty ? NULL : guard_command();
+        if (!err)
+                err = process_file(process, &path);
         if (!err)
                 err = supervisor_enter_mounts(store, uid);
         if (!err)

@@ -73,6 +73,18 @@ def test_exec_hands_over_input_signals_and_exit_codes(node):
     assert "exec [POD] -- [COMMAND]" in r.err
 
 
+def test_a_command_does_not_outlive_its_exec(node):
+    """Killed, `husk exec` leaves nobody behind in the container who holds the caller's pipes open."""
+    node.apply(POD)
+    node.running("web")
+    p = subprocess.Popen([HUSK, "exec", "web", "--", "sleep", "4711"], env=node.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    node.until("web", "ps | grep -c '[s]leep 4711'", "1")
+    time.sleep(1)  # its helper looks for the command several times a second
+    p.kill()
+    assert p.communicate(timeout=60 * SLOW) == (b"", b"")
+    node.until("web", "ps | grep -c '[s]leep 4711' || true", "0")
+
+
 def test_a_terminal_has_the_callers_size_and_follows_it(node):
     node.apply(POD)
     node.running("web")

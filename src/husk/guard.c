@@ -1,0 +1,105 @@
+#include "husk/guard.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "base/str.h"
+
+#define CHILDREN_MAX 4096
+#define FIRST_LOOK_MS 10
+#define LAST_LOOK_MS 200
+
+static bool is_pipe(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
+/* The first process that `pid` has started and not yet waited for; 0: none. */
+static pid_t first_child(pid_t pid) {
+        _cleanup_free_ char *path = xasprintf("/proc/%d/task/%d/children", pid, pid), *text = NULL;
+        size_t len;
+        _cleanup_error_ struct error *err = file_read(path, CHILDREN_MAX, &text, &len);
+
+        return err ? 0 : (pid_t)atoi(text);
+}
+
+/* Has it executed something else than what `pid` executes? Until then it is on its way into the container. */
+static bool is_other_program(pid_t child, pid_t pid) {
+        _cleanup_free_ char *own = xasprintf("/proc/%d/exe", child), *parents = xasprintf("/proc/%d/exe", pid);
+        char a[PATH_MAX], b[PATH_MAX];
+        ssize_t n = readlink(own, a, sizeof(a)), m = readlink(parents, b, sizeof(b));
+
+        return n > 0 && m > 0 && (n != m || memcmp(a, b, (size_t)n) != 0);
+}
+
+/* A descriptor of the command; negative: not there yet. That it is still the same child afterwards shows that the
+ * number was not another process' by then. */
+static int open_command(pid_t runtime) {
+        pid_t child = first_child(runtime);
+
+        if (child <= 0 || !is_other_program(child, runtime))
+                return -ENOENT;
+        _cleanup_close_ int fd = process_open(child, 0);
+        return fd >= 0 && first_child(runtime) == child ? TAKE_FD(fd) : -ENOENT;
+}
+
+static void watch(pid_t runtime, int runtime_fd) {
+        _cleanup_close_ int command = -EBADF;
+        struct pollfd ended = { .fd = runtime_fd, .events = POLLIN };
+
+        for (int wait_ms = FIRST_LOOK_MS; command < 0; wait_ms = MIN(2 * wait_ms, LAST_LOOK_MS)) {
+                if (poll(&ended, 1, wait_ms) > 0)
+                        return;
+                command = open_command(runtime);
+        }
+        while (poll(&ended, 1, -1) <= 0)
+                ;
+        pidfd_signal(command, SIGKILL);
+}
+
+/* What a terminal or a shell sends to the group is meant for the runtime. */
+static void stand_aside(void) {
+        static const int signals[] = { SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM, SIGPIPE };
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+                signal(signals[i], SIG_IGN);
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                dup2(null, fd);
+}
+
+/* The helper must not be the runtime's child: that may wait for all it has. So its parent ends at once. */
+struct error *guard_command(void) {
+        pid_t own = getpid();
+
+        if (!is_pipe(STDOUT_FILENO) && !is_pipe(STDERR_FILENO))
+                return NULL;
+        int fd = process_open(own, 0);
+        if (fd < 0)
+                return error_errno(-fd, "look at this process");
+        pid_t between = fork();
+        if (between < 0) {
+                fd_close(fd);
+                return error_errno(errno, "start a helper");
+        }
+        if (between == 0) {
+                if (fork() != 0)
+                        _exit(0);
+                stand_aside();
+                watch(own, fd);
+                _exit(0);
+        }
+        while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+                ;
+        fd_close(fd);
+        return NULL;
+}
