@@ -292,10 +292,11 @@ def test_whatever_is_killed_whenever_it_heals(storm, tmp_path):
             found = victims(node, daemon, kind)
         if found and kill(dice.choice(found)):
             kills[kind] += 1
-        if kind == "huskd" and daemon.process.poll() is not None or daemon.process.poll() is not None and dice.random() < 0.5:
+        returns = daemon.process.poll() is not None and dice.random() < 0.5
+        if returns:
             daemon.start()
-        if dice.random() < 0.15 and daemon.process.poll() is None:
-            truth.measure()  # from this fault on
+        if dice.random() < (0.5 if returns else 0.15) and daemon.process.poll() is None:
+            truth.measure()  # from this fault on, or from huskd's return
         else:
             time.sleep(dice.choice([0, 0.01, 0.05, 0.2, 0.5]))
     if daemon.process.poll() is not None:
