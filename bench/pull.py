@@ -27,6 +27,7 @@ from node import HUSK
 # containerd, ctr and podman of another place than PATH's: HUSK_BENCH_PATH=/opt/containerd/bin
 PATH = os.pathsep.join(filter(None, (os.environ.get("HUSK_BENCH_PATH"), os.environ["PATH"])))
 LAYERS, LAYER_BYTES, SHARED = 8, 128 << 20, 6
+ROUND_BYTES = 8 << 30  # of the disk, with room to spare: it must not fill up
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -297,7 +298,10 @@ def measure(folder, rounds):
 
 def pull(node, a):
     folder = tempfile.mkdtemp(prefix="husk-bench-pull-")
+    rounds = min(a.rounds, 5, shutil.disk_usage(folder).free // ROUND_BYTES - 1)
+    if rounds < 1:
+        sys.exit("pull: there is no room for a round in %s; TMPDIR names another folder" % folder)
     try:
-        measure(folder, min(a.rounds, 5))
+        measure(folder, rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "husk-image/content.h"
@@ -14,6 +15,8 @@
 #define UNPACKS_MOST 4 /* each may need some 10 MB for zstd */
 #define LOCK_RETRY_MS 20
 #define TICK_MS 100
+#define BEHIND ((uint64_t)2 << 20) /* bytes that are there and not unpacked; progress is told for each MiB */
+#define STARTING_NS (500 * NSEC_PER_MSEC)
 
 /*   WAITING ──▶ FETCHING ──▶ READY           the layer's life; PRESENT is where it began if there was nothing to do
  *      │  ▲ (lock held by        ▲
@@ -33,7 +36,8 @@ struct layer {
         size_t place;     /* of the registry's: those before it sent something wrong */
         struct download *download;
         int job; /* socket of the unpacking child */
-        uint64_t consumed;
+        int64_t job_since;
+        struct unpack_progress unpacked;
         uint64_t told; /* how many bytes the child was told of */
 };
 
@@ -43,7 +47,7 @@ struct fetch {
         size_t n;
         struct progress *progress;
         struct fetch_result result;
-        int downloads_most, unpacks_most;
+        int downloads_most, unpacks_most, busy_most;
 };
 
 static int processors(void) {
@@ -69,15 +73,29 @@ static int downloads_running(const struct fetch *f) {
         return n;
 }
 
-static int unpacks_running(const struct fetch *f) {
-        int n = 0;
-        for (size_t i = 0; i < f->n; i++)
-                n += f->layers[i].job >= 0;
-        return n;
-}
-
 static uint64_t layer_available(const struct layer *layer) {
         return layer->blob_stored ? layer->blob->size : layer->download ? layer->download->have : 0;
+}
+
+/* Has it all it can work on, or does it wait for the network? What is only beginning is not known to wait. */
+static bool layer_is_busy(const struct layer *layer) {
+        bool behind = layer_available(layer) >= layer->unpacked.consumed + BEHIND ||
+                      layer_available(layer) == layer->blob->size;
+
+        return behind || clock_monotonic_ns() - layer->job_since < STARTING_NS;
+}
+
+/* One for each processor, more only while those wait for the network: layers that are unpacked one after the other go
+ * to the disk one after the other, too, beside the work on the next. */
+static bool unpack_may_begin(const struct fetch *f) {
+        int running = 0, busy = 0;
+
+        for (size_t i = 0; i < f->n; i++)
+                if (f->layers[i].job >= 0 && !f->layers[i].unpacked.syncing) {
+                        running++;
+                        busy += layer_is_busy(&f->layers[i]);
+                }
+        return running < f->unpacks_most && busy < f->busy_most;
 }
 
 /* Opens the blob's file: the stored one, or the one it is downloaded to. Nothing opened: somebody else has it. */
@@ -154,6 +172,7 @@ static struct error *layer_unpack(struct fetch *f, struct layer *layer) {
         memcpy(job.digest, layer->blob->digest, DIGEST_TEXT);
         memcpy(job.diff_id, layer->diff_id, DIGEST_TEXT);
         layer->told = 0;
+        layer->job_since = clock_monotonic_ns();
         return unpacker_begin(f->options->unpacker, &job, layer->blob_fd, layer->root, &layer->job);
 }
 
@@ -213,7 +232,7 @@ static struct error *layer_fetch_anew(struct fetch *f, struct layer *layer) {
         layer->tried_anew = true;
         layer->state = LAYER_WAITING;
         layer->blob_stored = false;
-        layer->consumed = 0;
+        layer->unpacked = (struct unpack_progress){ 0 };
         if (!err && !again)
                 err = error_new(ERROR_BAD_REQUEST,
                                 "layer %s: wrong digest: the registry sends something else (tried twice)", digest);
@@ -234,14 +253,14 @@ static struct error *layer_step(struct fetch *f, struct layer *layer) {
                 return NULL;
         if (layer->download && layer->download->error)
                 return TAKE_PTR(layer->download->error);
-        if (layer->job < 0 && unpacks_running(f) < f->unpacks_most)
+        if (layer->job < 0 && unpack_may_begin(f))
                 err = layer_unpack(f, layer);
         if (err || layer->job < 0)
                 return err;
         uint64_t available = layer_available(layer);
         if (available != layer->told && unpacker_available(layer->job, available))
                 layer->told = available;
-        if (!unpacker_news(layer->job, &layer->consumed, &outcome))
+        if (!unpacker_news(layer->job, &layer->unpacked, &outcome))
                 return NULL;
         layer->job = fd_close(layer->job);
         if (outcome.blob_is_wrong) {
@@ -267,7 +286,7 @@ static void show(struct fetch *f) {
                 } else if (layer->state == LAYER_FETCHING) {
                         bool fetching = layer->download && !layer->download->done;
                         state = fetching ? layer->download->trouble ? "retrying" : "downloading" : "unpacking";
-                        done = fetching ? layer->download->have : layer->consumed;
+                        done = fetching ? layer->download->have : layer->unpacked.consumed;
                 }
                 progress_set(f->progress, i, digest_hex(layer->blob->digest), state, done, total);
         }
@@ -376,6 +395,7 @@ struct error *fetch_layers(const struct fetch_options *options, const struct des
         /* More than processors: some wait for the disk, to which each syncs its layer at the end. */
         f.unpacks_most = options->parallel_unpacks > 0 ? options->parallel_unpacks : processors() + 2;
         f.unpacks_most = MIN(f.unpacks_most, UNPACKS_MOST);
+        f.busy_most = MIN(processors(), f.unpacks_most);
         f.progress = progress = progress_new(options->progress, f.n);
         err = run(&f);
         for (size_t i = 0; i < f.n; i++) {

@@ -15,7 +15,8 @@ struct fetch_options {
         struct registry *registry; /* NULL: all blobs must be there */
         struct unpack_limits limits;
         int parallel_downloads;  /* 0: 6 */
-        int parallel_unpacks;    /* 0: two more than processors, at most 4 */
+        int parallel_unpacks;    /* 0: two more than processors, at most 4; so many more only while layers wait for the
+                                    network */
         bool blobs_are_verified; /* those in the store were verified by this very run */
         enum progress_mode progress;
 };

@@ -25,7 +25,7 @@ struct unpacker {
 /* From the child: progress, and at the end the outcome with its words. */
 struct message {
         uint64_t consumed;
-        bool is_outcome, blob_is_wrong, has_error;
+        bool syncing, is_outcome, blob_is_wrong, has_error;
         enum error_reason reason;
         uint64_t size, entries;
         char text[1024];
@@ -154,14 +154,21 @@ static void remove_content(int root) {
         }
 }
 
+/* The disk may be slow: the main process is told, so that another layer has the processor meanwhile. */
+static struct error *sync_layer(struct work *work) {
+        struct message message = { .consumed = work->consumed, .syncing = true };
+
+        work->inflate = inflate_free(work->inflate);
+        send(work->socket, &message, offsetof(struct message, text), MSG_NOSIGNAL);
+        return syncfs(work->root) < 0 ? error_errno(errno, "sync the layer to disk") : NULL;
+}
+
 static struct error *unpack_blob(struct work *work, struct unpack_result *result) {
         struct error *err = unpack_layer(work->root, read_inflated, work, &work->job.limits, result);
 
         if (!err)
                 err = verify(work);
-        if (!err && syncfs(work->root) < 0)
-                err = error_errno(errno, "sync the layer to disk");
-        return err;
+        return err ? err : sync_layer(work);
 }
 
 _noreturn_ static void child(struct work *work) {
@@ -285,7 +292,7 @@ bool unpacker_available(int socket_fd, uint64_t bytes) {
         return send(socket_fd, &bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(bytes);
 }
 
-bool unpacker_news(int socket_fd, uint64_t *ret_consumed, struct unpack_outcome *ret) {
+bool unpacker_news(int socket_fd, struct unpack_progress *progress, struct unpack_outcome *ret) {
         for (;;) {
                 struct message message;
                 ssize_t n = recv(socket_fd, &message, sizeof(message), MSG_DONTWAIT);
@@ -301,7 +308,7 @@ bool unpacker_news(int socket_fd, uint64_t *ret_consumed, struct unpack_outcome 
                         ret->error = error_new(ERROR_INTERNAL, "the unpacking process died (out of memory?)");
                         return true;
                 }
-                *ret_consumed = message.consumed;
+                *progress = (struct unpack_progress){ message.consumed, message.syncing };
                 if (!message.is_outcome)
                         continue;
                 if (n < (ssize_t)sizeof(message)) /* nothing else is this long */

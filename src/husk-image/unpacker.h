@@ -42,6 +42,10 @@ struct error *unpacker_begin(struct unpacker *unpacker, const struct unpack_job 
                              int *ret_socket) _must_check_;
 /* Tells a job that so many bytes of its blob are there now. Never blocks; false: could not, tell it again later. */
 bool unpacker_available(int socket, uint64_t bytes);
-/* Takes news from the socket, never blocks: *ret_consumed (bytes of the blob) is updated. True: the job is over, and
- * *ret is its outcome. */
-bool unpacker_news(int socket, uint64_t *ret_consumed, struct unpack_outcome *ret);
+struct unpack_progress {
+        uint64_t consumed; /* bytes of the blob */
+        bool syncing;      /* all is unpacked, and on its way to the disk: no work for the processor any more */
+};
+
+/* Takes news from the socket, never blocks: *progress is updated. True: the job is over, and *ret is its outcome. */
+bool unpacker_news(int socket, struct unpack_progress *progress, struct unpack_outcome *ret);

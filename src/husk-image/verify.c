@@ -152,7 +152,7 @@ static struct error *unpack_again(struct verify *v, const char *diff_id, const c
         struct unpack_job job = { .limits = v->context->options->limits };
         _cleanup_free_ char *path = layout_blob(v->context->images, blob);
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC), socket = -EBADF;
-        uint64_t consumed = 0;
+        struct unpack_progress progress = { 0 };
         struct stat st;
         struct error *err;
 
@@ -165,7 +165,7 @@ static struct error *unpack_again(struct verify *v, const char *diff_id, const c
         if (err)
                 return err;
         unpacker_available(socket, job.size);
-        while (!unpacker_news(socket, &consumed, outcome)) {
+        while (!unpacker_news(socket, &progress, outcome)) {
                 struct pollfd wait = { .fd = socket, .events = POLLIN };
                 poll(&wait, 1, 1000);
         }

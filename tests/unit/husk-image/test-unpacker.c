@@ -48,9 +48,9 @@ static void end(struct fixture *f) {
 
 static struct unpack_outcome await(int socket) {
         struct unpack_outcome outcome;
-        uint64_t consumed;
+        struct unpack_progress progress;
 
-        while (!unpacker_news(socket, &consumed, &outcome)) {
+        while (!unpacker_news(socket, &progress, &outcome)) {
                 struct pollfd wait = { .fd = socket, .events = POLLIN };
                 if (poll(&wait, 1, 10000) == 0)
                         fail_msg("no answer");
