@@ -276,16 +276,26 @@ void cgroup_burstable_recount(const struct store *store) {
         error_free(folder_write(folder, file, text));
 }
 
-void cgroup_besteffort_weigh(const struct store *store) {
+static void weigh(const struct store *store, const char *below, uint64_t shares) {
         const struct hierarchy *h = hierarchy_of("cpu");
+        bool v2 = cgroup_machine()->version == CGROUP_V2;
+        char text[32];
+
         if (!h)
                 return;
         _cleanup_free_ char *node = cgroup_node_path(store);
-        _cleanup_free_ char *folder = xasprintf("%s%s/besteffort", h->folder, node);
-        if (cgroup_machine()->version == CGROUP_V2)
-                error_free(folder_write(folder, "cpu.weight", "1"));
-        else
-                error_free(folder_write(folder, "cpu.shares", "2"));
+        _cleanup_free_ char *folder = xasprintf("%s%s%s", h->folder, node, below);
+        snprintf(text, sizeof(text), "%" PRIu64, v2 ? cgroup_weight_from_shares(shares) : shares);
+        error_free(folder_write(folder, v2 ? "cpu.weight" : "cpu.shares", text));
+}
+
+void cgroup_besteffort_weigh(const struct store *store) {
+        weigh(store, "/besteffort", SHARES_MIN);
+}
+
+/* A kubelet's rule of Node Allocatable, enforced for pods: what the node offers is all its processors. */
+void cgroup_node_weigh(const struct store *store) {
+        weigh(store, "", cgroup_shares_from_milli_cpu(sysconf(_SC_NPROCESSORS_ONLN) * 1000));
 }
 
 /* ---- huge pages ---- */

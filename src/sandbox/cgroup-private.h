@@ -47,3 +47,5 @@ struct error *cgroup_limits_apply(const struct cgroup_limits *limits, const char
 /* Weighs the classes against the Guaranteed pods, as a kubelet does: after a pod came or went. */
 void cgroup_burstable_recount(const struct store *store);
 void cgroup_besteffort_weigh(const struct store *store);
+/* Weighs all pods together against the rest of the machine. */
+void cgroup_node_weigh(const struct store *store);

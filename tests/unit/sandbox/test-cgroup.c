@@ -1,6 +1,7 @@
 #include "sandbox/cgroup.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -171,6 +172,11 @@ TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         assert_file(path, "memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864");
         assert_file(path, "pids", "pids.max", "100", "pids.max", "100");
         assert_file(burstable, "cpu", "cpu.shares", "512", "cpu.weight", "20");
+        uint64_t shares =
+                (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1024; /* of the machine: what its pods weigh together */
+        _cleanup_free_ char *v1_text = xasprintf("%" PRIu64, shares);
+        _cleanup_free_ char *v2_text = xasprintf("%" PRIu64, cgroup_weight_from_shares(shares));
+        assert_file(top, "cpu", "cpu.shares", v1_text, "cpu.weight", v2_text);
         assert_true(folder_exists("freezer", path));
 
         /* Again, with other limits: a resize. */
