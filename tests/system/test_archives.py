@@ -153,7 +153,7 @@ def test_an_archive_that_is_none_is_told_once_and_harms_nothing(archives):
 
 def test_huskd_looks_how_full_the_disk_is_and_removes_what_nobody_uses(own_node):
     """<root> is a disk of its own of 160 MiB. An image takes 24 of them: its files and its blob."""
-    os.makedirs(own_node.root)
+    os.makedirs(own_node.root, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", own_node.root], check=True)
     n = Node(own_node)
 

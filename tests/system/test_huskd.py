@@ -34,10 +34,11 @@ class Daemon:
         self.name = "-" + node.husk("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").out
         self.start(env)
 
-    def start(self, env=None):
+    def start(self, env=None, within=()):
+        """`within`: a program that executes huskd, as [unshare, -n]."""
         with open(self.log, "ab") as log:
             ready = log.tell()
-            self.process = subprocess.Popen([HUSKD], env=dict(self.node.env, **(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen([*within, HUSKD], env=dict(self.node.env, **(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         until("huskd is ready", lambda: "ready:" in self.text()[ready:] and self.process.poll() is None)
 
     def end(self, how=signal.SIGTERM):
@@ -278,6 +279,9 @@ def test_a_pod_whose_keeper_and_supervisor_were_killed_gets_new_ones(huskd):
 
 
 def test_without_anything_to_do_huskd_sleeps_and_is_small(huskd):
+    """In a network namespace of its own: it is told of every change of the firewall, also of what other tests change."""
+    huskd.end()
+    huskd.start(within=["unshare", "-n"])
     huskd.put("web.yaml", POD % ("web", "one"))
     huskd.running("web", "one")
     huskd.remove("web.yaml")

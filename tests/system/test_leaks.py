@@ -354,7 +354,7 @@ def ready(pod):
 def test_who_finds_no_address_waits_and_says_so_and_no_two_get_the_same(own_node):
     """Twelve creators at once for the nine addresses there are; who goes makes room for who waits."""
     node = own_node
-    os.makedirs(node.root, mode=0o700)
+    os.makedirs(node.root, mode=0o700, exist_ok=True)
     network = "10.199.%d.%d/28" % (random.randrange(256), 16 * random.randrange(16))
     with open(os.path.join(node.root, "net.json"), "w") as f:
         json.dump({"ipv4": network, "ipv6": None}, f)

@@ -27,7 +27,7 @@ def disk_node(tmp_path):
     """A node whose <root> is a small disk of its own; `disk.image` and its mount go with it."""
     node = make_node()
     image = os.path.join(node.folder, "disk.image")
-    os.makedirs(node.root)
+    os.makedirs(node.root, exist_ok=True)
     subprocess.run(["truncate", "-s", "48M", image], check=True)
     subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
     if subprocess.run(["mount", "-o", "loop", image, node.root], capture_output=True).returncode:
