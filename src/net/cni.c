@@ -1,11 +1,8 @@
 #include "net/cni.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,145 +12,11 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/str.h"
-#include "net/cni-config.h"
+#include "net/cni-record.h"
 
 #define IFNAME "eth0"
 #define PLUGIN_TIMEOUT_MS 30000
 #define RECLAIMED_MOST 4 /* dead pods' networks taken back before one pod's is made: it waits for that */
-#define RECORD_MAX (4U << 20)
-
-/* A pod's attachment: the record. */
-struct attachment {
-        const struct store *store;
-        char *uid, *path;
-        struct cni_config config;
-        char **bin_dirs;
-        char *ns, *pod;         /* the pod's namespace and name */
-        pid_t infra;            /* whose /proc/PID/ns/net the namespace is, as long as its inode is */
-        uint64_t netns;         /* that inode */
-        char *boot;             /* of the machine, in which pid and inode mean something */
-        json_t *runtime_config; /* what is known for capabilities: portMappings, bandwidth */
-        json_t *result;         /* of ADD; NULL: not finished */
-};
-
-static void attachment_release(struct attachment *a) {
-        free(a->uid);
-        free(a->path);
-        cni_config_release(&a->config);
-        strv_free(a->bin_dirs);
-        free(a->ns);
-        free(a->pod);
-        free(a->boot);
-        json_decref(a->runtime_config);
-        json_decref(a->result);
-}
-#define _cleanup_attachment_ _cleanup_(attachment_release)
-
-/* Is the record of the machine's running life? */
-static bool is_of_this_boot(const struct attachment *a) {
-        return streq(a->boot, clock_boot_id());
-}
-
-/* ---- the record ---- */
-
-static char *records_folder(const struct store *store) {
-        return path_join(store->root, "cni");
-}
-
-static char *record_path(const struct store *store, const char *uid) {
-        return xasprintf("%s/cni/%s.json", store->root, uid);
-}
-
-static json_t *json_of_strv(char *const *list) {
-        json_t *json = json_array();
-
-        for (size_t i = 0; list && list[i]; i++)
-                json_array_append_new(json, json_string(list[i]));
-        return json;
-}
-
-static struct error *record_write(const struct attachment *a) {
-        _cleanup_free_ char *folder = records_folder(a->store), *text = NULL;
-        json_auto_t *json =
-                json_pack("{s:o, s:s, s:o, s:s, s:s, s:i, s:I, s:s, s:O, s:O*}", "config", cni_config_json(&a->config),
-                          "file", a->config.file, "binDirs", json_of_strv(a->bin_dirs), "namespace", a->ns, "pod",
-                          a->pod, "infra", (int)a->infra, "netns", (json_int_t)a->netns, "boot", a->boot,
-                          "runtimeConfig", a->runtime_config, "result", a->result);
-        struct error *err = mkdir_parents(folder, 0700);
-
-        if (err)
-                return err;
-        text = json_dumps(json, JSON_INDENT(1));
-        return file_replace(a->path, text, strlen(text), 0600, 0);
-}
-
-static struct error *record_of_json(json_t *json, struct attachment *a) {
-        json_t *config = json_object_get(json, "config"), *bin_dirs = json_object_get(json, "binDirs"), *item;
-        const char *file = json_string_value(json_object_get(json, "file"));
-        const char *ns = json_string_value(json_object_get(json, "namespace"));
-        const char *pod = json_string_value(json_object_get(json, "pod"));
-        const char *boot = json_string_value(json_object_get(json, "boot"));
-        size_t i;
-
-        if (!file || !ns || !pod || !boot)
-                return error_new(ERROR_INTERNAL, "it is damaged");
-        a->ns = xstrdup(ns);
-        a->pod = xstrdup(pod);
-        a->boot = xstrdup(boot);
-        a->infra = (pid_t)json_integer_value(json_object_get(json, "infra"));
-        a->netns = (uint64_t)json_integer_value(json_object_get(json, "netns"));
-        a->runtime_config = json_incref(json_object_get(json, "runtimeConfig"));
-        a->result = json_incref(json_object_get(json, "result"));
-        json_array_foreach(bin_dirs, i, item) if (json_is_string(item)) a->bin_dirs =
-                strv_add(a->bin_dirs, json_string_value(item));
-        return cni_config_of_json(file, config, &a->config);
-}
-
-/* *ret_found: there is one. */
-static struct error *record_read(const struct store *store, const char *uid, struct attachment *ret, bool *ret_found) {
-        _cleanup_attachment_ struct attachment a = { .store = store,
-                                                     .uid = xstrdup(uid),
-                                                     .path = record_path(store, uid) };
-        _cleanup_free_ char *text = NULL;
-        size_t len;
-        struct error *err = file_read(a.path, RECORD_MAX, &text, &len);
-
-        *ret_found = false;
-        if (error_is(err, ERROR_NOT_FOUND)) {
-                error_free(err);
-                return NULL;
-        }
-        if (err)
-                return err;
-        json_auto_t *json = json_loadb(text, len, 0, NULL);
-        err = record_of_json(json, &a);
-        if (err)
-                return error_context(err, "%s", a.path);
-        *ret = a;
-        a = (struct attachment){ 0 };
-        *ret_found = true;
-        return NULL;
-}
-
-/* The lock of the records. *ret is -EBADF if it was wanted alone and somebody has it. */
-static struct error *records_lock(const struct store *store, bool alone, int *ret) {
-        _cleanup_free_ char *folder = records_folder(store), *path = path_join(folder, "lock");
-        struct error *err = mkdir_parents(folder, 0700);
-
-        if (err)
-                return err;
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return error_errno(errno, "open %s", path);
-        while (flock(fd, alone ? LOCK_EX | LOCK_NB : LOCK_SH) < 0) {
-                if (alone && errno == EWOULDBLOCK)
-                        return NULL;
-                if (errno != EINTR)
-                        return error_errno(errno, "lock %s", path);
-        }
-        *ret = TAKE_FD(fd);
-        return NULL;
-}
 
 /* ---- calling a plugin ---- */
 
@@ -177,7 +40,7 @@ static char *netns_path(const struct attachment *a) {
         char *path = xasprintf("/proc/%d/ns/net", (int)a->infra);
         struct stat st;
 
-        if (a->infra > 0 && is_of_this_boot(a) && stat(path, &st) == 0 && st.st_ino == a->netns)
+        if (a->infra > 0 && attachment_is_of_this_boot(a) && stat(path, &st) == 0 && st.st_ino == a->netns)
                 return path;
         free(path);
         return xstrdup("");
@@ -326,25 +189,6 @@ static void undo(const struct attachment *a) {
 
 /* ---- pods that are gone ---- */
 
-/* Calls `f` for the uid of each record. */
-static struct error *each_record(const struct store *store, struct error *(*f)(const char *uid, void *data),
-                                 void *data) {
-        _cleanup_free_ char *folder = records_folder(store);
-        struct error *err = NULL;
-        struct dirent *entry;
-        DIR *dir = opendir(folder);
-
-        while (!err && dir && (entry = readdir(dir))) {
-                if (entry->d_name[0] == '.' || !str_ends_with(entry->d_name, ".json"))
-                        continue;
-                _cleanup_free_ char *uid = xstrndup(entry->d_name, strlen(entry->d_name) - strlen(".json"));
-                err = f(uid, data);
-        }
-        if (dir)
-                closedir(dir);
-        return err;
-}
-
 static bool is_alive(const struct store *store, const char *uid) {
         _cleanup_free_ char *folder = xasprintf("%s/pods/%s", store->run, uid);
         return file_exists(folder);
@@ -387,14 +231,14 @@ static struct error *collect_garbage(const struct attachment *a) {
 
         if (err || lock < 0)
                 return err;
-        err = each_record(a->store, list_attachment, attachments);
+        err = records_each(a->store, list_attachment, attachments);
         return err ? err : call_each(a, "GC", attachments);
 }
 
 /* Takes back what dead pods had. */
 static struct error *reclaim(const struct attachment *a) {
         struct reclaim r = { a->store, 0 };
-        struct error *err = each_record(a->store, reclaim_dead, &r);
+        struct error *err = records_each(a->store, reclaim_dead, &r);
 
         if (err || !r.reclaimed || !cni_config_is_1_1(&a->config) || a->config.disable_gc)
                 return err;
@@ -581,7 +425,7 @@ struct error *cni_attach(const struct store *store, const struct node_config *co
                 err = record_read(store, pod_uid, &old, &found);
         if (err)
                 return err;
-        if (found && old.result && old.netns == a.netns && is_of_this_boot(&old))
+        if (found && old.result && old.netns == a.netns && attachment_is_of_this_boot(&old))
                 return cni_result_parse(old.result, ret);
         if (found)
                 undo(&old);
@@ -651,5 +495,5 @@ struct error *cni_each(const struct store *store,
                        void (*f)(const char *uid, const char *pod_name, const struct net_result *result, void *data),
                        void *data) {
         struct each each = { store, f, data };
-        return each_record(store, each_read, &each);
+        return records_each(store, each_read, &each);
 }
