@@ -286,16 +286,18 @@ def test_without_anything_to_do_huskd_sleeps_and_is_small(huskd):
     huskd.running("web", "one")
     huskd.remove("web.yaml")
     huskd.gone("web")
-    time.sleep(2)
 
     def state():
         with open("/proc/%d/status" % huskd.process.pid) as f:
             switches = [line for line in f if "ctxt_switches" in line]
         with open("/proc/%d/io" % huskd.process.pid) as f:
             return switches, f.read()
-    before = state()
-    time.sleep(3)
-    assert state() == before
+
+    def stays_the_same():
+        before = state()
+        time.sleep(3)
+        return state() == before
+    until("rest: the last change was looked at", stays_the_same)
     with open("/proc/%d/smaps_rollup" % huskd.process.pid) as f:
         pss = [int(line.split()[1]) for line in f if line.startswith("Pss:")][0]
     assert pss <= 8 * 1024
