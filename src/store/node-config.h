@@ -13,10 +13,11 @@
  *   cniConfDir: /etc/cni/net.d                   CNI plugins make the pods' network, by the first configuration there;
  *                                                without it husk does so itself, whatever others left in that folder
  *   cniBinDirs: [/opt/cni/bin, /usr/lib/cni]     where the plugins are
- *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is as
- *   imageGCLowThresholdPercent: 80               full as that, ends when it is as empty as this, leaves images that
- * came imageMinimumGCAge: 2m                        or were used so lately, and, if the last is not 0s, removes
- * whatever imageMaximumGCAge: 0s                        was not used for so long. 100 for the first: no collection
+ *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is so
+ *                                                full (100: never),
+ *   imageGCLowThresholdPercent: 80               ends when it is so empty,
+ *   imageMinimumGCAge: 2m                        leaves images that came or were used so lately,
+ *   imageMaximumGCAge: 0s                        and takes whatever was not used for so long (0s: no such limit)
  *
  * Every field may be left out; apiVersion and kind are not looked at. An unknown field or a value out of range is an
  * error that names it: protection that was asked for must not be lost by a slip of the pen. */
