@@ -20,6 +20,7 @@
 
 #define HEAD_MAX (10 * 1024)
 #define REDIRECTS_MAX 10
+#define NOT_TLS "http: server gave HTTP response to HTTPS client"
 #define HANDSHAKE_MAX_NS (10 * NSEC_PER_SEC) /* as Go's */
 
 enum { SUCCESS, WARNING, FAILURE, UNKNOWN };
@@ -47,7 +48,9 @@ static _noreturn_ void end(int status, const char *format, ...) {
 }
 
 static _noreturn_ void fail(const struct request *r, const char *text) {
-        end(FAILURE, "Get \"%s://%s%s\": %s", r->plain ? "http" : "https", r->authority, r->path, text);
+        if (r->plain) /* the second try in vain is not what is wrong */
+                text = NOT_TLS;
+        end(FAILURE, "Get \"https://%s%s\": %s", r->authority, r->path, text);
 }
 
 static void wait_for(const struct request *r, int fd, short events) {
@@ -267,7 +270,7 @@ static _noreturn_ void run(struct request *r) {
                 int status;
 
                 if (!head && !r->any_status)
-                        fail(r, "http: server gave HTTP response to HTTPS client");
+                        fail(r, NOT_TLS);
                 if (!head) {
                         r->plain = true;
                         continue;

@@ -73,26 +73,25 @@ static void sweep_claims(struct store *store) {
                 fprintf(stderr, "Warning: %s\n", error_message(err));
 }
 
-/* ---- a claim: it may have to wait for the pods that use it ---- */
+/* ---- an object that may stay: a claim for the pods that use it, any for its finalizers ---- */
 
-static struct error *claim_wait(struct store *store, const json_t *claim, int64_t timeout_ns) {
-        const struct api_kind *kind = api_kind_of("PersistentVolumeClaim");
-        _cleanup_free_ char *folder = store_objects_folder(store, kind, object_namespace(claim));
+static struct error *object_wait(struct store *store, const struct api_kind *kind, const json_t *object,
+                                 int64_t timeout_ns) {
+        _cleanup_free_ char *folder = store_objects_folder(store, kind, object_namespace(object));
         _cleanup_watch_ struct watch watch = WATCH_INIT;
         struct error *err = watch_open(timeout_ns > 0 ? timeout_ns : -1, &watch);
 
         while (!err) {
                 _cleanup_json_ json_t *now = NULL;
                 watch_add(&watch, folder);
-                err = store_get(store, kind, object_namespace(claim), object_name(claim), &now);
+                err = store_get(store, kind, object_namespace(object), object_name(object), &now);
                 /* Gone, or another one of that name by now: done. */
                 if (error_is(err, ERROR_NOT_FOUND) ||
-                    (!err && !streq_ptr(field_text(now, "metadata.uid"), field_text(claim, "metadata.uid"))))
+                    (!err && !streq_ptr(field_text(now, "metadata.uid"), field_text(object, "metadata.uid"))))
                         return error_free(err);
                 if (!err && watch_wait(&watch, -1) == WATCH_TIMEOUT)
-                        err = error_new(ERROR_TIMEOUT,
-                                        "timed out waiting for the condition on persistentvolumeclaims/%s",
-                                        object_name(claim));
+                        err = error_new(ERROR_TIMEOUT, "timed out waiting for the condition on %s/%s", kind->plural,
+                                        object_name(object));
         }
         return err;
 }
@@ -158,7 +157,7 @@ struct error *delete_begin(struct cli *cli, const struct api_kind *kind, const j
         if (streq(kind->kind, "Node"))
                 return error_new(ERROR_FORBIDDEN, "nodes \"%s\" is forbidden: it is the machine husk runs on",
                                  object_name(object));
-        return store_delete(store, kind, object_namespace(object), object_name(object));
+        return object_delete(store, kind, object);
 }
 
 struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const json_t *object,
@@ -168,10 +167,8 @@ struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const js
 
         if (err)
                 return err;
-        if (streq(kind->kind, "PersistentVolumeClaim"))
-                return claim_wait(store, object, options->timeout_ns);
         if (!streq(kind->kind, "Pod"))
-                return NULL;
+                return object_wait(store, kind, object, options->timeout_ns);
         err = pod_wait(store, object, options->timeout_ns);
         if (!err)
                 sweep_claims(store);

@@ -36,9 +36,32 @@ static bool has_finalizers(const json_t *object) {
         return json_array_size(field_at(object, "metadata.finalizers")) > 0;
 }
 
+/* Pods go with their supervisor, claims when nobody uses them. */
+static bool goes_by_itself(const struct api_kind *kind) {
+        return streq(kind->kind, "Pod") || streq(kind->kind, "PersistentVolumeClaim");
+}
+
+struct error *object_delete(struct store *store, const struct api_kind *kind, const json_t *object) {
+        _cleanup_json_ json_t *marked = NULL;
+        char now[RFC3339_MAX];
+
+        if (goes_by_itself(kind) || !has_finalizers(object))
+                return store_delete(store, kind, object_namespace(object), object_name(object));
+        if (field_text(object, "metadata.deletionTimestamp"))
+                return NULL;
+        marked = json_deep_copy(object);
+        rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, now);
+        json_object_set_new(json_object_get(marked, "metadata"), "deletionTimestamp", json_string(now));
+        json_object_set_new(json_object_get(marked, "metadata"), "deletionGracePeriodSeconds", json_integer(0));
+        return store_update(store, kind, marked);
+}
+
 struct error *object_update(struct store *store, const struct api_kind *kind, json_t *object) {
         struct error *err = store_update(store, kind, object);
+        bool released = !err && field_text(object, "metadata.deletionTimestamp") && !has_finalizers(object);
 
+        if (released && !goes_by_itself(kind))
+                return store_delete(store, kind, object_namespace(object), object_name(object));
         if (err || !streq(kind->kind, "Pod") || !field_text(object, "metadata.deletionTimestamp") ||
             has_finalizers(object))
                 return err;

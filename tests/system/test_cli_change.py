@@ -266,3 +266,15 @@ def test_a_priority_class_is_made_from_the_command_line(node):
     made = node.get("urgent", "priorityclass")
     assert (made["value"], made["description"], made["preemptionPolicy"], made.get("globalDefault", False)) == (10, "first", "Never", False)
     assert "value: " in node.fails("create", "priorityclass", "bad", "--value=2000000000").err
+
+
+def test_a_deleted_object_stays_until_its_last_finalizer_is_taken_away(node):
+    node.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [a.example/x]}, data: {a: b}}")
+    r = node.fails("delete", "cm", "held", "--timeout=1s")
+    assert "timed out waiting for the condition on configmaps/held" in r.err
+    meta = node.get("held", "configmap")["metadata"]
+    assert meta["deletionTimestamp"] and meta["deletionGracePeriodSeconds"] == 0 and meta["finalizers"] == ["a.example/x"]
+    node.husk("delete", "cm", "held", "--wait=false")  # again: it stays as it is
+    assert node.get("held", "configmap")["metadata"]["deletionTimestamp"] == meta["deletionTimestamp"]
+    node.husk("patch", "cm", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    assert node.get("held", "configmap") is None

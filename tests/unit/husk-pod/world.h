@@ -13,6 +13,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "husk-pod/pod-private.h" /* for when its grace is over, which nothing else tells */
 #include "husk-pod/pod.h"
 #include "husk-pod/restart.h"
 
@@ -839,6 +840,8 @@ static inline void world_delete(struct world *w, int64_t grace) {
         w->spec = spec;
         w->end_deadline_ns =
                 w->told_to_end ? MIN(w->end_deadline_ns, w->now_ns + SECONDS(grace)) : w->now_ns + SECONDS(grace);
+        if (w->pod->state == POD_TERMINATING) /* it was ending by itself: a deletion makes that no longer */
+                w->end_deadline_ns = MIN(w->end_deadline_ns, w->pod->stop_deadline_ns);
         w->told_to_end = true;
         if (world_traces())
                 print_message("%10.3f   delete, grace %lld\n", (double)w->now_ns / 1e9, (long long)grace);
