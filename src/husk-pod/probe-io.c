@@ -12,6 +12,8 @@
 #include "base/str.h"
 
 #define ANSWER_MAX (10 * 1024) /* bytes of an answer that are looked at */
+/* … and that are taken at all: who is asked may send without an end, and as long as he does nothing else is heard. */
+#define RECEIVED_MAX (1 << 20)
 #define REDIRECTS_MAX 10
 #define GRPC_STREAM 1
 
@@ -35,6 +37,7 @@ struct probe_io {
         struct loop_command *lookup;
         struct strbuf out; /* still to be sent */
         struct strbuf in;
+        size_t received; /* over all its connections */
         int redirects;
 
         struct strbuf message; /* gRPC: the bytes of DATA frames */
@@ -411,6 +414,11 @@ static void receive_in(struct probe_io *p) {
                 int errnum = n < 0 ? errno : 0;
                 if (n > 0)
                         strbuf_add(&p->in, chunk, n);
+                p->received += n > 0 ? n : 0;
+                if (p->received > RECEIVED_MAX) {
+                        fail_with(p, "the answer has no end");
+                        return;
+                }
                 bool over = p->kind == PROBE_IO_HTTP ? http_receive(p, n <= 0) : grpc_receive(p, n <= 0);
                 if (over)
                         return;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "husk-pod/probe-io.h"
 #include "test.h"
 
@@ -224,6 +225,20 @@ TEST(grpc_survives_what_is_no_grpc) {
         probe((struct probe_io_request){ .kind = PROBE_IO_GRPC, .timeout_ns = 50 * NSEC_PER_MSEC });
         assert_int_equal(result, RUN_FAILURE);
         assert_non_null(strstr(message, "timeout: health rpc did not complete within"));
+}
+
+TEST(an_answer_without_an_end_is_not_taken_in_for_ever) {
+        static const char data[] = "\0\0\x08\0\0\0\0\0\1"
+                                   "\0\0\0\0\3abc";
+        _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
+
+        while (answer.len < 4 << 20)
+                strbuf_add(&answer, data, 17);
+        size_t lengths[] = { answer.len };
+        WITH_SERVER(lengths, answer.data);
+        probe((struct probe_io_request){ .kind = PROBE_IO_GRPC, .timeout_ns = 20 * NSEC_PER_SEC });
+        assert_int_equal(result, RUN_FAILURE);
+        assert_non_null(strstr(message, "the answer has no end"));
 }
 
 TEST(a_probe_that_is_freed_says_nothing) {
