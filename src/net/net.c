@@ -292,8 +292,8 @@ static struct error *lease_new(struct host *host, const struct lease_list *list,
 
         if (!number) {
                 range_format(&host->ranges.ip4, range, sizeof(range));
-                return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pods)", range,
-                                 list->n);
+                return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pod%s)", range,
+                                 list->n, list->n == 1 ? "" : "s");
         }
         lease_fill(lease, host, number);
         struct error *err = ports_fit_families(lease);
