@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 
 #include "base/str.h"
-
 #include "loop/loop-private.h"
 
 extern char **environ;
@@ -59,22 +58,20 @@ static void die_with(pid_t parent) {
 
 static _noreturn_ void child(const struct loop_command_options *o, int out, int err_fd, const int *high, int report_fd,
                              pid_t parent) {
-        struct report report = { FAILED_REST, 0 };
+        struct report report = { FAILED_GROUPS, 0 };
         sigset_t none;
 
         die_with(parent);
-        sigemptyset(&none);
-        signal(SIGPIPE, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        if (o->new_session)
-                setsid();
-        if (descriptors_take(o, out, err_fd, high) && (!o->folder || chdir(o->folder) == 0)) {
-                if (groups_enter(o)) {
-                        prctl(PR_SET_PDEATHSIG, 0);
+        if (groups_enter(o)) { /* before its files may be overwritten by what the program gets */
+                report.what = FAILED_REST;
+                prctl(PR_SET_PDEATHSIG, 0);
+                sigemptyset(&none);
+                signal(SIGPIPE, SIG_DFL);
+                sigprocmask(SIG_SETMASK, &none, NULL);
+                if (o->new_session)
+                        setsid();
+                if (descriptors_take(o, out, err_fd, high) && (!o->folder || chdir(o->folder) == 0))
                         execvpe(o->argv[0], o->argv, o->env ? o->env : environ);
-                } else {
-                        report.what = FAILED_GROUPS;
-                }
         }
         report.errnum = errno;
         if (write(report_fd, &report, sizeof(report)) < 0)
@@ -86,7 +83,7 @@ static _noreturn_ void child(const struct loop_command_options *o, int out, int 
 
 /* Above what the child's own descriptors become. */
 static int report_open(const struct loop_command_options *o, int *ret_write_end) {
-        int fds[2], high = 3 + (int)(o->n_keep + o->n_enter);
+        int fds[2], high = 3 + (int)o->n_keep;
 
         if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;

@@ -189,17 +189,21 @@ TEST(a_command_enters_what_it_is_told_to_before_its_program_runs) {
         WITH_LOOP;
         _cleanup_(results_free) _unused_ int guard = 0;
         _cleanup_close_ int group = memfd_create("group", MFD_CLOEXEC), given = memfd_create("given", MFD_CLOEXEC);
+        int keep[32]; /* so many that one of them is to have the very number of `group` */
         char text[8] = "";
 
         assert_int_equal(write(given, "fd", 2), 2);
         assert_int_equal(lseek(given, 0, SEEK_SET), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
+                keep[i] = given;
+        assert_true(group < 3 + (int)ARRAY_SIZE(keep));
         run_command(
                 (struct loop_command_options){ .argv = SHELL("cat <&3; pwd; read x || echo none >&2; kill -PIPE $$"),
                                                .folder = "/proc",
                                                .gather_output = true,
                                                .gather_errors = true,
-                                               .keep = &given,
-                                               .n_keep = 1,
+                                               .keep = keep,
+                                               .n_keep = ARRAY_SIZE(keep),
                                                .enter = &group,
                                                .n_enter = 1 });
         assert_string_equal(last.output, "fd/proc\n");
