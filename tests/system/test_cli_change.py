@@ -278,3 +278,15 @@ def test_a_deleted_object_stays_until_its_last_finalizer_is_taken_away(node):
     assert node.get("held", "configmap")["metadata"]["deletionTimestamp"] == meta["deletionTimestamp"]
     node.husk("patch", "cm", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
     assert node.get("held", "configmap") is None
+
+
+def test_what_is_not_there_is_told_in_kubectls_words(node):
+    node.husk("apply", "-f", "-", input=POD)
+    r = node.fails("apply", "-f", "-", input=POD.replace("name: web", "generateName: web-", 1))
+    assert "from web-: cannot use generate name with apply" in r.err
+    r = node.fails("create", "-f", "-", input=POD)
+    assert 'error when creating "STDIN": pods "web" already exists' in r.err
+    assert 'label "none" not found.' in node.husk("label", "pod", "web", "none-").out
+    assert node.husk("get", "pods", "-l", "none", "-o", "name").err == ""
+    node.husk("wait", "--for=delete", "pod", "-l", "none", "--timeout=1s")
+    node.fails("wait", "--for=condition=Ready", "pod", "-l", "none", "--timeout=1s")
