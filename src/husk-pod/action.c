@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "base/str.h"
 #include "husk-pod/probe-io.h"
+#include "husk-pod/probe-url.h"
 #include "oci/spec.h"
 #include "sandbox/cgroup.h"
 
@@ -272,7 +273,7 @@ static struct error *tls_probe_start(struct action *a, const struct action_run *
         argv = strv_add(argv, a->hook ? "https-any" : "https");
         argv = strv_add(argv, host_of(a, http->host));
         argv = strv_add_take(argv, xasprintf("%u", port));
-        argv = strv_add(argv, str_empty(http->path) ? "/" : http->path);
+        argv = strv_add_take(argv, probe_request_path(http->path ? http->path : ""));
         argv = strv_add_take(argv, xasprintf("%lld", (long long)(run->timeout_ns / NSEC_PER_MSEC)));
         for (size_t i = 0; i < http->n_httpheaders; i++)
                 argv = strv_add_take(argv, xasprintf("%s: %s", http->httpheaders[i]->name,
@@ -286,17 +287,32 @@ static struct error *tls_probe_start(struct action *a, const struct action_run *
         return loop_command_new(a->rt->loop, &options, tls_probe_done, a, &a->command);
 }
 
+/* A kubelet finds out when it is about to ask, and takes it for an answer. */
+static void refuse_header(struct action *a, const V1HTTPGetAction *http, const char *name) {
+        _cleanup_free_ char *path = probe_request_path(http->path ? http->path : "");
+        _cleanup_free_ char *text =
+                xasprintf("Get \"%s\": net/http: invalid header field value for \"%s\"", path, name);
+
+        answer(a, RUN_FAILURE, text);
+}
+
 static struct error *network_start(struct action *a, const struct action_run *run) {
         struct probe_io_request request = { .timeout_ns = run->timeout_ns };
+        _cleanup_free_ char *path = NULL;
         bool port_known;
 
         if (run->http_get) {
                 const V1HTTPGetAction *http = run->http_get;
+                const char *bad = probe_bad_header(http->httpheaders, http->n_httpheaders);
+                if (bad) {
+                        refuse_header(a, http, bad);
+                        return NULL;
+                }
                 if (streq_ptr(http->scheme, "HTTPS"))
                         return tls_probe_start(a, run);
                 request.kind = PROBE_IO_HTTP;
                 request.host = host_of(a, http->host);
-                request.path = http->path;
+                request.path = path = probe_request_path(http->path ? http->path : "");
                 request.headers = http->httpheaders;
                 request.n_headers = http->n_httpheaders;
                 request.any_status = a->hook;

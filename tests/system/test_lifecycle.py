@@ -1,5 +1,7 @@
-"""How containers and pods end: the stop signal, in its order with preStop and SIGKILL; finalizers."""
+"""How containers and pods end: the stop signal, in its order with preStop and SIGKILL; finalizers; how probes ask."""
 import concurrent.futures
+
+from conftest import BUSYBOX, pod_text
 
 POD = """
 apiVersion: v1
@@ -82,3 +84,12 @@ spec:
         node.husk("patch", "pod", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
         waits.result()
     assert node.get("held") is None
+
+
+def test_a_probe_asks_for_a_path_as_go_writes_it_and_sends_no_header_of_two_lines(node):
+    web = """{name: %s, image: %s, command: [sh, -c, "mkdir /w; echo yes > '/w/a b'; exec httpd -f -p %d -h /w"],
+      readinessProbe: {httpGet: {path: "/a b", port: %d, httpHeaders: [{name: X-A, value: %s}]}, periodSeconds: 1}}"""
+    node.apply(pod_text(web % ("fine", BUSYBOX, 81, 81, "one"), web % ("bad", BUSYBOX, 82, 82, '"one\\r\\nX-B: two"'), name="asked"))
+    node.told('net/http: invalid header field value for "X-A"', "asked")
+    ready = node.wait("asked", "a ready container", lambda p: any(s["ready"] for s in p["status"].get("containerStatuses", [])))["status"]["containerStatuses"]
+    assert {s["name"]: s["ready"] for s in ready} == {"fine": True, "bad": False}
