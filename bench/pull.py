@@ -144,12 +144,14 @@ class Puller:
     def round(self, reference):
         self.at = tempfile.mkdtemp(prefix="store-", dir=self.folder)
         self.begin()
-        os.sync()
-        before, begin = used_by_children() + self.busy(), time.perf_counter()
-        self.pull(reference)
-        self.seconds.append(time.perf_counter() - begin)
-        self.processor.append(used_by_children() + self.busy() - before)
-        self.end()
+        try:
+            os.sync()
+            before, begin = used_by_children() + self.busy(), time.perf_counter()
+            self.pull(reference)
+            self.seconds.append(time.perf_counter() - begin)
+            self.processor.append(used_by_children() + self.busy() - before)
+        finally:
+            self.end()
 
     def medians(self):
         return statistics.median(self.seconds), statistics.median(self.processor)
@@ -205,12 +207,15 @@ class Podman(Puller):
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout
         self.name = "podman " + version.split()[-1]
 
+    def begin(self):
+        self.run_folder = tempfile.mkdtemp(prefix="hb-", dir="/run")  # podman takes no more than 50 characters
+
     def pull(self, reference):
-        run(self.program, "--root", self.at + "/root", "--runroot", self.at + "/run", "--storage-driver", "overlay",
-            "pull", "-q", "--tls-verify=false", reference)
+        run(self.program, "--root", self.at + "/root", "--runroot", self.run_folder, "--storage-driver", "overlay", "pull", "-q", "--tls-verify=false", reference)
 
     def end(self):
         subprocess.run(["umount", "-l", self.at + "/root/overlay"], stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.run_folder, ignore_errors=True)
 
 
 CONTAINERD_TOML = """version = 2
