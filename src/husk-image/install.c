@@ -163,8 +163,8 @@ struct error *install_image(const struct installer *in, const char *text, size_t
 }
 
 struct error *install_reference(const char *images, const struct reference *reference, const char *digest,
-                                const char *id, bool pin) {
-        struct reference_record record = { .digest = (char *)digest, .id = (char *)id };
+                                const char *id, bool pin, bool loaded) {
+        struct reference_record record = { .digest = (char *)digest, .id = (char *)id, .loaded = loaded };
         struct reference by_digest = { reference->domain, reference->path, NULL, (char *)digest };
         _cleanup_free_ char *path = layout_reference(images, reference),
                             *digest_path = layout_reference(images, &by_digest);
@@ -172,14 +172,15 @@ struct error *install_reference(const char *images, const struct reference *refe
         struct error *err;
 
         err = reference_record_read(path, &old);
-        if (!err && streq(old.digest, digest) && streq(old.id, id) && !old.implied && old.pinned >= pin)
+        if (!err && streq(old.digest, digest) && streq(old.id, id) && !old.implied && old.pinned >= pin &&
+            old.loaded == loaded)
                 return NULL;
         error_free(err);
         record.pinned = old.pinned || pin;
         if (!reference->digest && !file_exists(digest_path)) {
                 struct reference_record implied = record;
                 implied.implied = true;
-                implied.pinned = false;
+                implied.pinned = implied.loaded = false;
                 err = reference_record_write(digest_path, &implied);
                 if (err)
                         return err;

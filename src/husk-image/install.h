@@ -23,6 +23,7 @@ void installed_release(struct installed *installed);
 /* Installs what the manifest or index `text` describes; it is stored too. */
 struct error *install_image(const struct installer *installer, const char *text, size_t len, const char *type,
                             struct installed *ret) _must_check_;
-/* Lets a reference mean an installed image; with a tag also name@digest. `pin`: prune never takes it. */
+/* Lets a reference mean an installed image; with a tag also name@digest. `pin`: prune never takes it. `loaded`: no
+ * registry had it under this name, so that garbage collection leaves it alone. */
 struct error *install_reference(const char *images, const struct reference *reference, const char *digest,
-                                const char *id, bool pin) _must_check_;
+                                const char *id, bool pin, bool loaded) _must_check_;

@@ -53,7 +53,7 @@ static struct error *load_image(struct context *context, const struct installer 
                 err = reference_parse(names[i], &r);
                 if (!err)
                         err = install_reference(context->images, r, installed.digest, installed.id,
-                                                context->options->pin);
+                                                context->options->pin, true);
                 if (!err)
                         err = result_print(context->options, r, &installed);
                 if (err)

@@ -99,7 +99,7 @@ static const struct flag {
         { "--all", FLAG_BOOL, AT(all), NULL, "prune: also images that have a name" },
         { "--force", FLAG_BOOL, AT(force), NULL, "rm: although a pod uses it" },
         { "--pin", FLAG_BOOL, AT(pin), NULL, "pull, load, tag: prune never takes it" },
-        { "--unpin", FLAG_BOOL, AT(unpin), NULL, "tag: prune may take it again" },
+        { "--unpin", FLAG_BOOL, AT(unpin), NULL, "tag: prune and garbage collection may take it again" },
         { "--repair", FLAG_BOOL, AT(repair), NULL,
           "verify: unpack damaged layers anew, remove what cannot be repaired" },
         { "--no-trunc", FLAG_BOOL, AT(no_trunc), NULL, "whole ids and commands in tables" },

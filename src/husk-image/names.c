@@ -27,6 +27,7 @@ static struct error *gather_name(void *context, const struct reference *referenc
                 .has_tag = !reference->digest,
                 .implied = record->implied,
                 .pinned = record->pinned,
+                .loaded = record->loaded,
         };
         return NULL;
 }

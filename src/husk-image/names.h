@@ -6,7 +6,7 @@
 struct name {
         char *text; /* normalised: "docker.io/library/redis:7" */
         char *repository, *path, *id;
-        bool has_tag, implied, pinned;
+        bool has_tag, implied, pinned, loaded;
 };
 
 struct names {

@@ -52,7 +52,7 @@ struct error *collect(struct context *context, char *const *ids, char *const *un
         return err;
 }
 
-/* An image that no pod uses and no name of which is pinned. */
+/* An image that no pod uses and that nothing keeps. */
 struct candidate {
         char *id;
         time_t used; /* when a container of it was started last; else when it came */
@@ -73,9 +73,10 @@ static void stock_release(struct stock *stock) {
 }
 #define _cleanup_stock_ _cleanup_(stock_release)
 
-static bool is_pinned(const struct names *names, const char *id) {
+/* What husk removes by itself must be what a pull can bring again: of what was loaded the archive may be far away. */
+static bool is_kept(const struct names *names, const char *id, bool by_itself) {
         for (size_t i = 0; i < names->n; i++)
-                if (names->list[i].pinned && streq(names->list[i].id, id))
+                if ((names->list[i].pinned || (by_itself && names->list[i].loaded)) && streq(names->list[i].id, id))
                         return true;
         return false;
 }
@@ -96,7 +97,7 @@ static int by_use(const void *a, const void *b) {
 }
 
 /* Candidates, the one not used for longest first. */
-static struct error *stock_take(struct context *context, struct stock *ret) {
+static struct error *stock_take(struct context *context, bool by_itself, struct stock *ret) {
         _cleanup_strv_ char **in_use = NULL, **ids = NULL;
         struct error *err = gc_in_use(context->store, &in_use);
 
@@ -108,7 +109,7 @@ static struct error *stock_take(struct context *context, struct stock *ret) {
                 return err;
         for (size_t i = 0; ids && ids[i]; i++) {
                 _cleanup_strv_ char **names = names_of(&ret->names, ids[i]);
-                if (!is_pinned(&ret->names, ids[i]) && !gc_is_used(in_use, ids[i], names))
+                if (!is_kept(&ret->names, ids[i], by_itself) && !gc_is_used(in_use, ids[i], names))
                         add_candidate(ret, context->images, ids[i]);
         }
         if (ret->n)
@@ -142,7 +143,7 @@ struct error *verb_prune(struct context *context) {
         if (!err)
                 err = content_sweep(context->images, 0);
         if (!err)
-                err = stock_take(context, &stock);
+                err = stock_take(context, false, &stock);
         if (err)
                 return err;
         for (size_t i = 0; i < stock.n; i++)
@@ -196,7 +197,7 @@ static struct error *gc_run(struct context *context, const struct node_config *c
         char wanted[SIZE_TEXT], got[SIZE_TEXT];
         uint64_t freed = 0;
         bool busy = false;
-        struct error *err = stock_take(context, &stock);
+        struct error *err = stock_take(context, true, &stock);
 
         for (size_t i = 0; !err && !busy && i < stock.n; i++) {
                 int64_t age = now - stock.list[i].used;

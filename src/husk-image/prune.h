@@ -7,5 +7,6 @@
 struct error *collect(struct context *context, char *const *ids, char *const *untagged) _must_check_;
 
 /* What the node's configuration (imageGCHighThresholdPercent and its sisters, as a kubelet's) wants gone, if anything:
- * images that no pod uses and nobody pinned, those not started for longest first. For after a pull. */
+ * images that no pod uses, nobody pinned and a pull can bring again, those not started for longest first. For after a
+ * pull. */
 struct error *image_gc(struct context *context) _must_check_;

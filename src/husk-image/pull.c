@@ -64,11 +64,11 @@ static struct error *fetch_image(struct context *context, struct installer *in, 
                 err = install_image(in, text, len, type, &installed);
         if (!err)
                 err = install_reference(context->images, reference, installed.digest, installed.id,
-                                        context->options->pin);
+                                        context->options->pin, false);
         /* A short name may mean another registry's image here: manifests will ask for it by the short name. */
         if (!err && !(streq(asked_for->domain, reference->domain) && streq(asked_for->path, reference->path)))
                 err = install_reference(context->images, asked_for, installed.digest, installed.id,
-                                        context->options->pin);
+                                        context->options->pin, false);
         return err ? err : result_print(context->options, reference, &installed);
 }
 

@@ -10,6 +10,17 @@
 #include "husk-image/prune.h"
 #include "image/layout.h"
 
+/* Another name of what came from an archive is none that a registry has, either. */
+static bool is_loaded(const char *images, const char *id) {
+        _cleanup_names_ struct names names = { .images = images };
+        _cleanup_error_ struct error *err = names_read(images, &names);
+
+        for (size_t i = 0; !err && i < names.n; i++)
+                if (names.list[i].loaded && streq(names.list[i].id, id))
+                        return true;
+        return false;
+}
+
 struct error *verb_tag(struct context *context) {
         char **arguments = context->options->arguments;
         _cleanup_reference_record_ struct reference_record record = { 0 };
@@ -31,14 +42,15 @@ struct error *verb_tag(struct context *context) {
         if (!err && !image->digest)
                 err = error_new(ERROR_NOT_SUPPORTED, "give the image by one of its names, not by its id");
         if (!err)
-                err = install_reference(context->images, reference, image->digest, image->id, context->options->pin);
+                err = install_reference(context->images, reference, image->digest, image->id, context->options->pin,
+                                        is_loaded(context->images, image->id));
         if (err || !context->options->unpin)
                 return err;
         path = layout_reference(context->images, reference);
         err = reference_record_read(path, &record);
         if (err)
                 return err;
-        record.pinned = false;
+        record.pinned = record.loaded = false;
         return reference_record_write(path, &record);
 }
 

@@ -93,6 +93,7 @@ struct error *reference_record_read(const char *path, struct reference_record *r
         record.id = string_of(json, "image");
         record.implied = json_is_true(json_object_get(json, "implied"));
         record.pinned = json_is_true(json_object_get(json, "pinned"));
+        record.loaded = json_is_true(json_object_get(json, "loaded"));
         if (!digest_is_valid(record.digest) || !digest_is_valid(record.id))
                 return error_new(ERROR_INTERNAL, "%s: not a reference record", path);
         *ret = record;
@@ -107,6 +108,8 @@ struct error *reference_record_write(const char *path, const struct reference_re
                 json_object_set_new(json, "implied", json_true());
         if (record->pinned)
                 json_object_set_new(json, "pinned", json_true());
+        if (record->loaded)
+                json_object_set_new(json, "loaded", json_true());
         return write_json(path, json);
 }
 

@@ -22,6 +22,7 @@ struct reference_record {
         char *id;     /* of the image */
         bool implied;
         bool pinned; /* prune never takes it */
+        bool loaded; /* came from an archive: no pull can bring it again */
 };
 struct error *reference_record_read(const char *path, struct reference_record *ret) _must_check_;
 struct error *reference_record_write(const char *path, const struct reference_record *record) _must_check_;

@@ -167,6 +167,8 @@ def test_huskd_looks_how_full_the_disk_is_and_removes_what_nobody_uses(own_node)
             f.write(os.urandom(12 << 20))
         make_archive(own_node.folder + "/a.tar", name, "--busybox", "--file", data + ":/data")
         own_node.husk("image", "load", "--keep-free", "1M", *flags, own_node.folder + "/a.tar")
+        if not flags:
+            own_node.husk("image", "tag", name, name, "--unpin")  # as if it had been pulled
     try:
         configure(100, 80)
         for name in ("pinned", "used", "old", "young"):

@@ -1142,6 +1142,8 @@ def test_a_full_disk_is_emptied_of_what_was_not_used_for_longest(tmp_path):
 
         def load(name, *flags):
             store("load", *flags, "-", stdin=archive((name, Image([tar(("f", os.urandom(12 << 20)))], "plain"))))
+            if "--pin" not in flags:
+                store("tag", name, name, "--unpin")  # as if it had been pulled
 
         def names():
             return {n for i in store.json("ls") for n in i["repoTags"]}
@@ -1160,9 +1162,14 @@ def test_a_full_disk_is_emptied_of_what_was_not_used_for_longest(tmp_path):
         load(old, "--keep-free", "1M")
         store("gc")
         assert old in names()
+        loaded = "localhost/loaded:1"
+        store("load", "--keep-free", "1M", "-", stdin=archive((loaded, Image([tar(("f", b"x"))], "plain"))))
+        os.utime("%s/images/sha256/%s.json" % (store.images, image_named(store, loaded)["id"][7:]), (1, 1))
         os.utime("%s/images/sha256/%s.json" % (store.images, image_named(store, old)["id"][7:]), (1, 1))
         assert "Untagged: " + old in store("gc")  # too old, however empty the disk is
-        assert {pinned, used} <= names() and old not in names()
+        assert {pinned, used, loaded} <= names() and old not in names()  # what was loaded no pull would bring again
+        store("prune", "--all")
+        assert loaded not in names()
         store("verify", "--keep-free", "1M")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -1170,6 +1177,7 @@ def test_a_full_disk_is_emptied_of_what_was_not_used_for_longest(tmp_path):
 
 def test_garbage_collection_beside_a_pull_takes_no_names_and_damage_takes_no_images(store):
     store("load", "-", stdin=archive(("localhost/a:1", Image([None]))))
+    store("tag", "localhost/a:1", "localhost/a:1", "--unpin")  # as if it had been pulled
     image = image_named(store, "localhost/a:1")
     configure_node(store, "imageGCHighThresholdPercent: 100\nimageMaximumGCAge: 1h\n")
     os.utime("%s/images/sha256/%s.json" % (store.images, image["id"][7:]), (1, 1))
