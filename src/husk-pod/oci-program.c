@@ -5,7 +5,10 @@
  * every start: they execute twice, which takes a quarter of crun's time. Here the program is mounted read-only over
  * itself, once, in the pod's own mount namespace: the runtime sees that it lies on a read-only mount and starts at
  * once, and so does the one that `husk exec` runs. When the host replaces the file (an upgrade), the kernel takes this
- * mount away with the old file, and the new one is found and covered the next time. */
+ * mount away with the old file, and the new one is found and covered the next time.
+ *
+ * /dev/null gets the same: OCI runtimes give standard streams to the container's user, and a process that is given the
+ * machine's own could take it from everybody else with fchmod(2). On a read-only mount its owner and mode stay. */
 #include "husk-pod/runtime.h"
 
 #include <fcntl.h>
@@ -42,6 +45,11 @@ static void protect(const char *path) {
         _cleanup_error_ struct error *err = mount_over_itself(file);
         if (err)
                 log_warning("protect %s: %s", path, error_message(err));
+}
+
+static void protect_all(const char *program) {
+        protect(program);
+        protect("/dev/null");
 }
 
 /* ---- RuntimeClass ---- */
@@ -125,7 +133,7 @@ struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtim
         }
         /* Only where the mount namespace is the pod's own: there the keeper has kept the host's. */
         if (rt->host_mounts >= 0)
-                protect(rt->oci_program);
+                protect_all(rt->oci_program);
         *ret = (struct oci_runtime){ .program = rt->oci_program, .state_root = rt->oci_state_root, .log = log };
         ret->no_cgroups = rt->sb.cgroup && cgroup_container_is_ours() && oci_runtime_can_leave_cgroups(rt->oci_program);
         return NULL;

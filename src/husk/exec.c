@@ -133,6 +133,25 @@ static void give_pipes(const struct running *running) {
                         continue; /* what is not given cannot be opened anew, no more */
 }
 
+/* The pod's view of /dev/null is on a read-only mount, so that nobody can be made its owner (husk-pod/oci-program.c).
+ */
+static void take_null(bool no_input) {
+        struct stat st, null;
+
+        if (stat("/dev/null", &null) < 0)
+                return;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+                bool is_null = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev;
+                if (!is_null && !(fd == STDIN_FILENO && no_input))
+                        continue;
+                int own = open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+                if (own >= 0 && own != fd) {
+                        dup2(own, fd);
+                        close(own);
+                }
+        }
+}
+
 /* What the OCI runtime executes in a container whose cgroup it has not made is where it is itself. */
 static struct error *enter_cgroup(const struct running *running) {
         _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
@@ -165,11 +184,7 @@ static struct error *run_command(struct store *store, const json_t *pod, const s
                 err = oci_runtime_find(run, field_text(pod, "spec.runtimeClassName"), "crun", &program);
         if (err)
                 return err;
-        if (!use_stdin && !use_tty) {
-                int null = open("/dev/null", O_RDONLY);
-                if (null >= 0)
-                        dup2(null, STDIN_FILENO);
-        }
+        take_null(!use_stdin && !use_tty);
         give_pipes(running);
         if (use_tty) {
                 err = window_follow();

@@ -23,6 +23,44 @@ static bool is_pipe(int fd) {
         return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
+/* A file of the caller's that the command reads or writes. OCI runtimes give the standard streams to the container's
+ * user, whatever they are. */
+struct lent {
+        int fd; /* the helper's own */
+        uid_t uid;
+        gid_t gid;
+};
+
+struct lent_files {
+        struct lent list[STDERR_FILENO + 1];
+        size_t n;
+};
+
+static void lend(struct lent_files *lent) {
+        struct stat st;
+
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+                        lent->list[lent->n++] = (struct lent){ fd, st.st_uid, st.st_gid };
+}
+
+/* Before the standard streams become something else. */
+static void lent_keep(struct lent_files *lent) {
+        for (size_t i = 0; i < lent->n; i++)
+                lent->list[i].fd = fcntl(lent->list[i].fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+static void take_back(const struct lent_files *lent) {
+        struct stat st;
+
+        for (size_t i = 0; i < lent->n; i++) {
+                const struct lent *l = &lent->list[i];
+                if (fstat(l->fd, &st) == 0 && (st.st_uid != l->uid || st.st_gid != l->gid) &&
+                    fchown(l->fd, l->uid, l->gid) < 0)
+                        continue; /* a file system that lets nobody: then it was not given away, either */
+        }
+}
+
 /* The first process that `pid` has started and not yet waited for; 0: none. */
 static pid_t first_child(pid_t pid) {
         _cleanup_free_ char *path = xasprintf("/proc/%d/task/%d/children", pid, pid), *text = NULL;
@@ -52,18 +90,21 @@ static int open_command(pid_t runtime) {
         return fd >= 0 && first_child(runtime) == child ? TAKE_FD(fd) : -ENOENT;
 }
 
-static void watch(pid_t runtime, int runtime_fd) {
+static void watch(pid_t runtime, int runtime_fd, const struct lent_files *lent, bool end_command) {
         _cleanup_close_ int command = -EBADF;
         struct pollfd ended = { .fd = runtime_fd, .events = POLLIN };
 
         for (int wait_ms = FIRST_LOOK_MS; command < 0; wait_ms = MIN(2 * wait_ms, LAST_LOOK_MS)) {
                 if (poll(&ended, 1, wait_ms) > 0)
-                        return;
+                        break;
                 command = open_command(runtime);
         }
+        take_back(lent);
         while (poll(&ended, 1, -1) <= 0)
                 ;
-        pidfd_signal(command, SIGKILL);
+        take_back(lent);
+        if (command >= 0 && end_command)
+                pidfd_signal(command, SIGKILL);
 }
 
 /* What a terminal or a shell sends to the group is meant for the runtime. */
@@ -79,9 +120,12 @@ static void stand_aside(void) {
 
 /* The helper must not be the runtime's child: that may wait for all it has. So its parent ends at once. */
 struct error *guard_command(void) {
+        bool end_command = is_pipe(STDOUT_FILENO) || is_pipe(STDERR_FILENO);
+        struct lent_files lent = { 0 };
         pid_t own = getpid();
 
-        if (!is_pipe(STDOUT_FILENO) && !is_pipe(STDERR_FILENO))
+        lend(&lent);
+        if (!end_command && !lent.n)
                 return NULL;
         int fd = process_open(own, 0);
         if (fd < 0)
@@ -94,8 +138,9 @@ struct error *guard_command(void) {
         if (between == 0) {
                 if (fork() != 0)
                         _exit(0);
+                lent_keep(&lent);
                 stand_aside();
-                watch(own, fd);
+                watch(own, fd, &lent, end_command);
                 _exit(0);
         }
         while (waitpid(between, NULL, 0) < 0 && errno == EINTR)

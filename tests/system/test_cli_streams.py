@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 
-from conftest import BUSYBOX, HUSK, SLOW, pod_text
+from conftest import BUSYBOX, HUSK, SLOW, pod_text, until
 
 POD = pod_text("""{name: app, image: %s, ports: [{name: http, containerPort: 8080}], command: [sh, -c,
       "mkdir -p /w/sub; echo hello > /w/index; echo inner > /w/sub/file; ln -s /etc/passwd /w/link; httpd -p 127.0.0.1:8080 -h /w; exec httpd -f -p 81 -h /w"]}""" % BUSYBOX)
@@ -179,3 +179,29 @@ def test_top_shows_containers_and_sorts(node):
     out = node.husk("top", "pod", "web", "--containers").out.splitlines()
     assert out[0].split() == ["POD", "NAME", "CPU(cores)", "MEMORY(bytes)"] and out[1].split()[:2] == ["web", "app"]
     assert re.search(r"web\s+\d+m\s+\d+Mi", node.husk("top", "pod", "--sort-by=memory").out)
+
+
+def test_what_a_command_reads_and_writes_stays_the_callers(node, tmp_path):
+    """OCI runtimes give standard streams to the container's user: a file would change its owner, and so would /dev/null."""
+    node.apply("""
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: owner}
+    spec:
+      terminationGracePeriodSeconds: 0
+      securityContext: {runAsUser: 1234, runAsGroup: 1235}
+      containers:
+      - name: a
+        image: localhost/husk/busybox:1
+        command: [sleep, "1000"]
+        livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1}
+    """)
+    node.running("owner")
+    null = os.stat("/dev/null")
+    for words in (["id"], ["sleep", "0.5"]):
+        with open(tmp_path / "out", "w") as out, open(tmp_path / "in", "w+") as file:
+            subprocess.run([HUSK, "exec", "-i", "owner", "--", *words], env=node.env, stdin=file, stdout=out, stderr=subprocess.DEVNULL, check=True)
+        until("the files are root's again", lambda: {os.stat(tmp_path / f).st_uid for f in ("out", "in")} == {0})
+    assert "uid=1234" in subprocess.run([HUSK, "exec", "owner", "--", "id"], env=node.env, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    time.sleep(1.2)  # a probe
+    assert (os.stat("/dev/null").st_uid, os.stat("/dev/null").st_mode, os.stat("/dev/null").st_rdev) == (null.st_uid, null.st_mode, null.st_rdev)
