@@ -58,18 +58,19 @@ static void look_for_mention(const struct nlmsghdr *h, void *data) {
 
 /* Has a rule of the table (and chain) the bridge's name in it? Rules of all kinds compare it as bytes. */
 static bool mentions_bridge(struct host *host, uint8_t family, const char *table, const char *chain) {
+        size_t len = strnlen(table, NFT_TABLE_MAXNAMELEN - 1);
         struct {
                 struct nfgenmsg head;
                 struct nlattr table;
                 char name[NFT_TABLE_MAXNAMELEN];
         } request = { .head.nfgen_family = family,
-                      .table = { .nla_len = (uint16_t)(sizeof(struct nlattr) + strlen(table) + 1),
+                      .table = { .nla_len = (uint16_t)(sizeof(struct nlattr) + len + 1),
                                  .nla_type = NFTA_RULE_TABLE } };
         struct mention m = { .bridge = host->bridge, .chain = chain };
 
-        snprintf(request.name, sizeof(request.name), "%s", table);
+        memcpy(request.name, table, len);
         error_free(netlink_dump(&host->filter, nft_type(NFT_MSG_GETRULE), &request,
-                                offsetof(typeof(request), name) + MNL_ALIGN(strlen(table) + 1), look_for_mention, &m));
+                                offsetof(typeof(request), name) + MNL_ALIGN(len + 1), look_for_mention, &m));
         return m.found;
 }
 

@@ -45,7 +45,7 @@ def firewalld():
     p.wait()
 
 
-def test_firewalld_is_told_of_and_lets_pods_through_once_it_knows_the_bridge(own_node, firewalld):
+def test_firewalld_is_told_of_with_what_helps_and_host_ports_answer_beside_it(own_node, firewalld):
     node = own_node
     node.load("--busybox")
     os.environ.update(HUSK_ROOT=node.root, HUSK_RUN=node.run)
