@@ -79,7 +79,7 @@ struct error *content_sweep(const char *images, int keep_days) {
                 time_t keep = str_starts_with(entry->d_name, BLOB_PREFIX)      ? (time_t)keep_days * 86400
                               : str_starts_with(entry->d_name, UNNAMED_PREFIX) ? 2
                                                                                : 0;
-                if (time(NULL) - st.st_mtime < keep)
+                if (keep && time(NULL) - st.st_mtime < keep) /* the kernel's clock for files may be ahead of time(2) */
                         continue;
                 err = remove_tree(path);
         }

@@ -290,7 +290,14 @@ def test_without_room_for_the_status_it_is_told_as_soon_as_there_is_some(small_r
             except OSError:
                 pass
     node.sh("mute", "touch /dev/shm/end", c="dies")
-    until("its end", lambda: not [pid for pid, name in node.in_cgroups().items() if name == "sh" and "/shm/end" in open("/proc/%d/cmdline" % pid).read()])
+
+    def waits(pid):
+        try:
+            with open("/proc/%d/cmdline" % pid) as f:
+                return "/shm/end" in f.read()
+        except OSError:  # it has ended just now
+            return False
+    until("its end", lambda: not [pid for pid, name in node.in_cgroups().items() if name == "sh" and waits(pid)])
     time.sleep(1.5)
     os.unlink(ballast)
     pod = node.wait("mute", "the end that nobody could write down", lambda p: container(p, "dies")["lastState"].get("terminated"))

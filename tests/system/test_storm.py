@@ -283,9 +283,10 @@ def test_whatever_is_killed_whenever_it_heals(storm, tmp_path):
     clients, doubles, churn, kills = [Client(node, name) for name in names], Doubles(), Churn(node, archive), collections.Counter()
     truth = Truth(node, names)
     kinds = ["husk-pod", "husk-keeper", "husk-infra", "container", "crun", "husk-image", "huskd"]
-    end = time.time() + SECONDS
+    end, bag = time.time() + SECONDS, []
     while time.time() < end:
-        kind = dice.choice(kinds)
+        bag = bag or dice.sample(kinds, len(kinds))  # each kind once, in any order, then again
+        kind = bag.pop()
         found = victims(node, daemon, kind)
         patience = time.time() + 1
         while not found and kind in ("crun", "husk-image") and time.time() < patience:
