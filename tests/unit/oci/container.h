@@ -134,11 +134,13 @@ static inline struct error *container_prepare(struct container *c, struct fixtur
 }
 
 static inline char *run_argv(char **argv, int *ret_status, char **ret_err) {
-        /* The OCI runtime ends before its container: what that prints is waited for, on a busy machine too. */
-        struct process_options options = { .timeout_ms = 20000, .linger_ms = 20000 };
+        /* The OCI runtime ends before its container: what that prints is waited for, on a busy machine too. Streams of
+         * its own, as the runtime would make the container's user the owner of the machine's /dev/null. */
+        struct process_options options = { .input = "", .timeout_ms = 20000, .linger_ms = 20000 };
+        _cleanup_free_ char *ignored = NULL;
         char *out = NULL;
 
-        assert_ok(process_run(argv, &options, ret_status, &out, ret_err));
+        assert_ok(process_run(argv, &options, ret_status, &out, ret_err ?: &ignored));
         strv_free(argv);
         return out;
 }
