@@ -24,8 +24,6 @@ import urllib.request
 
 from node import HUSK
 
-# containerd, ctr and podman of another place than PATH's: HUSK_BENCH_PATH=/opt/containerd/bin
-PATH = os.pathsep.join(filter(None, (os.environ.get("HUSK_BENCH_PATH"), os.environ["PATH"])))
 LAYERS, LAYER_BYTES, SHARED = 8, 128 << 20, 6
 ROUND_BYTES = 8 << 30  # of the disk, with room to spare: it must not fill up
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -119,7 +117,7 @@ def used_by_children():
 
 def run(*command, env=None):
     p = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                       env=dict(os.environ, PATH=PATH, **(env or {})))
+                       env=dict(os.environ, **(env or {})))
     if p.returncode:
         sys.exit("%s: %s" % (" ".join(command), p.stderr[-800:]))
 
@@ -203,7 +201,7 @@ def pss(pid):
 class Podman(Puller):
     def __init__(self, folder):
         super().__init__(folder)
-        self.program = shutil.which("podman", path=PATH)
+        self.program = shutil.which("podman")
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout
         self.name = "podman " + version.split()[-1]
 
@@ -231,7 +229,7 @@ path = '%(at)s/opt'
 class Containerd(Puller):
     def __init__(self, folder):
         super().__init__(folder)
-        self.program, self.ctr = shutil.which("containerd", path=PATH), shutil.which("ctr", path=PATH)
+        self.program, self.ctr = shutil.which("containerd"), shutil.which("ctr")
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout
         self.name = "containerd " + version.split()[2].split("+")[0].split("~")[0]
 
@@ -239,7 +237,7 @@ class Containerd(Puller):
         with open(self.at + "/config.toml", "w") as f:
             f.write(CONTAINERD_TOML % {"at": self.at})
         with open(self.at + "/log", "w") as log:
-            self.process = subprocess.Popen([self.program, "--config", self.at + "/config.toml"], stdout=log, stderr=log, env=dict(os.environ, PATH=PATH))
+            self.process = subprocess.Popen([self.program, "--config", self.at + "/config.toml"], stdout=log, stderr=log)
         for _ in range(200):
             if subprocess.run([self.ctr, "--address", self.at + "/socket", "version"], capture_output=True).returncode == 0:
                 return
@@ -262,9 +260,9 @@ class Containerd(Puller):
 
 def pullers(folder):
     found = [Husk(folder)]
-    if shutil.which("podman", path=PATH):
+    if shutil.which("podman"):
         found.append(Podman(folder))
-    if shutil.which("containerd", path=PATH) and shutil.which("ctr", path=PATH):
+    if shutil.which("containerd") and shutil.which("ctr"):
         found.append(Containerd(folder))
     return found
 

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "husk/columns.h"
 #include "husk/describe.h"
+#include "store/claim.h"
 
 void describe_namespace(struct page *page, const json_t *namespace) {
         describe_metadata(page, namespace);
@@ -24,23 +25,12 @@ void describe_priority_class(struct page *page, const json_t *class) {
 
 /* ---- claims ---- */
 
-/* The name of the claim that an entry of spec.volumes stands for; NULL: it stands for none. */
-static char *claim_of_volume(const json_t *pod, const json_t *volume) {
-        const char *name = field_text(volume, "persistentVolumeClaim.claimName");
-
-        if (name)
-                return xstrdup(name);
-        if (json_object_get(volume, "ephemeral"))
-                return xasprintf("%s-%s", object_name(pod), field_text_or(volume, "name", ""));
-        return NULL;
-}
-
 static bool uses_claim(const json_t *pod, const char *claim) {
         json_t *volume;
         size_t i;
 
         json_array_foreach(field_at(pod, "spec.volumes"), i, volume) {
-                _cleanup_free_ char *name = claim_of_volume(pod, volume);
+                _cleanup_free_ char *name = claim_name_of_volume(object_name(pod), volume);
                 if (streq_ptr(name, claim))
                         return true;
         }

@@ -55,9 +55,8 @@ static void take_back(const struct lent_files *lent) {
 
         for (size_t i = 0; i < lent->n; i++) {
                 const struct lent *l = &lent->list[i];
-                if (fstat(l->fd, &st) == 0 && (st.st_uid != l->uid || st.st_gid != l->gid) &&
-                    fchown(l->fd, l->uid, l->gid) < 0)
-                        continue; /* a file system that lets nobody: then it was not given away, either */
+                if (fstat(l->fd, &st) == 0 && (st.st_uid != l->uid || st.st_gid != l->gid))
+                        (void)!fchown(l->fd, l->uid, l->gid); /* who may not was not able to give it away, either */
         }
 }
 

@@ -11,7 +11,8 @@
 #include "server/object.h"
 #include "server/supervisor.h"
 
-#define CONFLICT_RETRIES 5 /* as kubectl */
+/* As kubectl. submit_update() bears with what changes beside the object, a status; here the decision is made anew. */
+#define CONFLICT_RETRIES 5
 
 static struct plan_item *plan_add(struct plan *plan) {
         plan->items = xreallocarray(plan->items, plan->n + 1, sizeof(*plan->items));

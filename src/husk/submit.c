@@ -4,7 +4,7 @@
 #include "server/field.h"
 #include "server/object.h"
 
-#define CONFLICT_RETRIES 20
+#define CONFLICT_RETRIES 20 /* a status may change often */
 
 struct error *submit_create(struct cli *cli, const struct api_kind *kind, json_t *object) {
         struct store *store;

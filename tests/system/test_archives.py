@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from conftest import BUSYBOX, TOP
-from test_huskd import Daemon, until
+from conftest import BUSYBOX, TOP, until
+from test_huskd import Daemon
 
 POD = """
 apiVersion: v1

@@ -14,8 +14,7 @@ import threading
 
 import pytest
 
-from conftest import HUSK, SLOW
-from test_huskd import until
+from conftest import HUSK, SLOW, until
 from test_image import (Image, archive, bcrypt, debian_registry, entry, free_port, make_certificate,  # noqa: F401
                         registry, skopeo, store, tar)
 

@@ -20,7 +20,7 @@ def test_make_help_lists_the_targets():
 def test_an_installed_husk_finds_its_sisters(tmp_path):
     subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr/local"], cwd=TOP, check=True, capture_output=True)
     husk = tmp_path / "usr/local/bin/husk"
-    for program in ("husk-pod", "husk-keeper", "husk-infra", "husk-image"):
+    for program in ("husk-pod", "husk-keeper", "husk-infra", "husk-image", "husk-probe", "husk-resolver"):
         assert (tmp_path / "usr/local/libexec/husk" / program).exists()
     env = dict(os.environ, HUSK_ROOT=str(tmp_path / "root"), HUSK_RUN=str(tmp_path / "run"))
     r = subprocess.run([husk, "image", "ls"], env=env, capture_output=True, text=True)
@@ -36,7 +36,7 @@ def test_man_pages_and_completions_are_installed_and_know_every_verb(tmp_path):
     assert len(verbs) > 20
     for verb in verbs:
         assert "\n.SS %s\n" % verb.replace("-", "\\-") in page, verb
-    for page in ("man1/husk.1", "man1/husk-image.1", "man8/husk-pod.8", "man8/husk-keeper.8"):
+    for page in ("man1/husk.1", "man1/husk-image.1", "man8/husk-pod.8", "man8/husk-keeper.8", "man8/husk-resolver.8"):
         assert (share / "man" / page).read_text().count("\n.SH ") >= 5, page
     for script in ("bash-completion/completions/husk", "zsh/site-functions/_husk", "fish/vendor_completions.d/husk.fish"):
         assert "husk __complete" in (share / script).read_text()
