@@ -86,12 +86,20 @@ static void remove_below(const char *folder, const char *const *names, struct er
 
 /* A pod that has ended but was not deleted: its status, events and logs stay. */
 static void remove_all_but_status(struct runtime *rt, struct error **first) {
-        static const char *const in_run[] = { "state.json", "bundles",      "instances",      "crun", "etc",
-                                              "exits",      CONTROL_SOCKET, OCI_PROGRAM_FILE, NULL };
-        static const char *const in_root[] = { "containers", "volumes", "state.json", NULL };
+        static const char *const in_run[] = { "bundles", "instances",    "crun",           "etc",
+                                              "exits",   CONTROL_SOCKET, OCI_PROGRAM_FILE, NULL };
+        static const char *const in_root[] = { "containers", "volumes", NULL };
 
         remove_below(rt->run_folder, in_run, first);
         remove_below(rt->folder, in_root, first);
+}
+
+/* What a successor would go on from; without it, and without the status, it would begin anew. */
+static void remove_state(struct runtime *rt, struct error **first) {
+        static const char *const state[] = { "state.json", NULL };
+
+        remove_below(rt->run_folder, state, first);
+        remove_below(rt->folder, state, first);
 }
 
 /* Somebody else has still to do with the object, and empties the list of finalizers when that is done
@@ -142,7 +150,7 @@ static void await_publication(struct runtime *rt) {
         while (!publish_is_done(rt)) {
                 _cleanup_error_ struct error *err = runtime_read_spec(rt, &old);
                 api_arena_free(TAKE_PTR(old));
-                if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp))
+                if (error_is(err, ERROR_NOT_FOUND) || (!err && rt->spec->metadata->deletiontimestamp && !is_held(rt)))
                         return;
                 sleep(1);
         }
@@ -156,6 +164,7 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         if (end == POD_END_TERMINAL || (rt->spec && is_held(rt))) {
                 remove_all_but_status(rt, &first);
                 await_publication(rt);
+                remove_state(rt, &first);
                 if (!end_supervision(rt, &first))
                         return first;
         }

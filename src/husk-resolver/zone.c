@@ -75,7 +75,8 @@ static void find_by_name(struct finding *f, const char *name) {
 
 static void find_by_address(struct finding *f, const char *label) {
         for (size_t i = 0; i < f->zone->n_pods; i++)
-                if (streq(f->zone->pods[i]->ns, f->ns) && has_address(f->zone->pods[i], label))
+                if (f->zone->pods[i]->n_addresses && streq(f->zone->pods[i]->ns, f->ns) &&
+                    has_address(f->zone->pods[i], label))
                         f->pods[f->n++] = f->zone->pods[i];
 }
 

@@ -150,7 +150,7 @@ static void consider(struct archives *a, const char *file) {
         if (file[0] == '.' || !identity_of(a, file, &identity) || (f && f == a->loading) ||
             is_taken_in(a, file, identity))
                 return;
-        if (f && f->failed && !f->may_pass && identity_equal(f->identity, identity))
+        if (f && f->failed && identity_equal(f->identity, identity))
                 return;
         if (!f)
                 f = archive_add(a, file);
@@ -304,6 +304,16 @@ static void settled(void *arg) {
         a->changed(a->arg);
 }
 
+/* The time has come for what could not be taken in for a reason that may pass. */
+static void try_again(void *arg) {
+        struct archives *a = arg;
+
+        for (struct archive *f = a->first; f; f = f->next)
+                if (f->may_pass)
+                        f->failed = f->may_pass = false;
+        settled(a);
+}
+
 static void folder_changed(void *arg, uint32_t events, const char *name) {
         struct archives *a = arg;
 
@@ -334,7 +344,7 @@ struct archives *archives_new(struct loop *loop, struct store *store, const char
                                 .changed = changed,
                                 .arg = arg };
         a->settle = loop_timer_new(loop, settled, a);
-        a->retry = loop_timer_new(loop, settled, a);
+        a->retry = loop_timer_new(loop, try_again, a);
         record_read(a);
         archives_look(a);
         return a;

@@ -29,7 +29,11 @@ static struct error *start(struct store *store, const char *program, const char 
 
 struct error *supervisor_start(struct store *store, const char *uid) {
         struct error *err = start(store, "husk-keeper", uid, NULL);
-        return err ? err : resolver_start(store);
+
+        /* The pod lives; without a resolver it only knows no names, and huskd looks for that again. */
+        if (!err)
+                error_free(resolver_start(store));
+        return err;
 }
 
 struct error *supervisor_cleanup_start(struct store *store, const char *uid) {

@@ -190,6 +190,7 @@ def test_huskd_looks_how_full_the_disk_is_and_removes_what_nobody_uses(own_node)
         configure(10, 5)
         n.daemon.process.send_signal(signal.SIGHUP)
         until("only what is pinned is left", lambda: set(n.images()) == {"localhost/pinned:1"})
+        until("it says what went", lambda: "Untagged: localhost/used:1" in n.log())
         assert n.log().index("Untagged: localhost/young:1") < n.log().index("Untagged: localhost/used:1")
         until("it says that this is not enough", lambda: "no more images are unused" in n.log())
         assert n.daemon.end() == 0
