@@ -46,18 +46,18 @@ static bool chain_exists(struct host *host, uint8_t family, const char *table, c
 
 struct mention {
         const char *bridge, *chain; /* NULL: any chain */
-        bool found;
+        unsigned n;
 };
 
 static void look_for_mention(const struct nlmsghdr *h, void *data) {
         struct mention *m = data;
 
         if (!m->chain || streq(text_of(h, NFTA_RULE_CHAIN), m->chain))
-                m->found |= memmem(h, h->nlmsg_len, m->bridge, strlen(m->bridge)) != NULL;
+                m->n += memmem(h, h->nlmsg_len, m->bridge, strlen(m->bridge)) != NULL;
 }
 
-/* Has a rule of the table (and chain) the bridge's name in it? Rules of all kinds compare it as bytes. */
-static bool mentions_bridge(struct host *host, uint8_t family, const char *table, const char *chain) {
+/* How many rules of the table (and chain) have the bridge's name in them? Rules of all kinds compare it as bytes. */
+static unsigned mentions_bridge(struct host *host, uint8_t family, const char *table, const char *chain) {
         size_t len = strnlen(table, NFT_TABLE_MAXNAMELEN - 1);
         struct {
                 struct nfgenmsg head;
@@ -71,7 +71,7 @@ static bool mentions_bridge(struct host *host, uint8_t family, const char *table
         memcpy(request.name, table, len);
         error_free(netlink_dump(&host->filter, nft_type(NFT_MSG_GETRULE), &request,
                                 offsetof(typeof(request), name) + MNL_ALIGN(len + 1), look_for_mention, &m));
-        return m.found;
+        return m.n;
 }
 
 /* ---- Docker ---- */
@@ -91,7 +91,9 @@ static struct error *iptables(const char *program, const char *const *words) {
         return error_new(ERROR_UNAVAILABLE, "%s %s %s: %s", program, words[0], words[1], complaint);
 }
 
-/* `how` is "-I" or "-D". */
+#define DOCKER_RULES 2
+
+/* `how` is "-I" or "-D"; one after the other, whatever becomes of the first. */
 static struct error *docker_rules(const struct host *host, const char *program, const char *how) {
         const char *out[] = { how, DOCKER_CHAIN, "-i", host->bridge, "-j", "ACCEPT", NULL };
         const char *in[] = { how,  DOCKER_CHAIN, "-o",        host->bridge,
@@ -99,8 +101,8 @@ static struct error *docker_rules(const struct host *host, const char *program, 
                              "-j", "ACCEPT",     NULL };
         struct error *err = iptables(program, in);
 
-        /* The one that is looked for last: with both or neither it is complete. */
-        return err ? err : iptables(program, out);
+        error_keep_first(&err, iptables(program, out));
+        return err;
 }
 
 struct error *others_accept(struct host *host) {
@@ -110,9 +112,14 @@ struct error *others_accept(struct host *host) {
                 return err;
         for (size_t i = 0; !err && i < ARRAY_SIZE(families); i++) {
                 const struct family *f = &families[i];
-                if (chain_exists(host, f->family, "filter", DOCKER_CHAIN) &&
-                    !mentions_bridge(host, f->family, "filter", DOCKER_CHAIN))
-                        err = docker_rules(host, f->program, "-I");
+                if (!chain_exists(host, f->family, "filter", DOCKER_CHAIN))
+                        continue;
+                unsigned n = mentions_bridge(host, f->family, "filter", DOCKER_CHAIN);
+                if (n >= DOCKER_RULES)
+                        continue;
+                if (n) /* who made them was killed between the two */
+                        error_free(docker_rules(host, f->program, "-D"));
+                err = docker_rules(host, f->program, "-I");
         }
         return error_context(err, "let Docker's firewall forward for pods");
 }
