@@ -291,6 +291,38 @@ def test_a_pod_on_the_machines_network_may_ask_too(node, named):
     assert named("agent.default.svc.cluster.local").rcode == 0
 
 
+def test_a_pods_folder_without_a_manifest_harms_nobody(node, named):
+    ip = apply(node, "whole")[0]
+    named.until("whole.default.svc.cluster.local", (0, [ip]))
+    before, empty = named.processes(), node.run + "/pods/00000000-0000-0000-0000-000000000000"
+    os.mkdir(empty)
+    try:
+        spelled = ip.replace(".", "-") + ".default.pod.cluster.local"
+        named.until(spelled, (0, [ip]))
+        for name, kind in (("nobody.default.svc.cluster.local", A), ("10-0-0-0.default.pod.cluster.local", A), ("0.0.0.10.in-addr.arpa", PTR)):
+            named(name, kind)
+        assert sorted(named.processes()) == sorted(before)
+    finally:
+        os.rmdir(empty)
+
+
+def test_a_resolver_that_cannot_start_costs_no_pod(node, named):
+    place = node.run + "/resolver"
+    for file in os.listdir(place) if os.path.isdir(place) else []:
+        os.unlink(os.path.join(place, file))
+    if os.path.isdir(place):
+        os.rmdir(place)
+    with open(place, "w"):  # where its folder belongs
+        pass
+    try:
+        uid = node.apply(POD % ("whole", "")) and node.running("whole")["metadata"]["uid"]
+        assert named.processes() == [] and len(node.of_program("husk-keeper", uid)) == 1
+    finally:
+        os.unlink(place)
+    apply(node, "second")
+    named.until("whole.default.svc.cluster.local", (0, [node.get("whole")["status"]["podIP"]]))
+
+
 def test_a_host_port_53_leaves_the_resolver_alone(node, named):
     node.apply("""
         apiVersion: v1

@@ -1,6 +1,7 @@
 """What husk needs of the machine runs out under running pods: the disk is full, or may not be written to, or nothing can be
 forked. It is told in the status, the rest goes on, what was scarce comes back and so does the pod, and deleting works."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from conftest import BUSYBOX, HUSK, SLOW, TOP, make_node, until
+from test_huskd import POD as STATIC_POD
 from test_huskd import Daemon, container
 
 POD = """
@@ -240,6 +242,58 @@ def test_how_a_pod_ended_is_told_on_a_full_disk_and_kept_when_there_is_room(disk
     assert node.get("job")["status"]["phase"] == "Failed"
     assert node.husk("start", "--all").out == "0 pods started\n"
     node.delete_all()
+
+
+def test_a_pod_whose_end_cannot_be_written_does_not_run_again_though_its_supervisor_is_killed(node, tmp_path):
+    """Until its end is on the disk, only what is kept for a successor says that it has ended."""
+    node.apply("""
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: once}
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: a
+            image: localhost/husk/busybox:1
+            command: [sh, -c, "echo run >> /out/runs; while [ ! -e /out/end ]; do sleep 0.1; done"]
+            volumeMounts: [{name: out, mountPath: /out}]
+          volumes: [{name: out, hostPath: {path: %s}}]
+        """ % tmp_path)
+    uid = node.running("once")["metadata"]["uid"]
+    kept = os.path.join(node.root, "pods", uid, "status.json")
+    os.makedirs(os.path.join(kept, "in-the-way"))
+    (tmp_path / "end").write_text("")
+    node.phase("once", "Succeeded")
+    bundles = os.path.join(node.run, "pods", uid, "bundles")
+    until("only its end is still to be written", lambda: not os.path.exists(bundles))
+    for _ in range(2):
+        old = node.of_program("husk-pod", uid)
+        os.kill(old[0], signal.SIGKILL)
+        until("a successor", lambda: set(node.of_program("husk-pod", uid)) - set(old))
+    time.sleep(0.5)
+    shutil.rmtree(kept)
+    until("it is kept", lambda: os.path.isfile(kept))
+    until("nobody looks after it any more", lambda: not node.of_program("husk-keeper", uid))
+    assert (tmp_path / "runs").read_text() == "run\n" and node.get("once")["status"]["phase"] == "Succeeded"
+
+
+def test_an_archive_without_room_is_not_tried_again_at_once_and_holds_up_no_manifest(disk_node):
+    """The whole disk is smaller than what loading leaves free."""
+    node, folder = disk_node, os.path.join(disk_node.root, "images.d")
+    os.makedirs(folder)
+    os.makedirs(os.path.join(node.root, "manifests"))
+    subprocess.run([os.path.join(TOP, "scripts/make-image"), os.path.join(folder, "large.tar"), "localhost/large:1", "--text", "/x=1"], check=True)
+    with open(os.path.join(node.root, "manifests", "web.yaml"), "w") as f:
+        f.write(STATIC_POD % ("web", "up"))
+    daemon = Daemon(node)
+    try:
+        daemon.running("web", "up")
+        time.sleep(1)
+        assert daemon.text().count("large.tar was not taken in, it is tried again in five minutes: ") == 1, daemon.text()
+        daemon.remove("web.yaml")
+        daemon.gone("web")
+    finally:
+        daemon.end()
 
 
 def test_objects_and_images_are_not_half_made_on_a_full_disk(disk_node, tmp_path):

@@ -48,6 +48,7 @@ static const struct zone_pod fixture_pods[] = {
           .on_host = true,
           .addresses = { ADDRESS4(192, 0, 2, 2) },
           .n_addresses = 1 },
+        { .name = NULL }, /* a folder in which nothing stands (yet) */
 };
 static const struct zone_pod *fixture_list[ARRAY_SIZE(fixture_pods)];
 
