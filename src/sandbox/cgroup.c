@@ -34,20 +34,29 @@ char *cgroup_container_path(const char *pod_path, const char *container_id) {
 
 /* ---- making ---- */
 
-/* A new cpuset has no processors and no memory nodes, and takes no process until it has. */
-static struct error *cpuset_inherit(const char *parent, const char *folder) {
-        static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+/* Text of a file of a v1 cpuset. A new one has no processors and no memory nodes, and takes no process until it has
+ * those of its parent: which may be just as new, made by another pod that comes at the same moment and has not got
+ * further, or was killed there. So what is missing is filled in from above, whoever made it. */
+static struct error *cpuset_fill(const struct hierarchy *h, const char *folder, const char *file, char **ret) {
+        *ret = folder_read(folder, file, SMALL_FILE_MAX);
+        if (!*ret || (**ret && **ret != '\n') || streq(folder, h->folder))
+                return NULL;
+        _cleanup_free_ char *parent = xstrndup(folder, strrchr(folder, '/') - folder), *above = NULL;
+        struct error *err = cpuset_fill(h, parent, file, &above);
+        if (!err && above)
+                err = folder_write(folder, file, above);
+        free(*ret);
+        *ret = TAKE_PTR(above);
+        return err;
+}
 
-        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-                _cleanup_free_ char *own = folder_read(folder, files[i], SMALL_FILE_MAX);
-                if (own && *own && *own != '\n')
-                        continue;
-                _cleanup_free_ char *text = folder_read(parent, files[i], SMALL_FILE_MAX);
-                struct error *err = text ? folder_write(folder, files[i], text) : NULL;
-                if (err)
-                        return err;
-        }
-        return NULL;
+static struct error *cpuset_inherit(const struct hierarchy *h, const char *folder) {
+        _cleanup_free_ char *cpus = NULL, *mems = NULL;
+
+        if (cgroup_machine()->version != CGROUP_V1 || !hierarchy_has(h, "cpuset"))
+                return NULL;
+        struct error *err = cpuset_fill(h, folder, "cpuset.cpus", &cpus);
+        return err ? err : cpuset_fill(h, folder, "cpuset.mems", &mems);
 }
 
 /* Gives the children of a v2 cgroup its controllers. One that cannot be given (threaded, in use by processes here) is
@@ -87,8 +96,6 @@ static int cgroup_make_one(const struct hierarchy *h, const char *parent, const 
                 subtree_enable(parent);
         if (mkdir(folder, 0755) < 0)
                 return errno == EEXIST ? 0 : -errno;
-        if (hierarchy_has(h, "cpuset") && cgroup_machine()->version == CGROUP_V1)
-                error_free(cpuset_inherit(parent, folder)); /* what is missing is told when a process enters */
         if (hierarchy_has(h, "memory") && cgroup_machine()->version == CGROUP_V1) {
                 /* Always hierarchical since Linux 5.11; before, the pod's limit would not hold its containers. */
                 _cleanup_free_ char *text = folder_read(folder, "memory.use_hierarchy", 64);
@@ -134,7 +141,7 @@ static struct error *cgroup_make(const struct hierarchy *h, const char *path, bo
                 return cgroup_make_error(-rc, folder);
         if (ret_new)
                 *ret_new = rc > 0;
-        return NULL;
+        return cpuset_inherit(h, folder);
 }
 
 static bool node_is_made(const struct store *store) {

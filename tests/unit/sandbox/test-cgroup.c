@@ -226,6 +226,50 @@ TEST(pods_come_and_go_at_the_same_time) {
         assert_false(folder_exists("memory", top));
 }
 
+/* A cpuset is made empty and filled after: the pods that come between, and those below what they make, need it too. */
+static void enter_as_pod(const struct store *store, int p) {
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
+        char uid[16];
+
+        snprintf(uid, sizeof(uid), "uid-%d", p);
+        child_ok(cgroup_pod_create(store, uid, POD_QOS_BEST_EFFORT, &none));
+        _cleanup_free_ char *path = cgroup_pod_path(store, uid, POD_QOS_BEST_EFFORT);
+        if (is_v2()) {
+                _cleanup_free_ char *leaf = path_join(path, "infra");
+                child_ok(cgroup_enter(leaf, 0));
+                return;
+        }
+        child_ok(cgroup_entry_open(path, &entry));
+        child_check(cgroup_entry_take(entry.fds, entry.n) == 0);
+}
+
+TEST(many_pods_that_come_at_one_moment_can_all_be_entered) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        _cleanup_free_ char *top = cgroup_node_path(&node.store);
+        int status;
+
+        if (cgroup_version() == CGROUP_NONE)
+                skip();
+        for (int round = 0; round < 10; round++) {
+                for (int p = 0; p < 16; p++)
+                        if (fork() == 0) {
+                                enter_as_pod(&node.store, p);
+                                _exit(0);
+                        }
+                for (int p = 0; p < 16; p++) {
+                        assert_true(wait(&status) > 0);
+                        assert_int_equal(status, 0);
+                }
+                for (int p = 0; p < 16; p++) {
+                        char uid[16];
+                        snprintf(uid, sizeof(uid), "uid-%d", p);
+                        assert_ok(cgroup_pod_remove(&node.store, uid));
+                }
+        }
+        assert_false(folder_exists("cpu", top));
+}
+
 TEST(killing_a_pod_ends_every_process_in_it_and_only_those) {
         _cleanup_node_ struct node node;
         node_make(&node);
