@@ -1,4 +1,4 @@
-#include "husk-pod/probe-io.h"
+#include "husk-pod/probe-io-private.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -11,39 +11,9 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-#define ANSWER_MAX (10 * 1024) /* bytes of an answer that are looked at */
-/* … and that are taken at all: who is asked may send without an end, and as long as he does nothing else is heard. */
+/* Bytes that are taken at all: who is asked may send without an end, and as long as he does nothing else is heard. */
 #define RECEIVED_MAX (1 << 20)
 #define REDIRECTS_MAX 10
-#define GRPC_STREAM 1
-
-struct probe_io {
-        struct loop *loop;
-        probe_io_callback callback;
-        void *arg;
-
-        enum probe_io_kind kind;
-        char *host; /* as it was asked for */
-        char *path, *service, *header_lines, *host_header;
-        uint16_t port;
-        bool any_status;
-        int64_t timeout_ns;
-
-        int fd;
-        bool connected;
-        struct loop_io *io;
-        struct loop_timer *timer;
-        struct loop_deferred *begin;
-        struct loop_command *lookup;
-        struct strbuf out; /* still to be sent */
-        struct strbuf in;
-        size_t received; /* over all its connections */
-        int redirects;
-
-        struct strbuf message; /* gRPC: the bytes of DATA frames */
-        bool grpc_ended;
-        int grpc_status; /* of the trailers; -1: none seen */
-};
 
 struct probe_io *probe_io_free(struct probe_io *p) {
         if (!p)
@@ -65,8 +35,7 @@ struct probe_io *probe_io_free(struct probe_io *p) {
         return NULL;
 }
 
-static void finish(struct probe_io *p, enum run_result result, const char *format, ...) _printf_(3, 4);
-static void finish(struct probe_io *p, enum run_result result, const char *format, ...) {
+void probe_io_finish(struct probe_io *p, enum run_result result, const char *format, ...) {
         probe_io_callback callback = p->callback;
         void *arg = p->arg;
         va_list ap;
@@ -99,12 +68,12 @@ static const char *go_error(int errnum) {
         }
 }
 
-static char *address_text(const struct probe_io *p) {
+char *probe_io_address(const struct probe_io *p) {
         return xasprintf(strchr(p->host, ':') ? "[%s]:%u" : "%s:%u", p->host, p->port);
 }
 
 static char *url_text(const struct probe_io *p) {
-        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *address = probe_io_address(p);
         return xasprintf("http://%s%s", address, p->path);
 }
 
@@ -112,51 +81,53 @@ static char *duration_text(int64_t ns) {
         return xasprintf("%llds", (long long)(ns / NSEC_PER_SEC));
 }
 
-static void fail_with(struct probe_io *p, const char *text) {
+void probe_io_fail(struct probe_io *p, const char *text) {
         _cleanup_free_ char *url = url_text(p);
 
         if (p->kind == PROBE_IO_HTTP)
-                finish(p, RUN_FAILURE, "Get \"%s\": %s", url, text);
+                probe_io_finish(p, RUN_FAILURE, "Get \"%s\": %s", url, text);
         else if (p->kind == PROBE_IO_GRPC)
-                finish(p, RUN_FAILURE, "error: health rpc probe failed: rpc error: code = Unavailable desc = %s", text);
+                probe_io_finish(p, RUN_FAILURE,
+                                "error: health rpc probe failed: rpc error: code = Unavailable desc = %s", text);
         else
-                finish(p, RUN_FAILURE, "%s", text);
+                probe_io_finish(p, RUN_FAILURE, "%s", text);
 }
 
 static void fail_connect(struct probe_io *p, int errnum) {
-        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *address = probe_io_address(p);
         _cleanup_free_ char *text = xasprintf("dial tcp %s: connect: %s", address, go_error(errnum));
-        fail_with(p, text);
+        probe_io_fail(p, text);
 }
 
 static void fail_read(struct probe_io *p, int errnum) {
-        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *address = probe_io_address(p);
         _cleanup_free_ char *text =
                 errnum ? xasprintf("read tcp %s: read: %s", address, go_error(errnum)) : xstrdup("EOF");
-        fail_with(p, text);
+        probe_io_fail(p, text);
 }
 
 static void timed_out(void *arg) {
         struct probe_io *p = arg;
-        _cleanup_free_ char *address = address_text(p), *seconds = duration_text(p->timeout_ns);
+        _cleanup_free_ char *address = probe_io_address(p), *seconds = duration_text(p->timeout_ns);
 
         if (p->kind == PROBE_IO_HTTP && p->connected)
-                fail_with(p, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+                probe_io_fail(p, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
         else if (p->kind == PROBE_IO_HTTP) {
                 _cleanup_free_ char *text = xasprintf("dial tcp %s: i/o timeout", address);
-                fail_with(p, text);
+                probe_io_fail(p, text);
         } else if (p->kind == PROBE_IO_GRPC && p->connected)
-                finish(p, RUN_FAILURE, "timeout: health rpc did not complete within %s", seconds);
+                probe_io_finish(p, RUN_FAILURE, "timeout: health rpc did not complete within %s", seconds);
         else if (p->kind == PROBE_IO_GRPC)
-                finish(p, RUN_FAILURE, "timeout: failed to connect service \"%s\" within %s", address, seconds);
+                probe_io_finish(p, RUN_FAILURE, "timeout: failed to connect service \"%s\" within %s", address,
+                                seconds);
         else
-                finish(p, RUN_FAILURE, "dial tcp %s: i/o timeout", address);
+                probe_io_finish(p, RUN_FAILURE, "dial tcp %s: i/o timeout", address);
 }
 
 /* ---- HTTP ---- */
 
 static void http_ask(struct probe_io *p) {
-        _cleanup_free_ char *address = address_text(p);
+        _cleanup_free_ char *address = probe_io_address(p);
 
         strbuf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", p->path,
                     p->host_header ? p->host_header : address, p->header_lines);
@@ -186,21 +157,21 @@ static void http_redirect(struct probe_io *p, const char *location) {
                 bool plain = location[4] == ':';
                 const char *host = strstr(location, "://") + 3;
                 size_t len = strcspn(host, "/?#");
-                _cleanup_free_ char *authority = xstrndup(host, len), *own = address_text(p);
+                _cleanup_free_ char *authority = xstrndup(host, len), *own = probe_io_address(p);
                 _cleanup_free_ char *without_port = xstrdup(own);
                 *strrchr(without_port, ':') = '\0';
                 bool same = streq(authority, own) || (p->port == 80 && streq(authority, without_port));
                 if (!plain || !same) {
                         if (p->any_status)
-                                finish(p, RUN_SUCCESS, "%s", "");
+                                probe_io_finish(p, RUN_SUCCESS, "%s", "");
                         else
-                                finish(p, RUN_WARNING, "Probe terminated redirects, Response body: ");
+                                probe_io_finish(p, RUN_WARNING, "Probe terminated redirects, Response body: ");
                         return;
                 }
                 path = host + len;
         }
         if (++p->redirects > REDIRECTS_MAX) {
-                fail_with(p, "stopped after 10 redirects");
+                probe_io_fail(p, "stopped after 10 redirects");
                 return;
         }
         free(p->path);
@@ -217,7 +188,7 @@ static void http_judge(struct probe_io *p) {
         int status;
 
         if (sscanf(p->in.data, "HTTP/%*d.%*d %3d", &status) != 1 || status < 100) {
-                fail_with(p, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
+                probe_io_fail(p, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
                 return;
         }
         if (status >= 300 && status < 400) {
@@ -228,9 +199,9 @@ static void http_judge(struct probe_io *p) {
                 }
         }
         if (p->any_status || (status >= 200 && status < 400))
-                finish(p, RUN_SUCCESS, "%s", "");
+                probe_io_finish(p, RUN_SUCCESS, "%s", "");
         else
-                finish(p, RUN_FAILURE, "HTTP probe failed with statuscode: %d", status);
+                probe_io_finish(p, RUN_FAILURE, "HTTP probe failed with statuscode: %d", status);
 }
 
 /* Returns true when the probe is over. */
@@ -238,150 +209,6 @@ static bool http_receive(struct probe_io *p, bool end) {
         if (!p->in.data || (!strstr(p->in.data, "\r\n\r\n") && p->in.len < ANSWER_MAX && !end))
                 return false;
         http_judge(p);
-        return true;
-}
-
-/* ---- gRPC: the health check, https://github.com/grpc/grpc/blob/master/doc/health-checking.md ---- */
-
-enum frame_type {
-        FRAME_DATA = 0,
-        FRAME_HEADERS = 1,
-        FRAME_RST_STREAM = 3,
-        FRAME_SETTINGS = 4,
-        FRAME_PING = 6,
-        FRAME_GOAWAY = 7
-};
-enum frame_flags { FLAG_END_STREAM = 1, FLAG_ACK = 1, FLAG_END_HEADERS = 4 };
-
-static void frame_add(struct strbuf *b, enum frame_type type, int flags, uint32_t stream, const void *data,
-                      size_t len) {
-        unsigned char head[9] = {
-                len >> 16, len >> 8, len, type, flags, stream >> 24, stream >> 16, stream >> 8, stream
-        };
-        strbuf_add(b, head, sizeof(head));
-        strbuf_add(b, data, len);
-}
-
-/* A header field as a literal, not indexed, not compressed (RFC 7541, 6.2.2). `index`: its name in the static table. */
-static void field_add(struct strbuf *b, unsigned index, const char *name, const char *value) {
-        if (index < 15) {
-                strbuf_addc(b, (char)index);
-        } else {
-                strbuf_addc(b, 15);
-                strbuf_addc(b, (char)(index - 15));
-        }
-        if (!index) {
-                strbuf_addc(b, (char)strlen(name));
-                strbuf_adds(b, name);
-        }
-        strbuf_addc(b, (char)MIN(strlen(value), (size_t)126));
-        strbuf_add(b, value, MIN(strlen(value), (size_t)126));
-}
-
-static void grpc_ask(struct probe_io *p) {
-        _cleanup_strbuf_ struct strbuf headers = STRBUF_INIT, body = STRBUF_INIT;
-        _cleanup_free_ char *address = address_text(p);
-        size_t service_len = MIN(strlen(p->service), (size_t)127); /* a field of the manifest: a DNS-like name */
-
-        strbuf_adds(&p->out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        frame_add(&p->out, FRAME_SETTINGS, 0, 0, "", 0);
-
-        strbuf_add(&headers, "\x83\x86", 2); /* :method POST, :scheme http: whole entries of the static table */
-        field_add(&headers, 4, ":path", "/grpc.health.v1.Health/Check");
-        field_add(&headers, 1, ":authority", address);
-        field_add(&headers, 0, "te", "trailers");
-        field_add(&headers, 31, "content-type", "application/grpc");
-        field_add(&headers, 58, "user-agent", "kube-probe/1.36");
-        frame_add(&p->out, FRAME_HEADERS, FLAG_END_HEADERS, GRPC_STREAM, headers.data, headers.len);
-
-        /* Five bytes: not compressed, length; then HealthCheckRequest{service = 1}. */
-        size_t len = service_len ? service_len + 2 : 0;
-        strbuf_add(&body, (char[]){ 0, 0, 0, 0, (char)len }, 5);
-        if (service_len) {
-                strbuf_addc(&body, 0x0a);
-                strbuf_addc(&body, (char)service_len);
-                strbuf_add(&body, p->service, service_len);
-        }
-        frame_add(&p->out, FRAME_DATA, FLAG_END_STREAM, GRPC_STREAM, body.data, body.len);
-}
-
-/* grpc-status among header fields that are not compressed; -1 if it is not there in the clear. */
-static int find_grpc_status(const char *data, size_t len) {
-        static const char name[] = "grpc-status";
-        const char *p = memmem(data, len, name, sizeof(name) - 1);
-        if (!p || (size_t)(p - data) + sizeof(name) + 1 > len)
-                return -1;
-        p += sizeof(name) - 1;
-        unsigned value_len = (unsigned char)*p & 0x7f;
-        if (*p & 0x80 || value_len < 1 || value_len > 2 || (size_t)(p + 1 + value_len - data) > len)
-                return -1;
-        int status = p[1] - '0';
-        return value_len == 2 ? status * 10 + (p[2] - '0') : status;
-}
-
-static void grpc_judge(struct probe_io *p) {
-        static const char *const names[] = { "UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN" };
-        const char *m = p->message.data;
-        int health = 0;
-
-        if (p->grpc_status == 12) {
-                finish(p, RUN_FAILURE,
-                       "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
-                       "rpc error: code = Unimplemented");
-                return;
-        }
-        if (p->grpc_status > 0 || p->message.len < 5) {
-                finish(p, RUN_FAILURE, "error: health rpc probe failed: rpc error: code = %d", p->grpc_status);
-                return;
-        }
-        if (p->message.len >= 7 && m[5] == 0x08) /* HealthCheckResponse{status = 1}; left out when 0 */
-                health = m[6];
-        if (health == 1)
-                finish(p, RUN_SUCCESS, "service healthy");
-        else
-                finish(p, RUN_FAILURE, "service unhealthy (responded with \"%s\")",
-                       health >= 0 && health < (int)ARRAY_SIZE(names) ? names[health] : "UNKNOWN");
-}
-
-static void grpc_frame(struct probe_io *p, int type, int flags, const char *data, size_t len) {
-        if (type == FRAME_SETTINGS && !(flags & FLAG_ACK)) {
-                frame_add(&p->out, FRAME_SETTINGS, FLAG_ACK, 0, "", 0);
-        } else if (type == FRAME_PING && !(flags & FLAG_ACK)) {
-                frame_add(&p->out, FRAME_PING, FLAG_ACK, 0, data, len);
-        } else if (type == FRAME_DATA) {
-                strbuf_add(&p->message, data, MIN(len, (size_t)ANSWER_MAX));
-                p->grpc_ended |= flags & FLAG_END_STREAM;
-        } else if (type == FRAME_HEADERS) {
-                int status = find_grpc_status(data, len);
-                p->grpc_status = status >= 0 ? status : p->grpc_status;
-                p->grpc_ended |= flags & FLAG_END_STREAM;
-        } else if (type == FRAME_RST_STREAM || type == FRAME_GOAWAY) {
-                p->grpc_ended = true;
-        }
-}
-
-static bool grpc_receive(struct probe_io *p, bool end) {
-        size_t at = 0;
-
-        while (p->in.len - at >= 9 && !p->grpc_ended) {
-                const unsigned char *f = (const unsigned char *)p->in.data + at;
-                size_t len = (size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2];
-                if (len > ANSWER_MAX) {
-                        fail_with(p, "frame too large");
-                        return true;
-                }
-                if (p->in.len - at < 9 + len)
-                        break;
-                grpc_frame(p, f[3], f[4], (const char *)f + 9, len);
-                at += 9 + len;
-        }
-        if (at) {
-                memmove(p->in.data, p->in.data + at, p->in.len - at);
-                strbuf_truncate(&p->in, p->in.len - at);
-        }
-        if (!p->grpc_ended && !(end && p->message.len >= 5))
-                return false;
-        grpc_judge(p);
         return true;
 }
 
@@ -416,10 +243,10 @@ static void receive_in(struct probe_io *p) {
                         strbuf_add(&p->in, chunk, n);
                 p->received += n > 0 ? n : 0;
                 if (p->received > RECEIVED_MAX) {
-                        fail_with(p, "the answer has no end");
+                        probe_io_fail(p, "the answer has no end");
                         return;
                 }
-                bool over = p->kind == PROBE_IO_HTTP ? http_receive(p, n <= 0) : grpc_receive(p, n <= 0);
+                bool over = p->kind == PROBE_IO_HTTP ? http_receive(p, n <= 0) : probe_grpc_receive(p, n <= 0);
                 if (over)
                         return;
                 if (n <= 0) {
@@ -435,13 +262,13 @@ static void receive_in(struct probe_io *p) {
 static bool ask(struct probe_io *p) {
         p->connected = true;
         if (p->kind == PROBE_IO_TCP) {
-                finish(p, RUN_SUCCESS, "%s", "");
+                probe_io_finish(p, RUN_SUCCESS, "%s", "");
                 return false;
         }
         if (p->kind == PROBE_IO_HTTP)
                 http_ask(p);
         else
-                grpc_ask(p);
+                probe_grpc_ask(p);
         return true;
 }
 
@@ -469,7 +296,7 @@ static void socket_ready(void *arg, int events) {
 static bool connect_to(struct probe_io *p, const struct sockaddr *address, socklen_t len) {
         p->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (p->fd < 0) {
-                finish(p, RUN_ERROR, "socket: %s", strerror(errno));
+                probe_io_finish(p, RUN_ERROR, "socket: %s", strerror(errno));
                 return false;
         }
         if (p->kind == PROBE_IO_GRPC) /* the others send one piece */
@@ -488,7 +315,7 @@ static bool connect_to(struct probe_io *p, const struct sockaddr *address, sockl
         _cleanup_error_ struct error *err =
                 loop_io_new(p->loop, p->fd, connected ? LOOP_READABLE : LOOP_WRITABLE, socket_ready, p, &p->io);
         if (err) {
-                finish(p, RUN_ERROR, "%s", error_message(err));
+                probe_io_finish(p, RUN_ERROR, "%s", error_message(err));
                 return false;
         }
         return !connected || send_out(p);
@@ -515,7 +342,7 @@ static void looked_up(void *arg, struct loop_command_result *result) {
         result->output[strcspn(result->output, " \t\n")] = '\0';
         if (!*result->output || !connect_numeric(p, result->output)) {
                 _cleanup_free_ char *text = xasprintf("dial tcp: lookup %s: no such host", p->host);
-                fail_with(p, text);
+                probe_io_fail(p, text);
         }
 }
 
@@ -529,7 +356,7 @@ static bool connect_now(struct probe_io *p) {
         struct loop_command_options options = { .argv = argv, .gather_output = true };
         _cleanup_error_ struct error *err = loop_command_new(p->loop, &options, looked_up, p, &p->lookup);
         if (err)
-                finish(p, RUN_ERROR, "look up %s: %s", p->host, error_message(err));
+                probe_io_finish(p, RUN_ERROR, "look up %s: %s", p->host, error_message(err));
         return !err;
 }
 
