@@ -1,6 +1,5 @@
 #include "husk-pod/log-pump.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -11,7 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "husk-pod/log-rotate.h"
+#include "husk-pod/log-file.h"
 
 #define SIZE_MAX_DEFAULT (10LL << 20)
 #define FILES_MAX_DEFAULT 5
@@ -64,15 +63,6 @@ struct journal {
         uint32_t n_slots;    /* only these were ever used: what is behind them is not touched, so it takes no memory */
         struct journal_slot slots[JOURNAL_SLOTS];
         char tails[JOURNAL_SLOTS][2][LINE_MAX_BYTES]; /* only pages that are used exist */
-};
-
-struct log_file {
-        char *path;
-        int fd;
-        int64_t size;
-        unsigned users;
-        bool failing;
-        struct log_file *next;
 };
 
 struct log_source {
@@ -129,68 +119,6 @@ static void store_descriptor(const struct log_pump *pump, const char *name, int 
                 return;
         snprintf(full, sizeof(full), "log/%s", name);
         pump->options.store(pump->options.arg, full, fd);
-}
-
-/* ---- files ---- */
-
-static struct error *file_open(struct log_file *f) {
-        struct stat st;
-
-        f->fd = open(f->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
-        if (f->fd < 0)
-                return error_errno(errno, "open %s", f->path);
-        f->size = fstat(f->fd, &st) == 0 ? st.st_size : 0;
-        return NULL;
-}
-
-static struct error *file_get(struct log_pump *pump, const char *path, struct log_file **ret) {
-        for (struct log_file *f = pump->files; f; f = f->next)
-                if (streq(f->path, path)) {
-                        f->users++;
-                        *ret = f;
-                        return NULL;
-                }
-        struct log_file *f = new0(struct log_file);
-        f->path = xstrdup(path);
-        struct error *err = file_open(f);
-        if (err) {
-                free(f->path);
-                free(f);
-                return err;
-        }
-        f->users = 1;
-        f->next = pump->files;
-        pump->files = f;
-        *ret = f;
-        return NULL;
-}
-
-static void file_put(struct log_pump *pump, struct log_file *f) {
-        if (!f || --f->users > 0)
-                return;
-        struct log_file **p = &pump->files;
-        while (*p != f)
-                p = &(*p)->next;
-        *p = f->next;
-        fd_close(f->fd);
-        free(f->path);
-        free(f);
-}
-
-/* Moves a full file aside and begins a new one. If that is not possible the old one is written on. */
-static void file_rotate(struct log_pump *pump, struct log_file *f) {
-        _cleanup_free_ char *name = log_rotated_name(f->path);
-
-        if (rename(f->path, name) < 0)
-                return;
-        int old = f->fd;
-        _cleanup_error_ struct error *err = file_open(f);
-        if (err) {
-                f->fd = old;
-                return;
-        }
-        fd_close(old);
-        log_rotated_prune(f->path, (size_t)pump->options.files_max - 1);
 }
 
 /* ---- one batch: from the side pipe to the file ---- */
@@ -382,7 +310,7 @@ static struct error *batch_carry(struct log_pump *pump, uint32_t slot, struct lo
                 taps_copy(pump, slot, pump->input + tail, n);
         }
         if (file->size >= pump->options.size_max)
-                file_rotate(pump, file);
+                log_file_rotate(file, (size_t)pump->options.files_max - 1);
         prefix_prepare(pump, s->stream);
 
         j->offset = file->size;
@@ -590,7 +518,7 @@ static struct error *journal_recover(struct log_pump *pump) {
                 batch_finish(pump);
                 return NULL;
         }
-        struct error *err = file_get(pump, j->slots[j->slot].path, &file);
+        struct error *err = log_file_get(&pump->files, j->slots[j->slot].path, &file);
         if (err)
                 return err;
         if (j->state == JOURNAL_APPENDING && file->size > j->offset) {
@@ -600,7 +528,7 @@ static struct error *journal_recover(struct log_pump *pump) {
                         file->size = j->offset;
         }
         err = batch_carry(pump, j->slot, file, n, false);
-        file_put(pump, file);
+        log_file_put(&pump->files, file);
         return err;
 }
 
@@ -653,7 +581,7 @@ static void source_unlink(struct log_source *s) {
         loop_io_free(s->io);
         loop_timer_free(s->gather);
         fd_close(s->fd);
-        file_put(s->pump, s->file);
+        log_file_put(&s->pump->files, s->file);
         free(s->taps);
         free(s);
 }
@@ -710,7 +638,7 @@ static struct error *slot_take(struct log_source *s, const char *name, const cha
 }
 
 static struct error *source_open(struct log_source *s, const char *name, const char *path, enum log_stream stream) {
-        struct error *err = file_get(s->pump, path, &s->file);
+        struct error *err = log_file_get(&s->pump->files, path, &s->file);
 
         if (!err)
                 err = slot_take(s, name, path, stream);
