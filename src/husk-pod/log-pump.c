@@ -11,11 +11,11 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "husk-pod/log-file.h"
+#include "husk-pod/log-journal.h"
 
 #define SIZE_MAX_DEFAULT (10LL << 20)
 #define FILES_MAX_DEFAULT 5
-#define LINE_MAX_BYTES 16384 /* of one CRI record, as containerd and CRI-O cut them */
-#define PREFIX_LEN 40        /* "2026-11-23T19:03:56.123456789Z stdout F " */
+#define PREFIX_LEN 40 /* "2026-11-23T19:03:56.123456789Z stdout F " */
 #define TAG_AT 38
 
 #define INPUT_SIZE (256 * 1024) /* bytes carried at once at most */
@@ -32,38 +32,6 @@
 #ifndef CRASH_POINT
 #define CRASH_POINT(n)
 #endif
-
-/* ---- the journal: shared memory that outlives the process ---- */
-
-#define JOURNAL_MAGIC 0x316c6b7368757368ULL
-#define JOURNAL_SLOTS 256
-
-enum journal_state {
-        JOURNAL_IDLE,      /* what is in the side pipe was not looked at yet */
-        JOURNAL_APPENDING, /* …is perhaps in the file, from `offset` on, perhaps in part */
-        JOURNAL_APPENDED,  /* …is in the file, and what was no whole line in the next tail */
-};
-
-/* A source as a successor must know it. The bytes of a line that has not ended are kept twice in turn, so that there is
- * always one valid copy; the copies lie behind the slots. */
-struct journal_slot {
-        char name[LOG_SOURCE_NAME_MAX + 1]; /* "": free */
-        char path[880];
-        uint32_t stream;
-        uint32_t which; /* the valid copy of the tail, 0 or 1 */
-        uint32_t tail_len[2];
-};
-
-struct journal {
-        uint64_t magic;
-        uint32_t state;
-        uint32_t slot;       /* whose data is in the side pipe */
-        int64_t offset;      /* APPENDING: the file's size before */
-        uint32_t next_which; /* APPENDED: the copy of the tail that becomes valid */
-        uint32_t n_slots;    /* only these were ever used: what is behind them is not touched, so it takes no memory */
-        struct journal_slot slots[JOURNAL_SLOTS];
-        char tails[JOURNAL_SLOTS][2][LINE_MAX_BYTES]; /* only pages that are used exist */
-};
 
 struct log_source {
         struct log_pump *pump;
@@ -107,10 +75,6 @@ struct log_pump {
 
 static struct journal_slot *slot_of(const struct log_source *s) {
         return &s->pump->journal->slots[s->slot];
-}
-
-static void journal_move(struct journal *j, enum journal_state state) {
-        __atomic_store_n(&j->state, state, __ATOMIC_RELEASE);
 }
 
 static void store_descriptor(const struct log_pump *pump, const char *name, int fd) {
@@ -250,15 +214,6 @@ static void batch_finish(struct log_pump *pump) {
         journal_move(j, JOURNAL_IDLE);
 }
 
-static void tail_write(struct journal *j, uint32_t slot, const char *data, size_t len) {
-        struct journal_slot *s = &j->slots[slot];
-        uint32_t next = s->which ^ 1;
-
-        memcpy(j->tails[slot][next], data, len);
-        s->tail_len[next] = len;
-        j->next_which = next;
-}
-
 static void writer_finish(struct writer *w) {
         writer_flush(w);
         w->file->size += w->written;
@@ -319,7 +274,7 @@ static struct error *batch_carry(struct log_pump *pump, uint32_t slot, struct lo
         size_t rest = format_lines(&w, pump->input, tail + n, at_end);
         buffers_touched(pump, MAX(tail + n, w.len));
         writer_finish(&w);
-        tail_write(j, slot, pump->input + tail + n - rest, rest);
+        journal_tail_write(j, slot, pump->input + tail + n - rest, rest);
         CRASH_POINT(4);
         journal_move(j, JOURNAL_APPENDED);
         batch_finish(pump);
@@ -463,19 +418,6 @@ static void source_readable(void *arg, int events) {
 
 /* ---- beginning and end ---- */
 
-static struct error *journal_open(struct log_pump *pump, bool fresh) {
-        if (fresh) {
-                pump->journal_fd = memfd_create("husk-log-journal", MFD_CLOEXEC);
-                if (pump->journal_fd < 0 || ftruncate(pump->journal_fd, sizeof(struct journal)) < 0)
-                        return error_errno(errno, "make the log journal");
-        }
-        void *map = mmap(NULL, sizeof(struct journal), PROT_READ | PROT_WRITE, MAP_SHARED, pump->journal_fd, 0);
-        if (map == MAP_FAILED)
-                return error_errno(errno, "map the log journal");
-        pump->journal = map;
-        return NULL;
-}
-
 static struct error *side_open(struct log_pump *pump, bool fresh) {
         int side[2] = { pump->side_read, pump->side_write }, copy[2];
 
@@ -551,7 +493,7 @@ struct error *log_pump_new(struct loop *loop, const struct log_pump_options *opt
         pump->prefix_second = -1;
         pump->release_timer = loop_timer_new(loop, buffers_release, pump);
 
-        struct error *err = journal_open(pump, fresh);
+        struct error *err = journal_open(fresh, &pump->journal_fd, &pump->journal);
         if (!err)
                 err = side_open(pump, fresh);
         if (!err)
@@ -608,40 +550,11 @@ struct log_pump *log_pump_free(struct log_pump *pump) {
         return NULL;
 }
 
-/* The slot of a source that a predecessor had, else a free one. */
-static struct error *slot_take(struct log_source *s, const char *name, const char *path, enum log_stream stream) {
-        struct journal *j = s->pump->journal;
-        struct journal_slot *slot;
-        int found = -1;
-
-        if (strlen(name) > LOG_SOURCE_NAME_MAX || !*name || strlen(path) >= sizeof(slot->path))
-                return error_new(ERROR_INVALID, "log path or name too long: %s", path);
-        for (int i = MIN(j->n_slots, (uint32_t)JOURNAL_SLOTS); i-- > 0;) {
-                if (streq(j->slots[i].name, name)) {
-                        s->slot = i;
-                        return NULL;
-                }
-                if (!j->slots[i].name[0])
-                        found = i;
-        }
-        if (found < 0 && j->n_slots < JOURNAL_SLOTS)
-                found = (int)j->n_slots++;
-        if (found < 0)
-                return error_new(ERROR_EXHAUSTED, "more than %d log streams in one pod", JOURNAL_SLOTS);
-        s->slot = found;
-        slot = &j->slots[found];
-        strcpy(slot->path, path);
-        slot->stream = stream;
-        slot->tail_len[0] = slot->tail_len[1] = 0;
-        strcpy(slot->name, name); /* last: now it is taken */
-        return NULL;
-}
-
 static struct error *source_open(struct log_source *s, const char *name, const char *path, enum log_stream stream) {
         struct error *err = log_file_get(&s->pump->files, path, &s->file);
 
         if (!err)
-                err = slot_take(s, name, path, stream);
+                err = journal_slot_take(s->pump->journal, name, path, stream, &s->slot);
         if (err)
                 return err;
         fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) | O_NONBLOCK);
