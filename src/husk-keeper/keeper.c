@@ -32,96 +32,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "husk-keeper/protocol.h"
+#include "husk-keeper/keeper-private.h"
 
-#define PATH_SIZE 4096
-#define STORED_MAX 256
 #define CGROUP2_MAGIC 0x63677270
-#define EXITS_TRUNCATE_SIZE (64 * 1024) /* an exits file this large is emptied once all of it was seen */
-#define LOG_SIZE_MAX (1 << 20)          /* of supervisor.log, when the keeper starts */
-#define QUICK_DEATH_MS 1000             /* a husk-pod that lived less counts as failing */
+#define LOG_SIZE_MAX (1 << 20) /* of supervisor.log, when the keeper starts */
+#define QUICK_DEATH_MS 1000    /* a husk-pod that lived less counts as failing */
 #define RESTART_DELAY_MAX_MS 10000
 #define RETRY_MS 500
 
-struct stored {
-        int fd;
-        char name[KEEPER_NAME_SIZE];
-};
-
-static struct keeper {
-        const char *root, *run, *uid;
-        bool foreground;
-        uint64_t mounts; /* number of the mount namespace; with --adopt that of the keeper before */
-
-        char folder[PATH_SIZE];  /* <run>/pods/<uid> */
-        char program[PATH_SIZE]; /* husk-pod */
-        char self[PATH_SIZE];    /* where this program was when it started */
-        int lock_fd;             /* -1: not yet */
-        bool renew;              /* become the program on the disk as soon as husk-pod has ended */
-        int signal_fd;
-
-        int exits_fd;
-        uint64_t exits_first; /* sequence of the file's first record */
-        uint64_t exits_last;  /* sequence of its last one; exits_first - 1 if it is empty */
-        uint64_t exits_seen;  /* husk-pod has these in its saved state */
-
-        pid_t pod_pid; /* 0: not running */
-        int64_t pod_since_ms;
-        unsigned pods_started;
-        unsigned quick_deaths;
-        int64_t restart_at_ms; /* when pod_pid is 0 */
-
-        int socket;        /* to husk-pod, -1: none */
-        unsigned told_fds; /* how many of `stored` this husk-pod was told */
-        bool told_start;
-        uint64_t told_exits; /* the last exit this husk-pod was told */
-
-        struct stored stored[STORED_MAX];
-        unsigned n_stored;
-} k;
-
-/* ---- words on standard error (there is no stdio) ---- */
-
-static char *text_put(char *at, const char *end, const char *s) {
-        while (*s && at < end - 1)
-                *at++ = *s++;
-        *at = '\0';
-        return at;
-}
-
-static char *text_put_number(char *at, const char *end, int64_t n) {
-        char digits[24], *d = digits + sizeof(digits) - 1;
-        bool negative = n < 0;
-
-        *d = '\0';
-        do
-                *--d = (char)('0' + (negative ? -(n % 10) : n % 10));
-        while (n /= 10);
-        if (negative)
-                *--d = '-';
-        return text_put(at, end, d);
-}
-
-static void say(const char *what, const char *object, int error) {
-        char line[PATH_SIZE + 256], *at = line;
-        const char *end = line + sizeof(line) - 1;
-
-        at = text_put(at, end, "husk-keeper: ");
-        at = text_put(at, end, what);
-        at = text_put(at, end, object);
-        if (error) {
-                at = text_put(at, end, ": error ");
-                at = text_put_number(at, end, error);
-        }
-        *at++ = '\n';
-        if (write(STDERR_FILENO, line, at - line) < 0)
-                return;
-}
-
-static __attribute__((noreturn)) void fail(const char *what, const char *object) {
-        say(what, object, errno);
-        _exit(1);
-}
+struct keeper k;
 
 static int64_t now_ms(void) {
         struct timespec t;
@@ -129,7 +48,7 @@ static int64_t now_ms(void) {
         return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static int64_t realtime_ns(void) {
+int64_t realtime_ns(void) {
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
         return t.tv_sec * 1000000000LL + t.tv_nsec;
@@ -211,7 +130,7 @@ static void make_folder(const char *path) {
                 fail("create folder ", path);
 }
 
-static int open_file(const char *name, int flags) {
+int open_file(const char *name, int flags) {
         char path[PATH_SIZE];
 
         path_make(path, k.folder, "/", name, "");
@@ -318,90 +237,6 @@ static void stored_put(const char *name, int fd) {
         struct stored *s = &k.stored[k.n_stored++];
         text_put(s->name, s->name + sizeof(s->name), name);
         s->fd = fd;
-}
-
-/* ---- exits ---- */
-
-static void exits_open(void) {
-        struct keeper_exit e;
-        off_t size = 0;
-
-        k.exits_fd = open_file("exits", O_RDWR | O_CREAT);
-        k.exits_first = 1;
-        while (pread(k.exits_fd, &e, sizeof(e), size) == sizeof(e) && e.check == keeper_exit_check(&e) &&
-               (size == 0 || e.sequence == k.exits_last + 1)) {
-                if (size == 0)
-                        k.exits_first = e.sequence;
-                k.exits_last = e.sequence;
-                size += sizeof(e);
-        }
-        k.exits_seen = k.exits_first - 1;
-        if (size == 0)
-                k.exits_last = k.exits_seen;
-        if (ftruncate(k.exits_fd, size) < 0) /* a record that was being written when the last keeper was killed */
-                fail("truncate exits", "");
-}
-
-static off_t exits_offset(uint64_t sequence) {
-        return (off_t)((sequence - k.exits_first) * sizeof(struct keeper_exit));
-}
-
-static bool exits_append(const siginfo_t *info, uint64_t start_time) {
-        struct keeper_exit e = {
-                .sequence = k.exits_last + 1,
-                .time_ns = realtime_ns(),
-                .start_time = start_time,
-                .pid = info->si_pid,
-                .code = info->si_code,
-                .status = info->si_status,
-        };
-
-        e.check = keeper_exit_check(&e);
-        if (pwrite(k.exits_fd, &e, sizeof(e), exits_offset(e.sequence)) != sizeof(e)) {
-                say("write down an exit", "", errno);
-                return false;
-        }
-        k.exits_last = e.sequence;
-        return true;
-}
-
-static void exits_seen(uint64_t sequence) {
-        if (sequence > k.exits_last || sequence <= k.exits_seen)
-                return;
-        k.exits_seen = sequence;
-        if (k.exits_seen != k.exits_last || exits_offset(k.exits_last + 1) < EXITS_TRUNCATE_SIZE)
-                return;
-        /* Sequence numbers go on across the truncation; only a keeper that adopts an empty file begins at 1 again, and
-         * husk-pod compares them with nothing older than its own start. */
-        if (ftruncate(k.exits_fd, 0) == 0)
-                k.exits_first = k.exits_last + 1;
-}
-
-/* Field 22 of /proc/PID/stat. The program's name before it may hold anything, so fields are counted from the last ')'.
- * Works for a zombie. */
-static uint64_t start_time_of(pid_t pid) {
-        char path[32], stat[512];
-        char *end = text_put(path, path + sizeof(path), "/proc/");
-        end = text_put_number(end, path + sizeof(path), pid);
-        text_put(end, path + sizeof(path), "/stat");
-
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return 0;
-        ssize_t n = read(fd, stat, sizeof(stat) - 1);
-        close(fd);
-        if (n <= 0)
-                return 0;
-        stat[n] = '\0';
-
-        const char *p = strrchr(stat, ')');
-        uint64_t ticks = 0;
-        for (int field = 2; p && *p && field < 22; p++)
-                if (*p == ' ')
-                        field++;
-        for (; p && *p >= '0' && *p <= '9'; p++)
-                ticks = ticks * 10 + (uint64_t)(*p - '0');
-        return ticks;
 }
 
 static void pod_ended(const siginfo_t *info);
@@ -528,64 +363,6 @@ static void listen_to_pod(void) {
                 if (fd >= 0)
                         close(fd);
         }
-}
-
-/* ---- another version ---- */
-
-/* The arguments for a successor by execve(2) and the text they stand in: fixed ones, and a --keep for each descriptor.
- */
-static const char *renew_argv[16 + 2 * STORED_MAX];
-static char renew_text[STORED_MAX * (KEEPER_NAME_SIZE + 16) + 64];
-
-static const char *text_number(char **at, int64_t n) {
-        const char *end = renew_text + sizeof(renew_text), *begin = *at;
-
-        *at = text_put_number(*at, end, n) + 1;
-        return begin;
-}
-
-static void renew_arguments(void) {
-        const char **a = renew_argv, *end = renew_text + sizeof(renew_text);
-        char *at = renew_text;
-
-        *a++ = k.self;
-        *a++ = "--root", *a++ = k.root;
-        *a++ = "--run", *a++ = k.run;
-        *a++ = "--uid", *a++ = k.uid;
-        *a++ = "--adopt", *a++ = text_number(&at, (int64_t)k.mounts);
-        *a++ = "--lock", *a++ = text_number(&at, k.lock_fd);
-        if (k.foreground)
-                *a++ = "--foreground";
-        for (unsigned i = 0; i < k.n_stored; i++) {
-                *a++ = "--keep", *a++ = at;
-                at = text_put(text_put(text_put_number(at, end, k.stored[i].fd), end, "="), end, k.stored[i].name) + 1;
-        }
-        *a = NULL;
-}
-
-static void keep_over_exec(bool keep) {
-        long flag = keep ? 0 : FD_CLOEXEC;
-
-        fcntl(k.lock_fd, F_SETFD, flag);
-        for (unsigned i = 0; i < k.n_stored; i++)
-                fcntl(k.stored[i].fd, F_SETFD, flag);
-}
-
-/* Returns only if that does not work: then this keeper goes on, and starts the husk-pod that is on the disk. */
-static void renew(void) {
-        k.renew = false;
-        renew_arguments();
-        keep_over_exec(true);
-        execve(k.self, (char *const *)renew_argv, environ);
-        say("run ", k.self, errno);
-        keep_over_exec(false);
-}
-
-static void renew_begin(void) {
-        say("becoming the husk-keeper on the disk", "", 0);
-        k.renew = true;
-        if (k.pod_pid)
-                kill(k.pod_pid, SIGTERM);
 }
 
 static void pod_start(void) {
