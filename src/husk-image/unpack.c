@@ -1,7 +1,6 @@
-#include "husk-image/unpack.h"
+#include "husk-image/unpack-private.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -10,99 +9,16 @@
 #include "base/file.h"
 #include "base/str.h"
 
-#define DEPTH_MAX 256
-#define FOLDERS_CACHED 16
-#define SPILL_AT (1 << 20) /* bytes of folder times kept in memory */
 #define FREE_CHECK_BYTES (32 << 20)
 #define FREE_CHECK_ENTRIES 4096
-#define LINKS_MAX 40
 #define WRITEBACK_AT (1 << 20)
 
 #define WHITEOUT ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 #define WHITEOUT_META ".wh..wh." /* aufs' own bookkeeping */
 
-struct folder {
-        char *path;
-        int fd;
-        uint64_t used; /* when it was last asked for */
-};
-
-struct unpack {
-        int root;
-        const struct unpack_limits *limits;
-        struct unpack_result result;
-        struct folder folders[FOLDERS_CACHED]; /* folders that were written to lately */
-        uint64_t clock;
-        bool stale; /* a folder or link was removed: the cached ones are closed before the next entry, not before, as
-                       the current entry uses them */
-        struct strbuf times; /* folders whose time is set at the end: see struct folder_time */
-        int spill;           /* unnamed file for the older part of them */
-        uint64_t unchecked;  /* bytes written since the free space was looked at */
-};
-
-/* Followed by `len` bytes of path. */
-struct folder_time {
-        struct timespec mtime;
-        uint32_t len;
-};
-
 static struct error *in_entry(struct error *err, const char *path) {
         return error_context(err, "%.300s", *path ? path : "/");
-}
-
-static void folders_forget(struct unpack *u) {
-        for (size_t i = 0; i < FOLDERS_CACHED; i++) {
-                free(u->folders[i].path);
-                u->folders[i].path = NULL;
-                u->folders[i].fd = fd_close(u->folders[i].fd);
-        }
-}
-
-/* Writes "a/b" of "//a/./b/" and so on into `clean`. */
-static struct error *clean_path(const char *path, char clean[static TAR_PATH_MAX + 1]) {
-        size_t len = 0;
-        int depth = 0;
-
-        for (const char *p = path; *p;) {
-                size_t n = strcspn(p, "/");
-                if (n == 2 && p[0] == '.' && p[1] == '.')
-                        return error_new(ERROR_BAD_REQUEST, "%.300s: a name with \"..\" in a layer", path);
-                if (n > 255)
-                        return error_new(ERROR_BAD_REQUEST, "%.300s: a part of the name is longer than 255 bytes",
-                                         path);
-                if (n && !(n == 1 && p[0] == '.')) {
-                        if (++depth > DEPTH_MAX)
-                                return error_new(ERROR_BAD_REQUEST, "%.300s: more than %d folders deep", path,
-                                                 DEPTH_MAX);
-                        if (len + n + 1 > TAR_PATH_MAX)
-                                return error_new(ERROR_BAD_REQUEST, "%.300s: name too long", path);
-                        if (len)
-                                clean[len++] = '/';
-                        memcpy(clean + len, p, n);
-                        len += n;
-                }
-                p += n + (p[n] == '/');
-        }
-        clean[len] = '\0';
-        return NULL;
-}
-
-/* Splits a clean path into its folder ("" for the root) and name. */
-static const char *split(char *path, const char **ret_folder) {
-        char *slash = strrchr(path, '/');
-
-        if (!slash) {
-                *ret_folder = "";
-                return path;
-        }
-        *slash = '\0';
-        *ret_folder = path;
-        return slash + 1;
-}
-
-static bool is_whiteout(const struct stat *st) {
-        return S_ISCHR(st->st_mode) && st->st_rdev == 0;
 }
 
 /* Removes what is in the way of a new entry. A folder that was a whiteout before hides what lies below it. */
@@ -112,120 +28,10 @@ static struct error *clear_the_way(struct unpack *u, int folder, const char *nam
         *ret_was_whiteout = false;
         if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? NULL : error_errno(errno, "look at");
-        *ret_was_whiteout = is_whiteout(&st);
+        *ret_was_whiteout = unpack_is_whiteout(&st);
         if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode))
                 u->stale = true; /* paths through it may lead elsewhere now */
         return remove_tree_at(folder, name);
-}
-
-static struct error *set_opaque(int fd) {
-        if (fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0)
-                return error_errno(errno, "set trusted.overlay.opaque");
-        return NULL;
-}
-
-static struct error *folder_open_uncached(struct unpack *u, const char *path, int links, int *ret);
-static struct error *note_folder_time(struct unpack *u, const char *path, struct timespec mtime);
-
-/* A folder that the archive does not describe gets the time 0: a layer unpacks to the same whenever that is. */
-static struct error *note_implied_folder(struct unpack *u, const char *path) {
-        return note_folder_time(u, path, (struct timespec){ 0 });
-}
-
-/* Makes `name` in `parent` for an entry further down whose own folder is not (yet) in the archive. */
-static struct error *make_missing_folder(struct unpack *u, int parent, const char *path, const char *name, int links) {
-        _cleanup_free_ char *target = NULL;
-        struct error *err;
-        struct stat st;
-
-        if (mkdirat(parent, name, 0755) == 0)
-                return note_implied_folder(u, path);
-        if (errno != EEXIST)
-                return error_errno(errno, "create folder %s", path);
-        if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return error_errno(errno, "look at %s", path);
-        if (is_whiteout(&st)) {
-                if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0755) < 0)
-                        return error_errno(errno, "create folder %s", path);
-                _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                err = fd < 0 ? error_errno(errno, "open %s", path) : set_opaque(fd);
-                return err ? err : note_implied_folder(u, path);
-        }
-        if (!S_ISLNK(st.st_mode))
-                return error_new(ERROR_BAD_REQUEST, "%s is not a folder", path);
-
-        /* A link to a folder of a lower layer (lib -> usr/lib): make that folder in this layer, inside the root. */
-        char link[TAR_PATH_MAX + 1], clean[TAR_PATH_MAX + 1];
-        ssize_t n = readlinkat(parent, name, link, sizeof(link) - 1);
-        if (n < 0)
-                return error_errno(errno, "read link %s", path);
-        link[n] = '\0';
-        const char *slash = strrchr(path, '/');
-        if (link[0] == '/' || !slash)
-                target = xstrdup(link);
-        else
-                target = xasprintf("%.*s/%s", (int)(slash - path), path, link);
-        err = clean_path(target, clean);
-        if (err)
-                return err;
-        if (links == LINKS_MAX)
-                return error_new(ERROR_BAD_REQUEST, "%s: too many links", path);
-        _cleanup_close_ int made = -EBADF;
-        return folder_open_uncached(u, clean, links + 1, &made);
-}
-
-/* Opens a folder inside the root, following links there, and makes what is missing of it. */
-static struct error *folder_open_uncached(struct unpack *u, const char *path, int links, int *ret) {
-        int fd = open_in_root(u->root, *path ? path : "/", O_RDONLY | O_DIRECTORY, 0);
-
-        if (fd == -ENOTDIR || fd == -ENOENT) {
-                char upper[TAR_PATH_MAX + 1];
-                _cleanup_close_ int parent = -EBADF;
-                const char *folder, *name;
-                struct error *err;
-
-                if (!*path)
-                        return error_errno(-fd, "open the layer's root");
-                strcpy(upper, path);
-                name = split(upper, &folder);
-                err = folder_open_uncached(u, folder, links, &parent);
-                if (!err)
-                        err = make_missing_folder(u, parent, path, name, links);
-                if (err)
-                        return err;
-                fd = open_in_root(u->root, path, O_RDONLY | O_DIRECTORY, 0);
-        }
-        if (fd == -ELOOP)
-                return error_new(ERROR_BAD_REQUEST, "%s: too many links", path);
-        if (fd < 0)
-                return error_errno(-fd, "open folder %s", path);
-        *ret = fd;
-        return NULL;
-}
-
-/* The descriptor stays the cache's; one more call keeps it open, as the least recently used one is given up. */
-static struct error *folder_open(struct unpack *u, const char *path, int *ret) {
-        struct folder *oldest = &u->folders[0];
-        int fd = -EBADF;
-
-        for (size_t i = 0; i < FOLDERS_CACHED; i++) {
-                struct folder *f = &u->folders[i];
-                if (f->path && streq(f->path, path)) {
-                        f->used = ++u->clock;
-                        *ret = f->fd;
-                        return NULL;
-                }
-                if (f->used < oldest->used)
-                        oldest = f;
-        }
-        struct error *err = folder_open_uncached(u, path, 0, &fd);
-        if (err)
-                return err;
-        free(oldest->path);
-        fd_close(oldest->fd);
-        *oldest = (struct folder){ xstrdup(path), fd, ++u->clock };
-        *ret = fd;
-        return NULL;
 }
 
 /* user.* is for programs, security.capability for the kernel. user.overlay.* would mean something to overlayfs in a
@@ -355,30 +161,13 @@ static struct error *unpack_file(struct unpack *u, struct tar *tar, int folder, 
         return err;
 }
 
-/* A folder's time changes with every entry made in it, so it is noted and set at the very end. */
-static struct error *note_folder_time(struct unpack *u, const char *path, struct timespec mtime) {
-        struct folder_time record = { mtime, strlen(path) };
-
-        strbuf_add(&u->times, &record, sizeof(record));
-        strbuf_add(&u->times, path, record.len);
-        if (u->times.len < SPILL_AT)
-                return NULL;
-        if (u->spill < 0)
-                u->spill = openat(u->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (u->spill < 0)
-                return error_errno(errno, "temporary file");
-        struct error *err = fd_write_all(u->spill, u->times.data, u->times.len);
-        strbuf_truncate(&u->times, 0);
-        return err;
-}
-
 static struct error *set_folder_metadata(struct unpack *u, int fd, const char *path, const struct tar_entry *entry) {
         if (fchown(fd, entry->uid, entry->gid) < 0)
                 return error_errno(errno, "set owner");
         if (fchmod(fd, entry->mode) < 0)
                 return error_errno(errno, "set mode");
         struct error *err = set_xattrs(u, fd, entry);
-        return err ? err : note_folder_time(u, path, entry->mtime);
+        return err ? err : unpack_note_time(u, path, entry->mtime);
 }
 
 static struct error *unpack_folder(struct unpack *u, const struct tar_entry *entry, int folder, const char *name,
@@ -404,7 +193,7 @@ static struct error *unpack_folder(struct unpack *u, const struct tar_entry *ent
         if (fd < 0)
                 return error_errno(errno, "open");
         if (was_whiteout) {
-                err = set_opaque(fd);
+                err = unpack_set_opaque(fd);
                 if (err)
                         return err;
         }
@@ -415,14 +204,14 @@ static struct error *unpack_hard_link(struct unpack *u, const struct tar_entry *
         char clean[TAR_PATH_MAX + 1];
         const char *target_folder, *target;
         int target_fd;
-        struct error *err = clean_path(entry->link, clean);
+        struct error *err = unpack_clean_path(entry->link, clean);
 
         if (err)
                 return err;
-        target = split(clean, &target_folder);
+        target = unpack_split_path(clean, &target_folder);
         if (!*target)
                 return error_new(ERROR_BAD_REQUEST, "a hard link to \"%.300s\"", entry->link);
-        err = folder_open(u, target_folder, &target_fd);
+        err = unpack_folder_open(u, target_folder, &target_fd);
         if (err)
                 return err;
         struct stat from, to;
@@ -493,7 +282,7 @@ static struct error *unpack_whiteout(int folder, const char *name) {
         if (errno != EEXIST)
                 return error_errno(errno, "create whiteout");
         _cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        return fd < 0 ? NULL : set_opaque(fd);
+        return fd < 0 ? NULL : unpack_set_opaque(fd);
 }
 
 static struct error *unpack_root(struct unpack *u, const struct tar_entry *entry) {
@@ -509,23 +298,23 @@ static struct error *unpack_entry(struct unpack *u, struct tar *tar) {
         struct error *err;
         int fd;
 
-        err = clean_path(entry->path, clean);
+        err = unpack_clean_path(entry->path, clean);
         if (err)
                 return err;
         if (!*clean)
                 return unpack_root(u, entry);
         if (u->stale) {
-                folders_forget(u);
+                unpack_folders_forget(u);
                 u->stale = false;
         }
         strcpy(parts, clean);
-        name = split(parts, &folder);
-        err = folder_open(u, folder, &fd);
+        name = unpack_split_path(parts, &folder);
+        err = unpack_folder_open(u, folder, &fd);
         if (err)
                 return err;
         if (str_starts_with(name, WHITEOUT)) {
                 if (streq(name, WHITEOUT_OPAQUE))
-                        return set_opaque(fd);
+                        return unpack_set_opaque(fd);
                 if (str_starts_with(name, WHITEOUT_META))
                         return NULL;
                 return unpack_whiteout(fd, name + strlen(WHITEOUT));
@@ -540,62 +329,6 @@ static struct error *unpack_entry(struct unpack *u, struct tar *tar) {
         default:
                 return unpack_special(u, entry, fd, name);
         }
-}
-
-static void set_folder_time(struct unpack *u, const struct folder_time *record, const char *path) {
-        struct timespec times[2] = { record->mtime, record->mtime };
-        _cleanup_close_ int fd = open_in_root(u->root, *path ? path : "/", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-
-        if (fd >= 0) /* else something else took its place later in the archive */
-                (void)!futimens(fd, times);
-}
-
-static void set_folder_times(struct unpack *u, const char *data, size_t len) {
-        for (size_t i = 0; i + sizeof(struct folder_time) <= len;) {
-                struct folder_time record;
-                char path[TAR_PATH_MAX + 1];
-
-                memcpy(&record, data + i, sizeof(record));
-                i += sizeof(record);
-                memcpy(path, data + i, record.len);
-                path[record.len] = '\0';
-                i += record.len;
-                set_folder_time(u, &record, path);
-        }
-}
-
-/* Records spilled to the file are read back in pieces, a record that is cut by a piece's end with the next one. */
-static struct error *set_all_folder_times(struct unpack *u) {
-        static const size_t piece = SPILL_AT;
-        _cleanup_free_ char *buf = NULL;
-        size_t have = 0;
-
-        if (u->spill >= 0) {
-                buf = xmalloc(piece);
-                lseek(u->spill, 0, SEEK_SET);
-                for (;;) {
-                        ssize_t n = read(u->spill, buf + have, piece - have);
-                        if (n < 0)
-                                return error_errno(errno, "read temporary file");
-                        if (n == 0)
-                                break;
-                        have += n;
-                        size_t whole = 0;
-                        while (whole + sizeof(struct folder_time) <= have) {
-                                struct folder_time record;
-                                memcpy(&record, buf + whole, sizeof(record));
-                                if (whole + sizeof(record) + record.len > have)
-                                        break;
-                                whole += sizeof(record) + record.len;
-                        }
-                        set_folder_times(u, buf, whole);
-                        memmove(buf, buf + whole, have - whole);
-                        have -= whole;
-                }
-        }
-        if (u->times.len)
-                set_folder_times(u, u->times.data, u->times.len);
-        return NULL;
 }
 
 static struct error *unpack_all(struct unpack *u, struct tar *tar) {
@@ -618,7 +351,7 @@ static struct error *unpack_all(struct unpack *u, struct tar *tar) {
                         return err;
         }
         err = tar_drain(tar);
-        return err ? err : set_all_folder_times(u);
+        return err ? err : unpack_set_times(u);
 }
 
 struct error *unpack_layer(int root, tar_source source, void *context, const struct unpack_limits *limits,
@@ -633,11 +366,11 @@ struct error *unpack_layer(int root, tar_source source, void *context, const str
         tar_init(&tar, source, context);
         err = check_free(&u);
         if (!err)
-                err = note_implied_folder(&u, ""); /* unless the archive has an entry for the root */
+                err = unpack_note_implied(&u, ""); /* unless the archive has an entry for the root */
         if (!err)
                 err = unpack_all(&u, &tar);
         tar_release(&tar);
-        folders_forget(&u);
+        unpack_folders_forget(&u);
         fd_close(u.spill);
         strbuf_release(&u.times);
         umask(mask);
