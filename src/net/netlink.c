@@ -211,6 +211,8 @@ struct error *netlink_dump(struct netlink *nl, uint16_t type, const void *extra,
 
 /* ---- links, addresses, routes ---- */
 
+#define IFLA_GSO_IPV4_MAX_SIZE 63 /* Linux 6.3; younger than the headers */
+
 void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t mac[static 6], uint32_t mtu) {
         netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), EEXIST,
                               "create bridge %s", name);
@@ -223,22 +225,27 @@ void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t ma
         mnl_attr_nest_end(b->open, info);
 }
 
-void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, int peer_netns_fd,
-                   const uint8_t peer_mac[static 6], uint32_t mtu, unsigned master) {
+/* Before Linux 6.3 there is no such attribute, and the kernel passes over it. */
+static void veth_end_put(struct nlmsghdr *message, const char *name, const struct veth *veth) {
+        mnl_attr_put_strz(message, IFLA_IFNAME, name);
+        mnl_attr_put_u32(message, IFLA_MTU, veth->mtu);
+        if (veth->gso_ip4_max)
+                mnl_attr_put_u32(message, IFLA_GSO_IPV4_MAX_SIZE, veth->gso_ip4_max);
+}
+
+void link_add_veth(struct netlink_batch *b, const struct veth *veth) {
         netlink_batch_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), 0,
-                              "create interface %s", name);
-        mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
-        mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
-        mnl_attr_put_u32(b->open, IFLA_MASTER, master);
+                              "create interface %s", veth->name);
+        veth_end_put(b->open, veth->name, veth);
+        mnl_attr_put_u32(b->open, IFLA_MASTER, veth->master);
         struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
         mnl_attr_put_strz(b->open, IFLA_INFO_KIND, "veth");
         struct nlattr *data = mnl_attr_nest_start(b->open, IFLA_INFO_DATA);
         struct nlattr *other = mnl_attr_nest_start(b->open, VETH_INFO_PEER);
         mnl_nlmsg_put_extra_header(b->open, sizeof(struct ifinfomsg));
-        mnl_attr_put_strz(b->open, IFLA_IFNAME, peer);
-        mnl_attr_put(b->open, IFLA_ADDRESS, 6, peer_mac);
-        mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
-        mnl_attr_put_u32(b->open, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
+        veth_end_put(b->open, veth->peer, veth);
+        mnl_attr_put(b->open, IFLA_ADDRESS, 6, veth->peer_mac);
+        mnl_attr_put_u32(b->open, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
         mnl_attr_nest_end(b->open, other);
         mnl_attr_nest_end(b->open, data);
         mnl_attr_nest_end(b->open, info);

@@ -70,9 +70,16 @@ static inline size_t address_len(int family) {
 
 /* The messages husk needs (rtnetlink). A link is named, or given by index where it is in another namespace. */
 void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t mac[static 6], uint32_t mtu);
+struct veth {
+        const char *name, *peer;
+        int peer_netns_fd;
+        uint8_t peer_mac[6];
+        uint32_t mtu;
+        uint32_t gso_ip4_max; /* bytes of TCP over IPv4 that may go through in one piece; 0: as the kernel has it */
+        unsigned master;      /* bridge that `name` becomes a port of */
+};
 /* Both ends are down; the pod's is in its namespace. (The kernel opens neither before both exist.) */
-void link_add_veth(struct netlink_batch *b, const char *name, const char *peer, int peer_netns_fd,
-                   const uint8_t peer_mac[static 6], uint32_t mtu, unsigned master);
+void link_add_veth(struct netlink_batch *b, const struct veth *veth);
 /* Sets a link up, as a port of a bridge (0: of none), without an IPv6 link-local address made by the kernel. `hairpin`,
  * for what is a port of the bridge already, lets the bridge send a frame out where it came in: with br_netfilter, a
  * packet that a host port sends back to the pod it came from is such a frame. */

@@ -132,6 +132,15 @@ static struct error *mtu_member(const json_t *object, const char *path, unsigned
         return NULL;
 }
 
+static struct error *big_tcp_member(const json_t *object, const char *path, bool *ret_off) {
+        const json_t *member = json_object_get(object, "bigTcp");
+
+        if (member && !json_is_boolean(member))
+                return error_new(ERROR_INVALID, "%s: \"bigTcp\" must be true or false", path);
+        *ret_off = json_is_false(member);
+        return NULL;
+}
+
 struct error *ranges_read(const struct store *store, struct net_ranges *ret, bool *ret_found) {
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
         struct net_ranges r = { 0 };
@@ -156,6 +165,8 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
                 err = error_new(ERROR_INVALID, "%s: \"ipv4\" is missing", path);
         if (!err)
                 err = mtu_member(object, path, &r.mtu);
+        if (!err)
+                err = big_tcp_member(object, path, &r.big_tcp_off);
         r.picked = json_is_true(json_object_get(object, "picked"));
         json_decref(object);
         if (err)
@@ -178,8 +189,8 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
                                                 : xstrdup("");
         if (r->mtu)
                 snprintf(mtu, sizeof(mtu), "  \"mtu\": %u,\n", r->mtu);
-        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s%s  \"picked\": %s\n}\n", ip4, six, mtu,
-                         r->picked ? "true" : "false");
+        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s%s%s  \"picked\": %s\n}\n", ip4, six, mtu,
+                         r->big_tcp_off ? "  \"bigTcp\": false,\n" : "", r->picked ? "true" : "false");
         return file_replace(path, text, strlen(text), 0644, FILE_DURABLE);
 }
 
