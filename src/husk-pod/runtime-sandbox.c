@@ -179,6 +179,7 @@ static struct error *write_etc_files(struct runtime *rt) {
 static void forget_sandbox(struct runtime *rt) {
         rt->sb.ready = loop_io_free(rt->sb.ready);
         rt->sb.infra_io = loop_io_free(rt->sb.infra_io);
+        rt->sb.dying = false;
         rt->sb.sandbox = sandbox_free(rt->sb.sandbox);
 }
 
@@ -223,6 +224,11 @@ static void sandbox_ready(void *arg, int events) {
 
         rt->sb.ready = loop_io_free(rt->sb.ready);
         err = sandbox_finish(rt->sb.sandbox);
+        rt->sb.dying = rt->sb.sandbox->died;
+        if (rt->sb.dying) {
+                error_free(err);
+                return;
+        }
         if (err) {
                 sandbox_failed(rt, err);
                 return;
@@ -331,10 +337,13 @@ bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e) {
 
         if (!s || e->pid != s->pid || (e->start_time && e->start_time != s->start_time))
                 return false;
-        if (rt->sb.ready) { /* it dies while it is being made: sandbox_finish() says of what */
+        bool young = rt->sb.ready || rt->sb.dying;
+        if (rt->sb.ready) /* it dies while it is being made, and may have said of what */
                 sandbox_ready(rt, 0);
+        if (rt->sb.dying)
+                sandbox_failed(rt, sandbox_died(rt->sb.cgroup, e->code, e->status));
+        if (young)
                 return true;
-        }
         forget_sandbox(rt);
         pod_sandbox_died(rt->pod, rt->sb.attempt);
         return true;

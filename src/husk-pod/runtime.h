@@ -78,6 +78,7 @@ struct runtime {
                 struct sandbox *sandbox;
                 struct loop_io *ready;    /* until the infra process has configured itself */
                 struct loop_io *infra_io; /* its pidfd, if it is not the keeper's child */
+                bool dying;               /* it died while it was made; the keeper will tell of what */
                 unsigned attempt;         /* of the sandbox that is up or being made or unmade */
                 bool stopping;            /* sandbox_stop() waits for the instances to be gone */
                 int64_t step_ns;          /* when the last step of making it was done */

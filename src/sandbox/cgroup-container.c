@@ -172,6 +172,7 @@ struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) {
                         cgroup_entry_close(ret);
                         return error_errno(saved, "enter cgroup: open %s", name);
                 }
+                ret->hierarchies[ret->n] = m->hierarchies[i].folder;
                 ret->fds[ret->n++] = fd;
         }
         return NULL;

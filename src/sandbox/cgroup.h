@@ -87,6 +87,7 @@ int cgroup_open_leaf(const char *pod_path, const char *leaf);
 #define CGROUP_ENTRIES_MAX 16
 struct cgroup_entry {
         int fds[CGROUP_ENTRIES_MAX];
+        const char *hierarchies[CGROUP_ENTRIES_MAX]; /* where each one's is mounted; not owned */
         size_t n;
 };
 /* The cgroup has been made. `ret` is empty before, and after a failure. */

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -42,11 +43,12 @@ static int write_file(const char *path, const char *text) {
         return saved;
 }
 
-/* Done last, when nobody waits for this process any more: kernels before 5.5 wait 10 to 20 ms for an RCU grace period
- * first. No word can be said about a failure here; the infra process ends, which is noticed. */
 static void enter_cgroups(const struct infra_plan *plan) {
-        if (cgroup_entry_take(plan->cgroup.fds, plan->cgroup.n))
-                _exit(1);
+        for (size_t i = 0; i < plan->cgroup.n; i++) {
+                int rc = cgroup_entry_take(&plan->cgroup.fds[i], 1);
+                if (rc)
+                        fail(plan, rc, INFRA_ENTERS, plan->cgroup.hierarchies[i]);
+        }
 }
 
 /* In a new user namespace nothing of this process's ids exists until its creator has mapped them; nor may it look into
@@ -95,10 +97,17 @@ static void empty_root(const struct infra_plan *plan) {
 static void drop_privileges(const struct infra_plan *plan) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct none[2] = { 0 };
+        struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, processes;
 
         for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
                 if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
                         fail(plan, errno, "drop capabilities from the bounding set", "");
+        /* The user of all infra processes: from one limit of it on (of whoever started the pod) execve(2) would fail.
+         */
+        if (setrlimit(RLIMIT_NPROC, &unlimited) < 0 && getrlimit(RLIMIT_NPROC, &processes) == 0) {
+                processes.rlim_cur = processes.rlim_max;
+                setrlimit(RLIMIT_NPROC, &processes);
+        }
         /* The system calls themselves: glibc's setters lock and talk to other threads, of which there are none. */
         if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, INFRA_UID, INFRA_UID, INFRA_UID) < 0 ||
             syscall(SYS_setresuid, INFRA_UID, INFRA_UID, INFRA_UID) < 0)
@@ -130,12 +139,7 @@ _noreturn_ void infra_main(const struct infra_plan *plan) {
         ssize_t n = recv(plan->socket, &go, 1, 0);
         if (n != 1)
                 _exit(1);
-        if (plan->cgroup.n) {
-                close(plan->socket); /* the sandbox is ready */
-                enter_cgroups(plan);
-        }
+        enter_cgroups(plan);
         syscall(SYS_execveat, plan->program, "", argv, envp, AT_EMPTY_PATH);
-        if (plan->cgroup.n)
-                _exit(1);
-        fail(plan, errno, "execute husk-infra", "");
+        fail(plan, errno, INFRA_EXECUTES, "");
 }

@@ -3,8 +3,8 @@
  * The child shares its memory with nobody, but it is a copy of a process that may have had other threads, so it calls
  * nothing that allocates or locks: everything it needs was put into a plan beforehand. It talks with its creator over a
  * SOCK_SEQPACKET pair: a struct infra_failure when something does not work, and it becomes husk-infra only when told to
- * go on, that is when its pid is on record. The end of the pair without a word is success (execve closes it; on cgroup
- * v1 the child itself does, before it moves into its cgroups, which takes long). */
+ * go on, that is when its pid is on record. The end of the pair without a word is success, if it lives: execve(2)
+ * closes it. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,11 +29,21 @@ struct infra_plan {
         size_t n_sysctls;
 };
 
+/* What it was at, where more can be said than the kernel does. */
+#define INFRA_ENTERS "enter the pod's cgroup below "
+#define INFRA_EXECUTES "execute husk-infra"
+
 struct infra_failure {
         int errnum;
         char what[256];
 };
 
+/* In the creator, infra-words.c: why there is no infra process, for people: with the limit to look at, where there is
+ * one. A failure of clone3(2) with these namespaces; what the child said; how it died without a word (as in siginfo_t;
+ * code 0: not known). */
+struct error *infra_not_cloned(int errnum, uint64_t clone_flags) _must_check_;
+struct error *infra_failed(struct infra_failure *failure) _must_check_;
+struct error *infra_died(int code, int status, bool out_of_memory) _must_check_;
 /* In the creator: gives a fresh infra process with a user namespace of its own its ids, sets the sysctls of its
  * namespaces and lets it go on. Nothing to do for one without. */
 struct error *infra_map_ids(const struct infra_plan *plan, const struct id_map *ids, pid_t pid, int pidfd) _must_check_;

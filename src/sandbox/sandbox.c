@@ -278,7 +278,7 @@ static struct error *infra_clone(const struct sandbox_config *config, const stru
                 infra_main(plan);
         sigprocmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)
-                return error_errno(saved, "create the namespaces of the pod");
+                return infra_not_cloned(saved, args.flags);
         s->pid = (pid_t)pid;
         return NULL;
 }
@@ -300,14 +300,10 @@ static struct error *infra_answer(struct sandbox *s) {
                 ;
         if (n < 0)
                 return error_errno(errno, "hear from the infra process");
-        if (n == sizeof(failure)) {
-                failure.what[sizeof(failure.what) - 1] = '\0';
-                return error_errno(failure.errnum, "%s", failure.what);
-        }
-        struct pollfd exited = { .fd = s->pidfd, .events = POLLIN };
-        if (poll(&exited, 1, 0) > 0)
-                return error_new(ERROR_INTERNAL, "the infra process ended at once");
-        return NULL;
+        if (n == sizeof(failure))
+                return infra_failed(&failure);
+        s->died = !sandbox_is_running(s);
+        return s->died ? infra_died(0, 0, false) : NULL;
 }
 
 /* Writes the new process down and lets it go on. Until then it ends by itself if this process dies. */
@@ -433,6 +429,13 @@ struct error *sandbox_finish(struct sandbox *s) {
         if (!err)
                 err = record_write(s, RECORD_READY);
         return error_context(err, "sandbox");
+}
+
+struct error *sandbox_died(const char *cgroup_path, int code, int status) {
+        bool killed = code == CLD_KILLED && status == SIGKILL;
+
+        return error_context(infra_died(code, status, killed && cgroup_path && cgroup_oom_kills(cgroup_path) > 0),
+                             "sandbox");
 }
 
 struct error *sandbox_create(const struct sandbox_config *config, struct sandbox **ret) {

@@ -57,6 +57,7 @@ struct sandbox {
         int ready_fd;        /* readable when sandbox_finish() would not wait; -EBADF when it is done */
         unsigned namespaces; /* enum sandbox_namespace */
         unsigned attempt;
+        bool died; /* sandbox_finish() found it dead without a word: sandbox_died() has one when its exit is known */
         char *hostname; /* what the pod's containers see; the node's for hostNetwork */
         char *uid;      /* of the pod */
         char *shm;      /* folder to bind on /dev/shm of every container */
@@ -69,7 +70,9 @@ struct error *sandbox_start(const struct sandbox_config *config, struct sandbox 
  * its own words ("write sysctl net.core.somaxconn: …"). After an error the sandbox is only good for sandbox_destroy().
  */
 struct error *sandbox_finish(struct sandbox *sandbox) _must_check_;
-/* Both; what went wrong is undone. */
+/* Of what a sandbox died that had said nothing: `code` and `status` as in siginfo_t. `cgroup_path` as in the config. */
+struct error *sandbox_died(const char *cgroup_path, int code, int status) _must_check_;
+/* sandbox_start() and sandbox_finish(); what went wrong is undone. */
 struct error *sandbox_create(const struct sandbox_config *config, struct sandbox **ret) _must_check_;
 /* For a successor: the sandbox recorded for this pod, if its infra process still runs and had got ready. A sandbox that
  * is not there, dead or half made gives *ret = NULL: destroy what there may be and create the next attempt. */

@@ -308,6 +308,13 @@ def test_a_memory_limit_that_is_too_low_for_any_start(node):
     assert end["reason"] == "StartError" and end["exitCode"] == 128 and "memory limit too low" in end["message"], end
 
 
+@pytest.mark.skipif(V2, reason="cgroup v2: what is charged to a new process is another amount")
+def test_a_memory_limit_that_is_too_low_even_for_the_infra_process(node):
+    pod(node, "tinier", container(resources={"limits": {"memory": "4Ki"}}), wait=False)
+    event = node.told("the infra process was killed for want of memory; the pod's limit is too low for it", "tinier")
+    assert event["reason"] == "FailedCreatePodSandBox", event
+
+
 def groups_of(pid):
     """{hierarchy: cgroup} of a process; the unified one of a hybrid machine is nobody's."""
     with open("/proc/%s/cgroup" % pid) as f:

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "base/clock.h"
@@ -195,6 +196,87 @@ TEST(what_goes_wrong_inside_comes_out_with_words_and_leaves_nothing) {
         api_arena_free(arena);
 }
 
+/* ---- limits: each in a process of its own ---- */
+
+static void write_text(const char *path, const char *text) {
+        child_ok(file_poke(path, text));
+}
+
+static void child_fails(const struct sandbox_config *config, const char *words) {
+        struct sandbox *s = NULL;
+        struct error *err = sandbox_create(config, &s);
+
+        if (!err || !strstr(error_message(err), words))
+                fprintf(stderr, "not \"%s\" but: %s\n", words, err ? error_message(err) : "a sandbox");
+        child_check(err && strstr(error_message(err), words));
+        error_free(err);
+}
+
+static void without_namespaces(void *data) {
+        child_check(unshare(CLONE_NEWUSER) == 0);
+        write_text("/proc/self/uid_map", "0 0 1");
+        write_text("/proc/self/setgroups", "deny");
+        write_text("/proc/self/gid_map", "0 0 1");
+        child_check(unshare(CLONE_NEWNS) == 0);
+        write_text("/proc/sys/user/max_uts_namespaces", "0");
+        child_fails(data, "one of user.max_net_namespaces, user.max_uts_namespaces, user.max_ipc_namespaces, "
+                          "user.max_mnt_namespaces)");
+}
+
+static void without_processes(void *data) {
+        const struct sandbox_config *config = data;
+        struct cgroup_limits limits = { 2, -1, 100000, -1, 1 };
+        _cleanup_free_ char *path = cgroup_pod_path(config->store, UID_A, POD_QOS_BEST_EFFORT);
+        _cleanup_free_ char *leaf = cgroup_version() == CGROUP_V2 ? path_join(path, "infra") : xstrdup(path);
+
+        child_ok(cgroup_pod_create(config->store, UID_A, POD_QOS_BEST_EFFORT, &limits));
+        child_ok(cgroup_enter(leaf, 0));
+        child_fails(config, "as many processes as kernel.threads-max, kernel.pid_max or pids.max of a cgroup allow");
+}
+
+/* Infra processes have a user of their own: who started a pod may be allowed few processes, and that user too. */
+static void with_few_processes(void *data) {
+        struct rlimit few = { 0, 0 }, more = { 1, 1 };
+        struct sandbox *s = NULL;
+
+        child_check(setrlimit(RLIMIT_NPROC, &few) == 0);
+        if (setrlimit(RLIMIT_NPROC, &more) < 0) { /* husk may not raise it either */
+                child_fails(data, "execute husk-infra: user 65529");
+                return;
+        }
+        few.rlim_max = 1;
+        child_check(setrlimit(RLIMIT_NPROC, &few) == 0);
+        child_ok(sandbox_create(data, &s));
+        child_ok(sandbox_destroy(((struct sandbox_config *)data)->store, UID_A));
+}
+
+TEST(a_limit_that_is_reached_is_named) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        struct api_arena *arena = api_arena_new();
+        struct sandbox_config config = {
+                .store = &node.store, .pod = pod_of(arena, POD("")), .own_child = true, .infra_program = HUSK_INFRA
+        };
+
+        assert_in_child(without_namespaces, &config);
+        assert_in_child(with_few_processes, &config);
+        if (cgroup_version() != CGROUP_NONE) {
+                assert_in_child(without_processes, &config);
+                assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        }
+        assert_int_equal(sandbox_recorded_attempt(&node.store, UID_A), -1);
+        api_arena_free(arena);
+}
+
+TEST(what_an_infra_process_died_of_is_told) {
+        assert_error(sandbox_died(NULL, CLD_EXITED, 3), ERROR_INTERNAL,
+                     "sandbox: the infra process ended at once with status 3");
+        assert_error(sandbox_died("/no/such", CLD_KILLED, SIGKILL), ERROR_INTERNAL,
+                     "killed at once by signal 9 (SIGKILL)");
+        assert_error(sandbox_died(NULL, CLD_DUMPED, SIGSEGV), ERROR_INTERNAL, "signal 11 (SIGSEGV)");
+        assert_error(sandbox_died(NULL, 0, 0), ERROR_INTERNAL, "sandbox: the infra process ended at once");
+}
+
 TEST(a_successor_finds_the_sandbox_or_learns_that_it_is_gone) {
         _cleanup_node_ struct node node;
         node_make(&node);
@@ -343,15 +425,8 @@ TEST(the_infra_process_lives_in_the_pods_cgroup) {
                                          .cgroup_path = path };
         _cleanup_sandbox_ struct sandbox *s = NULL;
         assert_ok(sandbox_create(&config, &s));
-        /* On v1 it moves there by itself, after the sandbox is ready. */
-        bool there = false;
-        for (int tries = 0; tries < 400 && !there; tries++) {
-                _cleanup_free_ char *cgroups = proc_text(s->pid, "cgroup");
-                there = strstr(cgroups, path) != NULL;
-                if (!there)
-                        usleep(10000);
-        }
-        assert_true(there);
+        _cleanup_free_ char *cgroups = proc_text(s->pid, "cgroup");
+        assert_non_null(strstr(cgroups, path));
         assert_ok(sandbox_destroy(&node.store, UID_A));
         assert_ok(cgroup_pod_remove(&node.store, UID_A));
         api_arena_free(arena);
