@@ -78,8 +78,11 @@ static void normalize_key(const char *key, char **ret_host, char **ret_path) {
                 path_len--;
         *ret_host = xstrndup(start, n);
         *ret_path = xstrndup(path, path_len);
-        if (streq(*ret_path, "v1") || streq(*ret_path, "v2"))
-                **ret_path = '\0';
+        char *repository = *ret_path;
+        if (str_starts_with(repository, "v1/") || str_starts_with(repository, "v2/"))
+                memmove(repository, repository + 3, strlen(repository + 3) + 1);
+        else if (streq(repository, "v1") || streq(repository, "v2"))
+                *repository = '\0';
         static const char *const hub[] = { "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com" };
         for (size_t i = 0; i < ARRAY_SIZE(hub); i++)
                 if (streq(*ret_host, hub[i])) {
@@ -211,14 +214,18 @@ struct error *credentials_add_defaults(struct credentials *c) {
 
         if (getenv("REGISTRY_AUTH_FILE"))
                 paths = strv_add(paths, getenv("REGISTRY_AUTH_FILE"));
+        /* `podman login` writes to the second one where there is no XDG_RUNTIME_DIR, as for root on a server. */
         if (run)
                 paths = strv_add_take(paths, path_join(run, "containers/auth.json"));
+        paths = strv_add_take(paths, xasprintf("/run/containers/%u/auth.json", geteuid()));
         if (home)
                 paths = strv_add_take(paths, path_join(home, ".config/containers/auth.json"));
         if (docker)
                 paths = strv_add_take(paths, path_join(docker, "config.json"));
         else if (home)
                 paths = strv_add_take(paths, path_join(home, ".docker/config.json"));
+        if (home)
+                paths = strv_add_take(paths, path_join(home, ".dockercfg"));
         for (size_t i = 0; paths && paths[i]; i++) {
                 struct error *err = add_file(c, paths[i], true);
                 if (error_is(err, ERROR_NOT_FOUND))

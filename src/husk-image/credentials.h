@@ -29,8 +29,8 @@ static inline void credentials_freep(struct credentials **credentials) {
 /* Adds a file; later files come after earlier ones. */
 struct error *credentials_add_file(struct credentials *credentials, const char *path) _must_check_;
 struct error *credentials_add_text(struct credentials *credentials, const char *text, size_t len) _must_check_;
-/* Adds what this user has: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json,
- * ~/.config/containers/auth.json, $DOCKER_CONFIG or ~/.docker/config.json. Missing ones are nothing. */
+/* Adds what this user has: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, /run/containers/UID/auth.json,
+ * ~/.config/containers/auth.json, $DOCKER_CONFIG or ~/.docker/config.json, ~/.dockercfg. Missing ones are nothing. */
 struct error *credentials_add_defaults(struct credentials *credentials) _must_check_;
 
 /* All that match a repository ("docker.io", "library/redis"), best first: *ret an array of *ret_n pointers into

@@ -2,6 +2,7 @@
 
 #include <isa-l/igzip_lib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* Small enough to stay in the second-level cache until it has been hashed and written. */
 #define OUTPUT_SIZE (256 << 10)
@@ -103,8 +104,7 @@ static struct error *find_format(struct inflate *inflate) {
                         continue;
                 if (formats[i].format == FORMAT_UNKNOWN)
                         return error_new(ERROR_NOT_SUPPORTED,
-                                         "layers compressed with %s are not supported (gzip, zstd or none)",
-                                         formats[i].name);
+                                         "compression with %s is not supported (gzip, zstd or none)", formats[i].name);
                 inflate->format = formats[i].format;
         }
         if (inflate->format == FORMAT_GZIP) {
@@ -239,6 +239,11 @@ static struct error *read_zstd(struct inflate *inflate, size_t *ret_len) {
                 ZSTD_inBuffer in = { data, len, 0 };
                 size_t out_before = out.pos;
                 size_t rc = ZSTD_decompressStream(inflate->zstd, &out, &in);
+                if (ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge)
+                        return error_new(ERROR_NOT_SUPPORTED,
+                                         "a zstd stream that needs more than %d MiB of memory (made with --ultra or "
+                                         "--long) is not supported",
+                                         1 << (ZSTD_WINDOW_LOG_MAX - 20));
                 if (ZSTD_isError(rc))
                         return damaged("zstd", ZSTD_getErrorName(rc));
                 consume(inflate, in.pos);

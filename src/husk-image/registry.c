@@ -155,10 +155,22 @@ static struct error *request(struct registry *registry, struct endpoint *e, cons
         }
 }
 
-/* Asks one place after the other. *ret_place is the one that answered; digests, which come next, are asked for from the
- * first on that knows digests only, if it was passed over for a tag. */
+/* What a place sent for a manifest: is it what its name, or the place itself, says? */
+static struct error *manifest_check(const struct endpoint *e, const char *tag_or_digest, const struct response *r,
+                                    char ret_digest[static 72]) {
+        const char *wanted = digest_is_valid(tag_or_digest) ? tag_or_digest : r->digest;
+
+        hash_of(strbuf_str(&r->body), r->body.len, ret_digest);
+        if (!digest_is_valid(wanted) || streq(wanted, ret_digest))
+                return NULL;
+        return error_new(ERROR_BAD_REQUEST, "registry %s: wrong digest: the manifest has %s, not %s", e->where->host,
+                         ret_digest, wanted);
+}
+
+/* Asks one place after the other. The one that answered is registry->current; digests, which come next, are asked for
+ * from the first on that knows digests only, if it was passed over for a tag. */
 static struct error *manifest_request(struct registry *registry, const char *tag_or_digest, struct exchange *x,
-                                      size_t *ret_place) {
+                                      char ret_digest[static 72]) {
         bool by_tag = !digest_is_valid(tag_or_digest);
         size_t passed_over = registry->n_endpoints;
         struct error *err = NULL;
@@ -171,11 +183,12 @@ static struct error *manifest_request(struct registry *registry, const char *tag
                 registry->current = i;
                 struct error *before = err;
                 err = request(registry, &registry->endpoints[i], "manifests", tag_or_digest, MANIFEST_SIZE_MAX, x);
+                if (!err)
+                        err = manifest_check(&registry->endpoints[i], tag_or_digest, &x->response, ret_digest);
                 if (err && before)
                         err = error_context(err, "%s; then", error_message(before));
                 error_free(before);
                 if (!err) {
-                        *ret_place = i;
                         registry->current = MIN(i, passed_over);
                         return NULL;
                 }
@@ -188,20 +201,12 @@ static struct error *manifest_request(struct registry *registry, const char *tag
 struct error *registry_manifest(struct registry *registry, const char *tag_or_digest, char **ret, size_t *ret_len,
                                 char **ret_type, char ret_digest[static 72]) {
         struct exchange x = { 0 };
-        size_t place = 0;
-        struct error *err = manifest_request(registry, tag_or_digest, &x, &place);
+        struct error *err = manifest_request(registry, tag_or_digest, &x, ret_digest);
 
         if (!err) {
                 char *semicolon = x.response.content_type ? strchr(x.response.content_type, ';') : NULL;
                 if (semicolon)
                         *semicolon = '\0';
-                hash_of(strbuf_str(&x.response.body), x.response.body.len, ret_digest);
-                const char *wanted = digest_is_valid(tag_or_digest) ? tag_or_digest : x.response.digest;
-                if (digest_is_valid(wanted) && !streq(wanted, ret_digest))
-                        err = error_new(ERROR_BAD_REQUEST, "registry %s: wrong digest: the manifest has %s, not %s",
-                                        registry->endpoints[place].where->host, ret_digest, wanted);
-        }
-        if (!err) {
                 *ret_len = x.response.body.len;
                 *ret = strbuf_take(&x.response.body);
                 *ret_type = TAKE_PTR(x.response.content_type);

@@ -70,6 +70,14 @@ static struct error *mark(struct context *context, const struct names *names, co
         return NULL;
 }
 
+/* A pod that names one of the marked names could not start its containers again without it, though the image stayed. */
+static bool names_are_used(const struct names *names, const bool *removed, char *const *in_use) {
+        for (size_t i = 0; i < names->n; i++)
+                if (removed[i] && strv_contains(in_use, names->list[i].text))
+                        return true;
+        return false;
+}
+
 struct error *verb_rm(struct context *context) {
         const struct options *o = context->options;
         _cleanup_names_ struct names names = { 0 };
@@ -90,13 +98,12 @@ struct error *verb_rm(struct context *context) {
                 if (err)
                         return err;
                 all = names_of(&names, id);
-                if (names_speak_of(&names, id, removed))
-                        continue; /* it stays, under its other names */
-                if (!o->force && gc_is_used(in_use, id, all))
+                bool stays = names_speak_of(&names, id, removed), used = names_are_used(&names, removed, in_use);
+                if (!o->force && (used || (!stays && gc_is_used(in_use, id, all))))
                         return error_new(ERROR_CONFLICT,
                                          "image \"%s\" is in use by a pod: delete the pod first, or --force",
                                          *argument);
-                if (!strv_contains(ids, id))
+                if (!stays && !strv_contains(ids, id))
                         ids = strv_add(ids, id);
         }
         for (size_t i = 0; i < names.n; i++)

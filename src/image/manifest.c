@@ -21,6 +21,14 @@ static bool media_type_is_manifest(const char *media_type) {
         return media_type && (streq(media_type, OCI_MANIFEST) || streq(media_type, DOCKER_MANIFEST));
 }
 
+/* Types of the configuration of an image. The last ones are what builders have sent for one, and nobody minds. */
+static const char *const image_config_types[] = { "application/vnd.oci.image.config.v1+json",
+                                                  "application/vnd.docker.container.image.v1+json",
+                                                  "",
+                                                  "application/octet-stream",
+                                                  "application/json",
+                                                  "text/html" };
+
 static struct error *bad(const char *what, const char *why) {
         return error_new(ERROR_BAD_REQUEST, "malformed %s: %s", what, why);
 }
@@ -99,6 +107,28 @@ static struct error *entries_parse(struct manifest *manifest, const json_t *arra
         return NULL;
 }
 
+/* Registries hold more than images: charts, signatures, models, in manifests of the same form. */
+static struct error *check_is_image(const struct manifest *manifest, const char *artifact_type) {
+        const char *type = manifest->config.media_type ?: "";
+        bool is_image = false;
+
+        for (size_t i = 0; i < ARRAY_SIZE(image_config_types); i++)
+                is_image = is_image || streq(type, image_config_types[i]);
+        if (!is_image || !str_empty(artifact_type))
+                return error_new(ERROR_NOT_SUPPORTED, "it is no container image, but an artifact of type %.200s",
+                                 str_empty(artifact_type) ? type : artifact_type);
+        for (size_t i = 0; i < manifest->n_entries; i++) {
+                type = manifest->entries[i].media_type ?: "";
+                if (strstr(type, "encrypted"))
+                        return error_new(ERROR_NOT_SUPPORTED, "layer %zu is encrypted (%.200s): that is not supported",
+                                         i + 1, type);
+                if (*type && !strstr(type, "tar"))
+                        return error_new(ERROR_NOT_SUPPORTED, "layer %zu is no archive of files, but of type %.200s",
+                                         i + 1, type);
+        }
+        return NULL;
+}
+
 static struct error *load(const char *text, size_t len, size_t max, const char *what, json_t **ret) {
         json_error_t where;
 
@@ -143,6 +173,8 @@ struct error *manifest_parse(const char *text, size_t len, const char *served_as
                 err = descriptor_parse(config, "manifest", &manifest->config);
                 if (!err)
                         err = entries_parse(manifest, layers, "manifest", IMAGE_LAYERS_MAX);
+                if (!err)
+                        err = check_is_image(manifest, json_string_value(json_object_get(json, "artifactType")));
                 if (!err && !manifest->n_entries)
                         err = bad("manifest", "an image without layers");
                 if (!err && manifest->config.size > CONFIG_SIZE_MAX)
@@ -164,18 +196,24 @@ static const struct {
         { "i586", "386", NULL },        { "loongarch64", "loong64", NULL },
 };
 
+/* Go's word for an architecture; *ret_variant the one that is meant where none is said (may be NULL). */
+static const char *architecture_of(const char *name, const char **ret_variant) {
+        *ret_variant = NULL;
+        for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
+                if (streq(machines[i].machine, name) || streq(machines[i].architecture, name)) {
+                        *ret_variant = machines[i].variant;
+                        return machines[i].architecture;
+                }
+        return name;
+}
+
 void platform_of_machine(struct platform *ret) {
+        const char *variant;
         struct utsname name;
 
-        *ret = (struct platform){ .os = xstrdup("linux") };
         uname(&name);
-        for (size_t i = 0; i < ARRAY_SIZE(machines) && !ret->architecture; i++)
-                if (streq(machines[i].machine, name.machine)) {
-                        ret->architecture = xstrdup(machines[i].architecture);
-                        ret->variant = xstrdup(machines[i].variant);
-                }
-        if (!ret->architecture)
-                ret->architecture = xstrdup(name.machine);
+        const char *architecture = architecture_of(name.machine, &variant);
+        *ret = (struct platform){ xstrdup("linux"), xstrdup(architecture), xstrdup(variant) };
 }
 
 struct error *platform_parse(const char *text, struct platform *ret) {
@@ -185,9 +223,8 @@ struct error *platform_parse(const char *text, struct platform *ret) {
         if (n < 2 || n > 3 || str_empty(parts[0]) || str_empty(parts[1]))
                 return error_new(ERROR_INVALID,
                                  "platform \"%.100s\" is not os/architecture[/variant], like linux/arm64", text);
-        *ret = (struct platform){ xstrdup(parts[0]), xstrdup(parts[1]), n == 3 ? xstrdup(parts[2]) : NULL };
-        if (!ret->variant && streq(ret->architecture, "arm64"))
-                ret->variant = xstrdup("v8");
+        const char *usual, *architecture = architecture_of(parts[1], &usual);
+        *ret = (struct platform){ xstrdup(parts[0]), xstrdup(architecture), xstrdup(n == 3 ? parts[2] : usual) };
         return NULL;
 }
 
@@ -211,9 +248,11 @@ static int variant_number(const char *variant) {
 static int fit(const struct descriptor *d, const struct platform *platform) {
         if (d->is_attestation || !d->os || !d->architecture)
                 return 0;
-        if (!streq(d->os, platform->os) || !streq(d->architecture, platform->architecture))
+        const char *ignored;
+        if (!streq(d->os, platform->os) || !streq(architecture_of(d->architecture, &ignored), platform->architecture))
                 return 0;
-        if (str_empty(d->variant))
+        bool is_plain_amd64 = streq(platform->architecture, "amd64") && streq_ptr(d->variant, "v1");
+        if (str_empty(d->variant) || is_plain_amd64)
                 return streq(platform->architecture, "arm") ? 5 : 50;
         if (platform->variant) {
                 int wanted = variant_number(platform->variant), offered = variant_number(d->variant);
@@ -233,9 +272,12 @@ const struct descriptor *index_choose(const struct manifest *index, const struct
                         best = &index->entries[i];
                 }
         }
-        /* An index of one entry that names no platform means that one. */
-        if (!best && index->n_entries == 1 && !index->entries[0].os && !index->entries[0].is_attestation)
-                best = &index->entries[0];
+        /* An index of one entry that names no platform means that one; an index within an index says more itself. */
+        for (size_t i = 0; !best && i < index->n_entries; i++) {
+                const struct descriptor *d = &index->entries[i];
+                if (!d->os && !d->is_attestation && (index->n_entries == 1 || media_type_is_index(d->media_type)))
+                        best = d;
+        }
         return best;
 }
 

@@ -704,7 +704,7 @@ def test_wrong_content_is_never_used(store, registry):
     liar_config["rootfs"]["diff_ids"] = ["sha256:" + "0" * 64]
     text = json.dumps(liar_config).encode()
     manifest = json.loads(liar.manifest)
-    manifest["config"] = {"mediaType": "x", "digest": digest(text), "size": len(text)}
+    manifest["config"].update(digest=digest(text), size=len(text))
     registry.blobs.update({**liar.blobs, digest(text): text})
     liar_reference = registry.add_text("liar", "1", manifest, OCI_MANIFEST)
     assert "but the image says" in store("pull", liar_reference, code=7)
@@ -717,6 +717,22 @@ def test_wrong_content_is_never_used(store, registry):
     store("pull", reference, code=7)
     registry.blobs[image.id] = image.blobs[image.id]
     store("pull", reference)
+
+
+def test_a_mirror_that_sends_another_manifest_is_passed_over(store, registry, mirror):
+    image, other = Image([None]), Image([None])
+    registry.add("app", image)
+    mirror.manifests["app", image.digest] = (other.manifest, OCI_MANIFEST)
+    store.configure('[[registry]]\nlocation = "%s"\n[[registry.mirror]]\nlocation = "%s"\n' % (registry.host, mirror.host))
+    assert store.json("pull", "%s/app@%s" % (registry.host, image.digest))["id"] == image.id
+    assert mirror.asked("manifests") and registry.asked("manifests")
+
+
+def test_what_is_no_image_is_refused_by_its_type(store, registry):
+    chart = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+             "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest(b"{}"), "size": 2}}
+    err = store("pull", registry.add_text("chart", "1", chart, OCI_MANIFEST), code=9)
+    assert "it is no container image, but an artifact of type application/vnd.cncf.helm.config.v1+json" in err
 
 
 def test_manifests_that_are_two_things_or_too_large_are_refused(store, registry):
@@ -1103,6 +1119,9 @@ def test_what_pods_use_is_never_removed(store):
     with open(store.root + "/pods/u1/pod.json", "w") as f:
         json.dump({"spec": {"containers": [{"name": "c", "image": "localhost/one:1"}]}}, f)
     assert "in use by a pod" in store("rm", "localhost/one:1", code=10)
+    store("tag", "localhost/one:1", "localhost/one:other")
+    assert "in use by a pod" in store("rm", "localhost/one:1", code=10)  # by that name it will be asked for again
+    store("rm", "localhost/one:other")
     out = store.json("prune", "--all")
     assert out["deleted"] == [two.id] and out["layers"] == 1
     store("inspect", "localhost/one:1")
@@ -1273,6 +1292,22 @@ def test_verify_finds_what_is_wrong_and_repairs_it(store):
     assert json.loads(store("verify", "-o", "json"))["problems"] == []
 
 
+def test_a_file_with_a_hole_of_a_terabyte_is_verified_at_once(store):
+    info = tarfile.TarInfo("lastlog")
+    info.pax_headers = {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "%d,6" % ((1 << 40) - 6)}
+    image = Image([tar((info, "at end"))])
+    store("load", "-", stdin=archive(("localhost/hole:1", image)))
+    store("verify")
+    with open(store.layer(image.diff_ids[0]) + "/lastlog", "r+b") as f:
+        times = os.fstat(f.fileno())
+        f.seek(1 << 39)
+        f.write(b"!")
+    os.utime(f.name, ns=(times.st_atime_ns, times.st_mtime_ns))
+    out = store.json("verify", "--repair")
+    assert "/lastlog" in out["problems"][0]["problem"] and out["problems"][0]["repaired"]
+    store("verify")
+
+
 def test_history_and_inspect_show_what_is_known(store):
     image = Image([None])
     config = json.loads(image.blobs[image.id])
@@ -1280,7 +1315,7 @@ def test_history_and_inspect_show_what_is_known(store):
                          {"created_by": "/bin/sh -c #(nop)  CMD [\"sh\"]\x1b[31m", "empty_layer": True}]
     text = json.dumps(config).encode()
     manifest = json.loads(image.manifest)
-    manifest["config"] = {"mediaType": "x", "digest": digest(text), "size": len(text)}
+    manifest["config"].update(digest=digest(text), size=len(text))
     image.blobs[digest(text)] = text
     image.manifest = json.dumps(manifest).encode()
     image.digest = digest(image.manifest)

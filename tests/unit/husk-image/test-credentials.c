@@ -1,5 +1,9 @@
 #include "test.h"
 
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/str.h"
 #include "husk-image/credentials.h"
 
 static const char *find(const struct credentials *c, const char *domain, const char *path) {
@@ -30,6 +34,9 @@ TEST(docker_and_kubernetes_forms_are_read) {
         assert_string_equal(find(c, "old.example:5000", "a"), "old");
         assert_string_equal(find(c, "old.example", "a"), "nobody");
         assert_string_equal(find(c, "helper.example", "a"), "nobody");
+        add(c, "{\"auths\":{\"https://api.example/v2/team\":{\"username\":\"api\",\"password\":\"p\"}}}");
+        assert_string_equal(find(c, "api.example", "team/app"), "api");
+        assert_string_equal(find(c, "api.example", "other"), "nobody");
 
         const struct credential **list;
         size_t n;
@@ -71,4 +78,28 @@ TEST(bad_credentials_files_are_errors_that_do_not_show_the_password) {
         }
         assert_error(credentials_add_text(c, "{", 1), ERROR_BAD_REQUEST, "not JSON");
         assert_error(credentials_add_file(c, "/nonexistent/f"), ERROR_NOT_FOUND, "credentials file");
+}
+
+TEST(the_files_of_this_user_are_found_old_and_new) {
+        static const char *const files[] = { ".dockercfg", ".docker/config.json", ".config/containers/auth.json" };
+        static const char *const texts[] = { "{\"one.example\":{\"auth\":\"b2xkOnA=\"}}",
+                                             "{\"auths\":{\"two.example\":{\"auth\":\"b2xkOnA=\"}}}",
+                                             "{\"auths\":{\"three.example\":{\"auth\":\"b2xkOnA=\"}}}" };
+        _cleanup_credentials_ struct credentials *c = credentials_new();
+        char home[] = "/tmp/credentials-test-XXXXXX";
+
+        assert_non_null(mkdtemp(home));
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                _cleanup_free_ char *path = path_join(home, files[i]), *folder = xstrdup(path);
+                *strrchr(folder, '/') = '\0';
+                assert_ok(mkdir_parents(folder, 0700));
+                assert_ok(file_replace(path, texts[i], strlen(texts[i]), 0600, 0));
+        }
+        setenv("HOME", home, 1);
+        unsetenv("DOCKER_CONFIG");
+        assert_ok(credentials_add_defaults(c));
+        assert_string_equal(find(c, "one.example", "a"), "old");
+        assert_string_equal(find(c, "two.example", "a"), "old");
+        assert_string_equal(find(c, "three.example", "a"), "old");
+        assert_ok(remove_tree(home));
 }

@@ -7,7 +7,7 @@
 
 #define HEX "1111111111111111111111111111111111111111111111111111111111111111"
 #define HEX2 "2222222222222222222222222222222222222222222222222222222222222222"
-#define LAYER "{\"mediaType\":\"x\",\"digest\":\"sha256:" HEX "\",\"size\":5}"
+#define LAYER "{\"digest\":\"sha256:" HEX "\",\"size\":5}"
 #define MANIFEST \
         "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":" LAYER \
         ",\"layers\":[" LAYER "," LAYER "]}"
@@ -73,6 +73,37 @@ TEST(malformed_manifests_are_errors) {
                 assert_error(parse(cases[i].text, NULL, &m), cases[i].reason, cases[i].why);
 }
 
+#define TYPED(type) "{\"mediaType\":\"" type "\",\"digest\":\"sha256:" HEX "\",\"size\":5}"
+#define DOCUMENT(config, layer, more) "{\"config\":" TYPED(config) ",\"layers\":[" TYPED(layer) "]" more "}"
+#define OCI_CONFIG "application/vnd.oci.image.config.v1+json"
+#define OCI_LAYER "application/vnd.oci.image.layer.v1.tar"
+
+TEST(what_registries_hold_beside_images_is_refused_by_its_type) {
+        static const struct {
+                const char *text, *why;
+        } cases[] = {
+                { DOCUMENT("application/vnd.cncf.helm.config.v1+json", OCI_LAYER, ""), "vnd.cncf.helm.config" },
+                { DOCUMENT("application/vnd.oci.empty.v1+json", "text/plain", ",\"artifactType\":\"example/model\""),
+                  "an artifact of type example/model" },
+                { DOCUMENT(OCI_CONFIG, "application/vnd.dev.cosign.simplesigning.v1+json", ""), "simplesigning" },
+                { DOCUMENT(OCI_CONFIG, OCI_LAYER "+gzip+encrypted", ""), "layer 1 is encrypted" },
+        };
+        static const char *const images[] = {
+                DOCUMENT(OCI_CONFIG, "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", ""),
+                DOCUMENT("application/vnd.docker.container.image.v1+json",
+                         "application/vnd.docker.image.rootfs.diff.tar.gzip", ""),
+                DOCUMENT("application/octet-stream", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", ""),
+        };
+        struct manifest *m;
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                assert_error(parse(cases[i].text, NULL, &m), ERROR_NOT_SUPPORTED, cases[i].why);
+        for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
+                _cleanup_manifest_ struct manifest *image = NULL;
+                assert_ok(parse(images[i], NULL, &image));
+        }
+}
+
 TEST(five_hundred_layers_are_the_limit) {
         for (int n = 500; n <= 501; n++) {
                 _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
@@ -129,6 +160,31 @@ TEST(an_index_gives_the_entry_that_runs_here) {
         assert_string_equal(there, "windows/amd64, linux/arm/v6, linux/arm/v7, linux/amd64, linux/arm64/v8");
         struct platform platform;
         assert_error(platform_parse("linux", &platform), ERROR_INVALID, "os/architecture");
+}
+
+TEST(architectures_have_more_than_one_name_and_a_usual_variant) {
+        static const char index[] =
+                "{\"schemaVersion\":2,\"manifests\":[" ENTRY("unknown", "unknown", "", HEX) "," ARM("v5", "aa") "," ARM(
+                        "v7", "ab") "," ENTRY("linux", "amd64", ",\"variant\":\"v3\"",
+                                              HEX_OF("ac")) "," ENTRY("linux", "amd64", ",\"variant\":\"v1\"",
+                                                                      HEX2) "," ENTRY("linux", "aarch64", "",
+                                                                                      HEX_OF("ad")) "]}";
+
+        assert_string_equal(choose(index, "linux/arm"), "ab1");
+        assert_string_equal(choose(index, "linux/amd64"), "222");
+        assert_string_equal(choose(index, "linux/x86_64"), "222");
+        assert_string_equal(choose(index, "linux/arm64"), "ad1");
+}
+
+TEST(an_index_within_an_index_is_looked_into_where_nothing_else_fits) {
+        static const char index[] = "{\"schemaVersion\":2,\"manifests\":[" ENTRY(
+                "windows", "amd64", "",
+                HEX) ","
+                     "{\"mediaType\":\"application/"
+                     "vnd.oci.image.index.v1+json\",\"size\":1,\"digest\":\"sha256:" HEX_OF("aa") "\"}]}";
+
+        assert_string_equal(choose(index, "linux/amd64"), "aa1");
+        assert_string_equal(choose(index, "windows/amd64"), "111");
 }
 
 TEST(a_variant_beyond_all_numbers_runs_nowhere) {
