@@ -234,11 +234,28 @@ static void without_processes(void *data) {
         child_fails(config, "as many processes as kernel.threads-max, kernel.pid_max or pids.max of a cgroup allow");
 }
 
-/* Infra processes have a user of their own: who started a pod may be allowed few processes, and that user too. */
+/* A process of this user, until the caller ends. */
+static void process_of(uid_t uid) {
+        int pipes[2];
+        char c;
+
+        child_check(pipe(pipes) == 0);
+        if (fork() == 0) {
+                child_check(setresuid(uid, uid, uid) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+                child_check(write(pipes[1], "x", 1) == 1);
+                for (;;)
+                        pause();
+        }
+        child_check(read(pipes[0], &c, 1) == 1);
+}
+
+/* Infra processes have a user of their own: who started a pod may be allowed few processes, and that user too. The
+ * kernel counts those that there are already. */
 static void with_few_processes(void *data) {
         struct rlimit few = { 0, 0 }, more = { 1, 1 };
         struct sandbox *s = NULL;
 
+        process_of(65529);
         child_check(setrlimit(RLIMIT_NPROC, &few) == 0);
         if (setrlimit(RLIMIT_NPROC, &more) < 0) { /* husk may not raise it either */
                 child_fails(data, "execute husk-infra: user 65529");
