@@ -286,7 +286,8 @@ static struct error *print_documents(const struct plan *plan, const struct outpu
         _cleanup_json_ json_t *items = json_array();
 
         for (size_t i = 0; i < plan->n; i++)
-                json_array_append(items, plan->items[i].object);
+                if (!plan->items[i].failed)
+                        json_array_append(items, plan->items[i].object);
         if (plan->n == 1)
                 return output_print(output, plan->items[0].object);
         _cleanup_json_ json_t *list = output_list(items);
@@ -305,9 +306,12 @@ struct error *plan_carry_out(struct cli *cli, struct plan *plan, enum dry_run dr
         for (size_t i = 0; i < plan->n; i++) {
                 struct plan_item *item = &plan->items[i];
                 struct error *err = dry_run == DRY_RUN_NONE ? item_carry_out(cli, plan, item) : NULL;
-                if (err)
+                if (err && plan->n == 1)
                         return item_context(cli, item, err);
-                if (output_is_document(output))
+                item->failed = err != NULL;
+                if (err) /* what can be done is done, as kubectl has it */
+                        cli_report(cli, item_context(cli, item, err));
+                if (err || output_is_document(output))
                         continue;
                 _cleanup_free_ char *action = xasprintf("%s%s", words[item->action], dry_run_suffix(dry_run));
                 err = output_result(output, item->object, action);

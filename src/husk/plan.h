@@ -25,6 +25,7 @@ struct plan_item {
         json_t *live;     /* NULL: there is none */
         json_t *object;   /* to be stored */
         enum plan_action action;
+        bool failed; /* to be carried out; the reason has been printed */
 };
 
 /* Sets action and object of an item from its document and `live`. */
