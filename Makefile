@@ -55,7 +55,7 @@ install: ## to $(DESTDIR)$(PREFIX), without what only tests need
 	@[ -f $(RELEASE)/build.ninja ] || meson setup $(RELEASE) -Dtests=false -Dtest_hooks=no $(MESON_FLAGS) >/dev/null
 	@meson configure $(RELEASE) --prefix $(PREFIX)
 	@ninja -C $(RELEASE) --quiet
-	@DESTDIR=$(DESTDIR) meson install -C $(RELEASE) --no-rebuild --quiet
+	@scripts/install-over $(RELEASE) "$(DESTDIR)/"
 
 clean: ## removes what was built
 	@rm -rf build build-asan build-clang build-fuzz build-release
