@@ -29,6 +29,8 @@ struct credentials {
         size_t n;
         struct helper *helpers;
         size_t n_helpers;
+        struct image_secret **secrets; /* that entries came from */
+        size_t n_secrets;
 };
 
 struct credentials *credentials_new(void) {
@@ -55,7 +57,12 @@ struct credentials *credentials_free(struct credentials *c) {
                 free(c->helpers[i].host);
                 free(c->helpers[i].name);
         }
+        for (size_t i = 0; c && i < c->n_secrets; i++) {
+                image_secret_release(c->secrets[i]);
+                free(c->secrets[i]);
+        }
         if (c) {
+                free(c->secrets);
                 free(c->entries);
                 free(c->helpers);
         }
@@ -191,15 +198,32 @@ struct error *credentials_add_text(struct credentials *c, const char *text, size
         return add_text(c, text, len, false);
 }
 
-static struct error *add_file(struct credentials *c, const char *path, bool with_helpers) {
+/* The Secret that a file was made of, or NULL. */
+static const struct image_secret *read_secret(struct credentials *c, const char *text, size_t len) {
+        json_auto_t *json = json_loadb(text, len, 0, NULL);
+        const json_t *of = json_object_get(json, "secret");
+
+        if (!json_is_object(of))
+                return NULL;
+        struct image_secret *secret = new0(struct image_secret);
+        *secret = (struct image_secret){ text_of(of, "uid"), text_of(of, "namespace"), text_of(of, "name") };
+        c->secrets = xreallocarray(c->secrets, c->n_secrets + 1, sizeof(struct image_secret *));
+        c->secrets[c->n_secrets++] = secret;
+        return secret;
+}
+
+static struct error *add_file(struct credentials *c, const char *path, bool is_users) {
         _cleanup_free_ char *text = NULL;
         struct error *err;
-        size_t len;
+        size_t len, n = c->n;
 
         err = file_read(path, FILE_SIZE_MAX, &text, &len);
         if (err)
                 return error_context(err, "credentials file");
-        err = add_text(c, text, len, with_helpers);
+        err = add_text(c, text, len, is_users);
+        const struct image_secret *secret = is_users ? NULL : read_secret(c, text, len);
+        for (; n < c->n; n++)
+                c->entries[n].credential.secret = secret;
         explicit_bzero(text, len);
         return error_context(err, "credentials file %s", path);
 }

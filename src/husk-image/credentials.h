@@ -10,11 +10,13 @@
 #pragma once
 
 #include "base/error.h"
+#include "image/access.h"
 
 struct credential {
         char *user, *password;
-        char *identity_token; /* OAuth2 refresh token */
-        char *registry_token; /* bearer token to be sent as it is */
+        char *identity_token;              /* OAuth2 refresh token */
+        char *registry_token;              /* bearer token to be sent as it is */
+        const struct image_secret *secret; /* of a pod, that it stands in; NULL: it is the node's own */
 };
 
 struct credentials;
@@ -26,7 +28,8 @@ static inline void credentials_freep(struct credentials **credentials) {
 }
 #define _cleanup_credentials_ _cleanup_(credentials_freep)
 
-/* Adds a file; later files come after earlier ones. */
+/* Adds a file; later files come after earlier ones. One that was made of a pod's Secret says so:
+ * "secret": {"uid", "namespace", "name"} beside "auths". */
 struct error *credentials_add_file(struct credentials *credentials, const char *path) _must_check_;
 struct error *credentials_add_text(struct credentials *credentials, const char *text, size_t len) _must_check_;
 /* Adds what this user has: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, /run/containers/UID/auth.json,

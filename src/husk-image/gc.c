@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "husk-image/content.h"
 #include "husk-image/fetch.h"
+#include "image/access.h"
 #include "image/layout.h"
 #include "image/manifest.h"
 
@@ -193,6 +194,9 @@ struct error *gc_collect_locked(const char *images, char *const *remove_ids, boo
                 _cleanup_free_ char *path = layout_image(images, remove_ids[i]);
                 if (unlink(path) < 0 && errno != ENOENT)
                         return error_errno(errno, "remove %s", path);
+                err = image_access_forget(images, remove_ids[i]);
+                if (err)
+                        return err;
                 ret->ids = strv_add(ret->ids, remove_ids[i]);
                 ret->images++;
         }

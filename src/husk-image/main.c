@@ -88,6 +88,8 @@ static const struct flag {
           "give up a registry that is silent so long (10 to connect, 30 later)" },
         { "--end-with", FLAG_NUMBER, AT(end_with), "PID",
           "end, as if interrupted, when this process, the parent, ends" },
+        { "--for-pod", FLAG_BOOL, AT(for_pod), NULL,
+          "pull: note with which pod's Secret it was got, as other pods may not use it without one" },
         { "--progress", FLAG_PROGRESS, AT(progress), "auto|none|bars|lines",
           "what to show meanwhile, on standard error" },
         { "--max-layer-size", FLAG_SIZE, AT(limits.size), "SIZE", "refuse a layer that unpacks to more (64G)" },

@@ -21,6 +21,7 @@ struct options {
         bool all, force, repair, no_trunc, pin, unpin;
         uint64_t parallel, retries, timeout;
         uint64_t end_with; /* 0: with nobody */
+        bool for_pod;      /* pull: note with which Secret it was got */
         bool has_retries;
         enum progress_mode progress;
         struct unpack_limits limits;

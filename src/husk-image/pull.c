@@ -49,6 +49,16 @@ static struct error *read_credentials(const struct options *o, struct credential
         return err;
 }
 
+/* Before the names: no pod finds an image that it may not use. */
+static struct error *note_access(struct context *context, const struct registry *registry,
+                                 const struct reference *reference, const char *id) {
+        _cleanup_free_ char *repository = reference_repository(reference);
+
+        if (!context->options->for_pod)
+                return NULL;
+        return image_access_grant(context->images, id, repository, registry_secret_used(registry));
+}
+
 static struct error *fetch_image(struct context *context, struct installer *in, const struct reference *asked_for,
                                  const struct image_source *source) {
         _cleanup_installed_ struct installed installed = { 0 };
@@ -62,6 +72,10 @@ static struct error *fetch_image(struct context *context, struct installer *in, 
                                 &type, digest);
         if (!err)
                 err = install_image(in, text, len, type, &installed);
+        if (!err)
+                err = note_access(context, in->fetch.registry, reference, installed.id);
+        if (!err)
+                err = note_access(context, in->fetch.registry, asked_for, installed.id);
         if (!err)
                 err = install_reference(context->images, reference, installed.digest, installed.id,
                                         context->options->pin, false);

@@ -152,6 +152,18 @@ static struct error *fetch_token(struct registry *registry, struct endpoint *e, 
         return err;
 }
 
+void endpoint_has_answered(struct endpoint *e) {
+        if (e->authorization && e->credential < e->n_credentials && e->credentials[e->credential]->secret)
+                e->used = e->credentials[e->credential]->secret;
+}
+
+const struct image_secret *registry_secret_used(const struct registry *registry) {
+        for (size_t i = 0; i < registry->n_endpoints; i++)
+                if (registry->endpoints[i].used)
+                        return registry->endpoints[i].used;
+        return NULL;
+}
+
 /* Answers a challenge: makes endpoint->authorization with the credential in use. *ret_tried: there was something to
  * try. */
 static struct error *authorize_once(struct registry *registry, struct endpoint *e, const char *challenge,

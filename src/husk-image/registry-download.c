@@ -197,6 +197,8 @@ static void download_finished(struct download *d) {
                 return;
         }
         if (d->have == d->blob->size) {
+                if (e)
+                        endpoint_has_answered(e);
                 d->done = true;
                 return;
         }

@@ -33,6 +33,7 @@ struct endpoint {
         size_t credential;   /* the one in use */
         const struct credential **credentials;
         size_t n_credentials;
+        const struct image_secret *used; /* with the credential of this one something came from here */
 };
 
 struct registry {
@@ -93,6 +94,9 @@ int registry_retry_delay_ms(int failures, const struct response *r);
 int registry_retries(const struct registry *registry, size_t endpoint, const struct response *r);
 
 /* ---- registry-auth.c ---- */
+
+/* Something came from there: takes note of the credential. */
+void endpoint_has_answered(struct endpoint *e);
 
 /* The host that curl would ask for a token, owned by the caller. ERROR_UNAVAILABLE if the realm (may be NULL) is no
  * address by HTTP or HTTPS, or brings a user of its own. */

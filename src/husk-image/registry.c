@@ -119,8 +119,10 @@ static struct error *request(struct registry *registry, struct endpoint *e, cons
                 if (err)
                         return err;
                 long status = x->response.status;
-                if (!x->result && status == 200)
+                if (!x->result && status == 200) {
+                        endpoint_has_answered(e);
                         return NULL;
+                }
                 if (x->result && endpoint_fall_back_to_http(e, x->result))
                         continue;
                 if (!x->result && (status == 401 || status == 403)) {

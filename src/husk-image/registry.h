@@ -65,6 +65,9 @@ struct error *registry_manifest(struct registry *registry, const char *tag_or_di
 /* Fetches a small blob and verifies its size and digest. */
 struct error *registry_blob(struct registry *registry, const struct descriptor *blob, char **ret) _must_check_;
 
+/* The pod's Secret without which it would not have come; NULL: any pod of this node would have got it. */
+const struct image_secret *registry_secret_used(const struct registry *registry);
+
 struct download {
         const struct descriptor *blob; /* the caller's */
         int fd;                        /* the caller's; written from `have` on */

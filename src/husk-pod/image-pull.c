@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/str.h"
+#include "image/access.h"
 #include "image/image.h"
+#include "store/node-config.h"
 
 #define MESSAGE_MAX 4096
 
@@ -16,7 +18,7 @@ struct image_pull {
         struct runtime *rt;
         struct image_pull *next;
         char *image;
-        char *credentials; /* file made of the pod's imagePullSecrets; NULL: none */
+        char **credentials; /* files made of the pod's imagePullSecrets */
         int64_t begun_ns;
         struct loop_command *command;
 };
@@ -31,24 +33,7 @@ static void facts_fill(struct runtime *rt, const struct image *image, struct ima
         *ret = (struct image_facts){ .id = rt->looked_up.id, .name = rt->looked_up.name, .size = image->size };
 }
 
-enum image_presence image_lookup(void *ctx, const char *name, struct image_facts *ret) {
-        struct runtime *rt = ctx;
-        _cleanup_image_ struct image *image = NULL;
-        _cleanup_error_ struct error *err = image_open(rt->store, name, &image);
-
-        if (error_is(err, ERROR_INVALID))
-                return IMAGE_INVALID_NAME;
-        if (err) {
-                if (!error_is(err, ERROR_NOT_FOUND))
-                        log_warning("image %s: %s", name, error_message(err));
-                watches_images(rt, true);
-                return IMAGE_ABSENT;
-        }
-        facts_fill(rt, image, ret);
-        return IMAGE_PRESENT;
-}
-
-/* ---- credentials ---- */
+/* ---- the pod's imagePullSecrets ---- */
 
 static const V1BytesEntry *secret_entry(const V1Secret *secret, const char *key) {
         for (size_t i = 0; i < secret->n_data; i++)
@@ -72,27 +57,74 @@ static json_t *secret_auths(const V1Secret *secret) {
         return auths;
 }
 
-/* False: there is no such secret. */
-static bool add_secret(struct runtime *rt, const char *name, json_t *auths) {
-        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+/* NULL: there is no such secret. The caller's, in `arena`. */
+static const V1Secret *secret_read(struct runtime *rt, const char *name, struct api_arena *arena) {
         json_t *json = NULL;
-        V1Secret *secret;
+        V1Secret *secret = NULL;
         _cleanup_error_ struct error *err =
                 store_get(rt->store, api_kind_of("Secret"), rt->spec->metadata->namespace_, name, &json);
 
         if (!err)
                 err = api_decode_stored(json, &v1_secret__descriptor, arena, &secret);
         json_decref(json);
-        if (err) {
+        if (err)
                 log_warning("imagePullSecret %s: %s", name, error_message(err));
+        return err ? NULL : secret;
+}
+
+/* Name `i` of the pod's list; NULL: there is none, as in a list that a template left empty. */
+static const char *secret_name(const struct runtime *rt, size_t i) {
+        const char *name = rt->spec->spec->imagepullsecrets[i]->name;
+
+        return str_empty(name) ? NULL : name;
+}
+
+/* ---- is it here? ---- */
+
+/* An image that another pod's Secret brought is not here for a pod that cannot show it, as a kubelet has it. */
+static bool may_use(struct runtime *rt, const struct image *image) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
+        size_t n = rt->spec->spec->n_imagepullsecrets;
+        _cleanup_free_ struct image_secret *secrets = xcalloc(n + 1, sizeof(*secrets));
+        _cleanup_node_config_ struct node_config config = { 0 };
+        _cleanup_error_ struct error *err = node_config_read(rt->store, &config);
+
+        if (err) {
+                log_warning("%s", error_message(err)); /* the pod is refused for it elsewhere */
                 return false;
         }
-        json_t *more = secret_auths(secret);
-        if (json_is_object(more))
-                json_object_update_missing(auths, more);
-        json_decref(more);
-        return true;
+        if (!image_access_must_ask(rt->store, &config, image, NULL, 0))
+                return true;
+        for (size_t i = 0; i < n; i++) {
+                const V1Secret *secret = secret_name(rt, i) ? secret_read(rt, secret_name(rt, i), arena) : NULL;
+                if (secret)
+                        secrets[i] = (struct image_secret){ secret->metadata->uid, secret->metadata->namespace_,
+                                                            secret->metadata->name };
+        }
+        return !image_access_must_ask(rt->store, &config, image, secrets, n);
 }
+
+static enum image_presence look(struct runtime *rt, const char *name, bool verify, struct image_facts *ret) {
+        _cleanup_image_ struct image *image = NULL;
+        _cleanup_error_ struct error *err = image_open(rt->store, name, &image);
+
+        if (error_is(err, ERROR_INVALID))
+                return IMAGE_INVALID_NAME;
+        if (err && !error_is(err, ERROR_NOT_FOUND))
+                log_warning("image %s: %s", name, error_message(err));
+        if (err || (verify && !may_use(rt, image))) {
+                watches_images(rt, true);
+                return IMAGE_ABSENT;
+        }
+        facts_fill(rt, image, ret);
+        return IMAGE_PRESENT;
+}
+
+enum image_presence image_lookup(void *ctx, const char *name, struct image_facts *ret) {
+        return look(ctx, name, true, ret);
+}
+
+/* ---- credentials for a pull ---- */
 
 /* A kubelet goes on without them, too. */
 static void warn_of_missing(struct runtime *rt, char *const *names) {
@@ -103,27 +135,40 @@ static void warn_of_missing(struct runtime *rt, char *const *names) {
         pod_warned(rt->pod, "FailedToRetrieveImagePullSecret", text);
 }
 
-/* One auth.json of all the pod's imagePullSecrets. */
-static struct error *credentials_write(struct image_pull *p) {
-        const V1PodSpec *pod = p->rt->spec->spec;
+/* One file a Secret, so that of several for one registry each is tried. */
+static struct error *credentials_write(struct image_pull *p, const V1Secret *secret) {
+        json_t *auths = secret_auths(secret);
+
+        if (!json_is_object(auths)) {
+                json_decref(auths);
+                return NULL;
+        }
+        const V1ObjectMeta *meta = secret->metadata;
+        json_auto_t *file = json_pack("{s:o, s:{s:s, s:s, s:s}}", "auths", auths, "secret", "uid", meta->uid ?: "",
+                                      "namespace", meta->namespace_ ?: "", "name", meta->name ?: "");
+        _cleanup_free_ char *text = json_dumps(file, JSON_COMPACT);
+        char *path = xasprintf("%s/credentials-%p-%zu.json", p->rt->run_folder, (void *)p, strv_len(p->credentials));
+        p->credentials = strv_add_take(p->credentials, path);
+        struct error *err = file_replace(path, text, strlen(text), 0600, 0);
+        explicit_bzero(text, strlen(text));
+        return err;
+}
+
+static struct error *credentials_write_all(struct image_pull *p) {
+        _cleanup_(api_arena_freep) struct api_arena *arena = api_arena_new();
         _cleanup_strv_ char **missing = NULL;
-        json_t *auths, *file;
         struct error *err = NULL;
 
-        if (!pod->n_imagepullsecrets)
-                return NULL;
-        auths = json_object();
-        for (size_t i = 0; i < pod->n_imagepullsecrets; i++)
-                if (!str_empty(pod->imagepullsecrets[i]->name) &&
-                    !add_secret(p->rt, pod->imagepullsecrets[i]->name, auths))
-                        missing = strv_add(missing, pod->imagepullsecrets[i]->name);
+        for (size_t i = 0; !err && i < p->rt->spec->spec->n_imagepullsecrets; i++) {
+                const char *name = secret_name(p->rt, i);
+                const V1Secret *secret = name ? secret_read(p->rt, name, arena) : NULL;
+                if (secret)
+                        err = credentials_write(p, secret);
+                else if (name)
+                        missing = strv_add(missing, name);
+        }
         if (missing)
                 warn_of_missing(p->rt, missing);
-        file = json_pack("{s:o}", "auths", auths);
-        _cleanup_free_ char *text = json_dumps(file, JSON_COMPACT);
-        json_decref(file);
-        p->credentials = xasprintf("%s/credentials-%p.json", p->rt->run_folder, (void *)p);
-        err = file_replace(p->credentials, text, strlen(text), 0600, 0);
         return err;
 }
 
@@ -136,9 +181,9 @@ static struct image_pull *pull_free(struct image_pull *p) {
         if (*link)
                 *link = p->next;
         loop_command_free(p->command);
-        if (p->credentials)
-                unlink(p->credentials);
-        free(p->credentials);
+        for (char **path = p->credentials; path && *path; path++)
+                unlink(*path);
+        strv_free(p->credentials);
         free(p->image);
         free(p);
         return NULL;
@@ -167,7 +212,7 @@ static void pull_done(void *arg, struct loop_command_result *result) {
                             *result->errors ? result->errors : "husk-image did not end well");
                 return;
         }
-        if (image_lookup(rt, p->image, &facts) != IMAGE_PRESENT) {
+        if (look(rt, p->image, false, &facts) != IMAGE_PRESENT) {
                 pull_failed(p, NULL, "the image was pulled, but is not here");
                 return;
         }
@@ -186,16 +231,19 @@ static struct error *pull_spawn(struct image_pull *p) {
         struct error *err = process_find_sister("husk-image", &program);
 
         if (!err)
-                err = credentials_write(p);
+                err = credentials_write_all(p);
         if (err)
                 return err;
         snprintf(self, sizeof(self), "%d", getpid());
-        char *argv[] = { program,        (char *)"--root",
-                         store->root,    (char *)"--run",
-                         store->run,     (char *)"--end-with",
-                         self,           (char *)"pull",
-                         p->image,       p->credentials ? (char *)"--credentials-file" : NULL,
-                         p->credentials, NULL };
+        char *fixed[] = {
+                program, (char *)"--root",    store->root,    (char *)"--run", store->run, (char *)"--end-with",
+                self,    (char *)"--for-pod", (char *)"pull", p->image,        NULL
+        };
+        _cleanup_strv_ char **argv = strv_copy(fixed);
+        for (char **path = p->credentials; path && *path; path++) {
+                argv = strv_add(argv, "--credentials-file");
+                argv = strv_add(argv, *path);
+        }
         struct loop_command_options options = { .argv = argv, .gather_errors = true, .output_max = MESSAGE_MAX };
         return loop_command_new(p->rt->loop, &options, pull_done, p, &p->command);
 }

@@ -61,6 +61,7 @@ struct error *image_open(const struct store *store, const char *text, struct ima
                 return not_present(err, text);
         image->reference = reference_format(reference);
         image->digest = xstrdup(record.digest);
+        image->is_loaded = record.loaded;
         add_names(image, reference, record.digest);
         *ret = image;
         return NULL;

@@ -15,6 +15,7 @@
  *   <root>/images/images/sha256/<id>.json                       what struct image holds, made from the configuration
  *   <root>/images/layers/sha256/<diff id>/fs                    one unpacked layer, in overlayfs' form
  *   <root>/images/layers/sha256/<diff id>/layer.json            its size, entries and the blob it came from
+ *   <root>/images/access/sha256/<id>.json                       which pods may use it: see access.h
  *   <root>/images/blobs/sha256/<digest>                         manifests, configurations and layers as fetched
  *   <root>/images/ingest/, locks/, lock                         downloads and unpacks under way, and their locks
  */
@@ -31,6 +32,7 @@ struct image {
         char *digest;        /* "sha256:…" of the manifest or index that the reference names; NULL if opened by id */
         char **repo_tags;    /* names with tag: the one it was opened by; all of them from image_list() */
         char **repo_digests; /* "docker.io/library/redis@sha256:…", likewise. For status.containerStatuses[].imageID */
+        bool is_loaded;      /* the name it was opened by came from an archive */
         uint64_t size;       /* bytes of the unpacked layers */
         char *os, *architecture, *variant; /* "linux", "arm64", "v8"; NULL where not given */
         char *created;                     /* RFC 3339, or NULL */

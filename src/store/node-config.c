@@ -191,8 +191,41 @@ static struct error *gc_max_age_read(const json_t *value, struct node_config *co
         return read_duration(value, "imageMaximumGCAge", &config->image_max_age_s);
 }
 
+static struct error *verification_read(const json_t *value, struct node_config *config) {
+        static const char *const names[] = {
+                [VERIFY_NEVER] = "NeverVerify",
+                [VERIFY_PULLED] = "NeverVerifyPreloadedImages",
+                [VERIFY_UNLISTED] = "NeverVerifyAllowlistedImages",
+                [VERIFY_ALWAYS] = "AlwaysVerify",
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (streq_ptr(names[i], json_string_value(value))) {
+                        config->image_verification = i;
+                        return NULL;
+                }
+        return error_new(ERROR_INVALID, "imagePullCredentialsVerificationPolicy: must be %s, %s, %s or %s", names[0],
+                         names[1], names[2], names[3]);
+}
+
+static struct error *allowlist_read(const json_t *value, struct node_config *config) {
+        static const char field[] = "preloadedImagesVerificationAllowlist";
+        struct error *err = read_strings(value, field, &config->preloaded_allowlist);
+
+        for (char **p = config->preloaded_allowlist; !err && p && *p; p++) {
+                const char *star = strchr(*p, '*');
+                if (star && (star[1] || star == *p || star[-1] != '/'))
+                        err = error_new(ERROR_INVALID, "%s: \"%s\": a star may only stand for all below a path: a/b/*",
+                                        field, *p);
+        }
+        return err;
+}
+
 /* What single fields cannot tell. */
 static struct error *check(const struct node_config *config) {
+        if (config->preloaded_allowlist && config->image_verification != VERIFY_UNLISTED)
+                return error_new(ERROR_INVALID, "preloadedImagesVerificationAllowlist: needs "
+                                                "imagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages");
         if (config->image_gc_low_percent >= config->image_gc_high_percent)
                 return error_new(ERROR_INVALID,
                                  "imageGCLowThresholdPercent: must be less than imageGCHighThresholdPercent (%u)",
@@ -230,6 +263,8 @@ static const struct {
         { "imageGCLowThresholdPercent", gc_low_read },
         { "imageMinimumGCAge", gc_min_age_read },
         { "imageMaximumGCAge", gc_max_age_read },
+        { "imagePullCredentialsVerificationPolicy", verification_read },
+        { "preloadedImagesVerificationAllowlist", allowlist_read },
         { "runtimeHandlers", runtimes_read },
 };
 
@@ -261,7 +296,8 @@ static void defaults_set(struct node_config *config) {
                                         .pod_pids_limit = -1,
                                         .image_gc_high_percent = 85, /* as a kubelet's, all three */
                                         .image_gc_low_percent = 80,
-                                        .image_min_age_s = 120 };
+                                        .image_min_age_s = 120,
+                                        .image_verification = VERIFY_PULLED };
         config->cdi_spec_dirs = strv_add(strv_add(NULL, "/etc/cdi"), "/var/run/cdi");
         config->cni_bin_dirs = strv_add(strv_add(NULL, "/opt/cni/bin"), "/usr/lib/cni");
 }
@@ -272,6 +308,7 @@ void node_config_release(struct node_config *config) {
         free(config->cni_conf_dir);
         strv_free(config->cni_bin_dirs);
         strv_free(config->runtime_handlers);
+        strv_free(config->preloaded_allowlist);
         free(config->cluster_domain);
         strv_free(config->cluster_dns);
         free(config->resolv_conf);

@@ -18,6 +18,11 @@
  *   imageGCLowThresholdPercent: 80               ends when it is so empty,
  *   imageMinimumGCAge: 2m                        leaves images that came or were used so lately,
  *   imageMaximumGCAge: 0s                        and takes whatever was not used for so long (0s: no such limit)
+ *   imagePullCredentialsVerificationPolicy: NeverVerifyPreloadedImages
+ *                                                for which images that are here a pod's credentials are verified before
+ *                                                it may use them, as a kubelet's; see image/access.h
+ *   preloadedImagesVerificationAllowlist: [quay.io/team/app]
+ *                                                for NeverVerifyAllowlistedImages: the preloaded images that are not
  *
  * Every field may be left out; apiVersion and kind are not looked at. An unknown field or a value out of range is an
  * error that names it: protection that was asked for must not be lost by a slip of the pen. */
@@ -25,6 +30,8 @@
 
 #include "base/error.h"
 #include "store/store.h"
+
+enum image_verification { VERIFY_NEVER, VERIFY_PULLED, VERIFY_UNLISTED, VERIFY_ALWAYS };
 
 struct node_config {
         char **allowed_unsafe_sysctls; /* names or "prefix*"; may be NULL */
@@ -40,7 +47,9 @@ struct node_config {
         int64_t pod_pids_limit; /* -1: none */
         uint32_t image_gc_high_percent, image_gc_low_percent;
         int64_t image_min_age_s, image_max_age_s; /* seconds; the second 0: no limit */
-        char **runtime_handlers; /* "handler=program", the program an absolute path or a name in PATH; may be NULL */
+        enum image_verification image_verification;
+        char **preloaded_allowlist; /* names without tag, or "prefix" and a slash and a star; may be NULL */
+        char **runtime_handlers;    /* "handler=program", the program an absolute path or a name in PATH; may be NULL */
 };
 
 /* The defaults if there is no such file. */

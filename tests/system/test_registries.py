@@ -315,6 +315,54 @@ def test_pods_and_people_who_want_an_image_at_once_share_its_download(own_node, 
     own_node.nothing_left()
 
 
+def waits_with(node, name, *reasons):
+    pod = node.wait(name, "a reason", lambda p: [s for s in p["status"].get("containerStatuses", [])
+                    if s["state"].get("waiting", {}).get("reason") in reasons])
+    return pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+
+
+def test_an_image_that_a_secret_brought_is_not_for_pods_without_it(own_node, registry):
+    """KubeletEnsureSecretPulledImages, as a kubelet of Kubernetes 1.36 has it on."""
+    wanted = "Basic " + base64.b64encode(b"user:right").decode()
+    registry.hook = lambda h, kind, what: h.headers.get("Authorization") != wanted and (
+        h.answer(401, b"{}", WWW_Authenticate='Basic realm="r"') or True)
+    reference = registry.add("team/app", busybox_image())
+
+    def secret(name, password):
+        own_node.husk("create", "secret", "docker-registry", name, "--docker-server=" + registry.host,
+                      "--docker-username=user", "--docker-password=" + password)
+
+    def apply(name, secrets=(), policy="IfNotPresent"):
+        text = POD.replace("image:", "imagePullPolicy: %s, image:" % policy) % (name, reference)
+        own_node.husk("apply", "-f", "-", input=text + "  imagePullSecrets: [%s]\n" % ", ".join("{name: %s}" % s for s in secrets))
+
+    secret("wrong", "wrong")
+    secret("right", "right")
+    apply("first", ["wrong", "right"])  # of two for one registry each is tried
+    own_node.running("first")
+    asked = len(registry.requests)
+    apply("second", ["right"])
+    apply("third", ["wrong", "right"], "Never")
+    own_node.running("second")
+    own_node.running("third")
+    assert len(registry.requests) == asked  # they need not ask
+    apply("stranger")
+    apply("liar", ["wrong"])
+    apply("never", policy="Never")
+    assert "does not exist in registry %s, or needs credentials" % registry.host in waits_with(own_node, "stranger", "ErrImagePull")
+    assert "needs other credentials" in waits_with(own_node, "liar", "ErrImagePull")
+    assert "is not present with pull policy of Never" in waits_with(own_node, "never", "ErrImageNeverPull")
+    registry.hook = None  # now anybody may have it: who asked for it notes so
+    apply("stranger-too")
+    own_node.running("stranger-too")
+    apply("anybody", policy="Never")
+    own_node.running("anybody")
+    own_node.delete_all()
+    own_node.nothing_left()
+    own_node.husk("image", "rm", reference)
+    assert os.listdir(own_node.root + "/images/access/sha256") == []
+
+
 def test_a_pod_tells_why_its_registry_gives_nothing(own_node, registry):
     """Too many requests: the words stand in its status and its events, and it goes on when the registry does."""
     reference = registry.add("app", busybox_image())

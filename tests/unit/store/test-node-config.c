@@ -95,6 +95,12 @@ TEST(mistakes_are_named) {
         refused("imageGCHighThresholdPercent: 101", "must be a number from 0 to 100");
         refused("imageMinimumGCAge: 2", "imageMinimumGCAge: must be a duration");
         refused("imageMaximumGCAge: -1s", "imageMaximumGCAge: must be a duration");
+        refused("imagePullCredentialsVerificationPolicy: Sometimes",
+                "must be NeverVerify, NeverVerifyPreloadedImages, ");
+        refused("preloadedImagesVerificationAllowlist: [a]", "needs imagePullCredentialsVerificationPolicy");
+        refused("imagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages\n"
+                "preloadedImagesVerificationAllowlist: ['a/*/b']",
+                "a star may only stand for all below a path");
         refused("- a", "must have fields");
         refused("a: [", "config.yaml:");
 }
