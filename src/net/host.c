@@ -354,7 +354,7 @@ struct error *host_ready(struct host *host, const struct lease_list *list) {
 
         if (err)
                 return err;
-        if (found && !still_has_ip6(host))
+        if (found && host->ranges.ip6.base.family != AF_UNSPEC && !still_has_ip6(host))
                 host->ranges.ip6 = (struct net_range){ 0 };
         if (bridge_look(host)) {
                 err = bridge_matches(host, list, found, &good);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "net/firewall.h"
-#include "net/lease.h"
+#include "net/inventory.h"
 #include "net/netlink.h"
 #include "net/range.h"
 

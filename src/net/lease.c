@@ -1,15 +1,23 @@
 #include "net/lease.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
 #include "base/file.h"
 #include "base/str.h"
+#include "net/inventory.h"
 #include "net/range.h"
 
 #define LEASE_FILE_MAX (1 << 20)
+
+char *leases_folder(const struct store *store) {
+        return path_join(store->run, "net/pods");
+}
+
+static char *lease_path(const struct store *store, uint32_t number, const char *uid) {
+        return xasprintf("%s/net/pods/%u-%s", store->run, number, uid);
+}
 
 static const struct {
         uint8_t protocol;
@@ -48,93 +56,6 @@ void lease_release(struct lease *lease) {
         memset(lease, 0, sizeof(*lease));
 }
 
-/* ---- the folder ---- */
-
-static char *leases_folder(const struct store *store) {
-        return path_join(store->run, "net/pods");
-}
-
-static char *lease_path(const struct store *store, uint32_t number, const char *uid) {
-        return xasprintf("%s/net/pods/%u-%s", store->run, number, uid);
-}
-
-void lease_list_release(struct lease_list *list) {
-        for (size_t i = 0; i < list->n; i++)
-                free(list->names[i].uid);
-        free(list->names);
-        memset(list, 0, sizeof(*list));
-}
-
-static void lease_list_add(struct lease_list *list, const char *name) {
-        char *end;
-        unsigned long number = strtoul(name, &end, 10);
-
-        if (*name < '1' || *name > '9' || *end != '-' || !end[1] || number > UINT32_MAX)
-                return; /* "." and "..", and what was being written when somebody died */
-        if ((list->n & (list->n - 1)) == 0)
-                list->names = xreallocarray(list->names, list->n ? list->n * 2 : 1, sizeof(*list->names));
-        list->names[list->n++] = (struct lease_name){ (uint32_t)number, xstrdup(end + 1) };
-}
-
-struct error *lease_list_peek(const struct store *store, struct lease_list *ret) {
-        _cleanup_free_ char *folder = leases_folder(store);
-        DIR *dir = opendir(folder);
-
-        *ret = (struct lease_list){ 0 };
-        if (!dir)
-                return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
-        for (struct dirent *entry; (entry = readdir(dir));)
-                lease_list_add(ret, entry->d_name);
-        closedir(dir);
-        return NULL;
-}
-
-struct error *lease_list_read(const struct store *store, struct lease_list *ret) {
-        _cleanup_free_ char *folder = leases_folder(store), *above = path_join(store->run, "net");
-
-        files_sweep(folder, NULL);
-        files_sweep(above, NULL); /* "last" */
-        return lease_list_peek(store, ret);
-}
-
-const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid) {
-        for (size_t i = 0; i < list->n; i++)
-                if (streq(list->names[i].uid, pod_uid))
-                        return &list->names[i];
-        return NULL;
-}
-
-static bool number_is_taken(const struct lease_list *list, uint32_t number) {
-        for (size_t i = 0; i < list->n; i++)
-                if (list->names[i].number == number)
-                        return true;
-        return false;
-}
-
-uint32_t lease_list_free_number(const struct store *store, const struct lease_list *list, uint32_t last) {
-        _cleanup_free_ char *path = path_join(store->run, "net/last"), *text = NULL;
-        uint64_t before = 1;
-        _cleanup_error_ struct error *err = file_read(path, 64, &text, NULL);
-
-        if (err || !str_to_u64(text, &before) || before < 1 || before > last)
-                before = 1;
-        /* Of any list->n + 1 different numbers one is free. */
-        for (uint32_t i = 0, number = (uint32_t)before; i <= list->n && i + 1 < last; i++) {
-                number = number >= last ? 2 : number + 1;
-                if (!number_is_taken(list, number))
-                        return number;
-        }
-        return 0;
-}
-
-void lease_number_used(const struct store *store, uint32_t number) {
-        _cleanup_free_ char *path = path_join(store->run, "net/last");
-        char text[16];
-
-        snprintf(text, sizeof(text), "%u", number);
-        error_free(file_replace(path, text, strlen(text), 0600, 0)); /* only a preference */
-}
-
 /* ---- one lease ---- */
 
 static json_t *address_json(const struct net_address *a) {
@@ -153,6 +74,20 @@ static bool address_of_json(const json_t *json, struct net_address *ret) {
                 return true;
         ret->family = strchr(text, ':') ? AF_INET6 : AF_INET;
         return inet_pton(ret->family, text, ret->bytes) == 1;
+}
+
+/* By way of one name outside of the folder: whoever is killed here leaves nothing that somebody would have to look for.
+ */
+static struct error *lease_put(const struct store *store, const char *path, const char *text) {
+        _cleanup_free_ char *new = path_join(store->run, "net/new");
+        _cleanup_close_ int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+                return error_errno(errno, "make %s", new);
+        struct error *err = fd_write_all(fd, text, strlen(text));
+        if (!err && rename(new, path) < 0)
+                err = error_errno(errno, "make %s", path);
+        return err;
 }
 
 struct error *lease_write(const struct store *store, const struct lease *l) {
@@ -181,7 +116,12 @@ struct error *lease_write(const struct store *store, const struct lease *l) {
                 return error_new(ERROR_INVALID, "the pod's name is not UTF-8");
         text = json_dumps(json, JSON_INDENT(1));
         json_decref(json);
-        return file_replace(path, text, strlen(text), 0600, 0);
+        struct inventory inventory;
+        inventory_begin(store, &inventory);
+        bool was_there = file_exists(path);
+        err = lease_put(store, path, text);
+        inventory_end(&inventory, !err && was_there);
+        return err;
 }
 
 static bool lease_ports_of_json(const json_t *ports, struct lease *l) {
@@ -242,7 +182,12 @@ struct error *lease_read(const struct store *store, const struct lease_name *nam
 
 struct error *lease_remove(const struct store *store, const struct lease_name *name) {
         _cleanup_free_ char *path = lease_path(store, name->number, name->uid);
-        return unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
+        struct inventory inventory;
+
+        inventory_begin(store, &inventory);
+        struct error *err = unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
+        inventory_end(&inventory, false);
+        return err;
 }
 
 void lease_result(const struct lease *lease, struct net_result *ret) {

@@ -1,7 +1,7 @@
 /* lease.h - inside src/net: what is reserved for a pod, from before it has anything until it has nothing any more.
  *
  * One file for each pod, <run>/net/pods/<number>-<uid>: the number (of its addresses) and the uid stand in the name, so
- * that one look into the folder shows who has what. Whoever reads or writes holds the lock. */
+ * that the names alone show who has what (net/inventory.h). Whoever reads or writes holds the lock. */
 #pragma once
 
 #include "net/netlink.h"
@@ -33,29 +33,12 @@ struct lease {
 void lease_release(struct lease *lease);
 #define _cleanup_lease_ _cleanup_(lease_release)
 
-/* Names only: number and uid of every lease. */
-struct lease_list {
-        struct lease_name {
-                uint32_t number;
-                char *uid;
-        } * names;
-        size_t n;
-};
-void lease_list_release(struct lease_list *list);
-#define _cleanup_lease_list_ _cleanup_(lease_list_release)
-struct error *lease_list_read(const struct store *store, struct lease_list *ret) _must_check_;
-/* The same for who holds no lock: sweeps nothing up. */
-struct error *lease_list_peek(const struct store *store, struct lease_list *ret) _must_check_;
-const struct lease_name *lease_list_find(const struct lease_list *list, const char *pod_uid); /* NULL: none */
-/* Lowest free number after the one given out last, wrapping around; 0 if there is none: an address rests before it is
- * used again, because neighbours and connection tracking remember it. */
-uint32_t lease_list_free_number(const struct store *store, const struct lease_list *list, uint32_t last);
+struct lease_name; /* net/inventory.h */
+char *leases_folder(const struct store *store);
 
 struct error *lease_read(const struct store *store, const struct lease_name *name, struct lease *ret) _must_check_;
 struct error *lease_write(const struct store *store, const struct lease *lease) _must_check_;
 struct error *lease_remove(const struct store *store, const struct lease_name *name) _must_check_;
-/* Remembers the number given out last. */
-void lease_number_used(const struct store *store, uint32_t number);
 
 /* As the pod's status shows it. */
 void lease_result(const struct lease *lease, struct net_result *ret);

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "net/cni.h"
 #include "net/host.h"
-#include "net/lease.h"
+#include "net/inventory.h"
 
 void net_list_free(struct net_entry *list, size_t n) {
         for (size_t i = 0; i < n; i++) {

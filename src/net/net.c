@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "net/cni.h"
 #include "net/host.h"
-#include "net/lease.h"
+#include "net/inventory.h"
 
 /* ---- the node's lock ---- */
 
@@ -75,51 +75,35 @@ static struct error *lease_undo(struct host *host, const struct lease_name *name
         return err ? err : lease_remove(host->store, name);
 }
 
-static int by_uid(const void *a, const void *b) {
-        const struct lease_name *x = a, *y = b;
-        return strcmp(x->uid, y->uid);
+#define RECLAIM_FEW 16
+
+static bool is_dead(const struct store *store, const char *pod_uid) {
+        _cleanup_free_ char *folder = store_pod_run_folder((struct store *)store, pod_uid);
+        return !file_exists(folder);
 }
 
-/* Which of the leases (by uid) are of pods that have a folder in <run>. The folder is read once: asking for each pod by
- * itself was a third of the time that attaching takes beside 500 others. */
-static struct error *find_alive(const struct store *store, const struct lease_list *list, bool *alive) {
-        _cleanup_free_ char *folder = path_join(store->run, "pods");
-        DIR *dir = opendir(folder);
+/* A pod without its folder in <run> is gone; whatever it left is taken back. Each new pod looks at a few others, the
+ * next one at the next few, so that it takes no longer the more there are; at all of them who lacks what one of them
+ * may have. */
+static struct error *reclaim(struct host *host, struct lease_list *list, bool all) {
+        size_t n = all ? list->n : MIN(list->n, (size_t)RECLAIM_FEW), kept = 0;
+        _cleanup_free_ bool *dead = xcalloc(list->n + 1, sizeof(*dead));
+        size_t start = list->n ? (size_t)lease_number_last(host->store) * RECLAIM_FEW % list->n : 0;
+        struct error *err = NULL;
 
-        if (!dir)
-                return errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                struct lease_name key = { .uid = entry->d_name };
-                const struct lease_name *found = bsearch(&key, list->names, list->n, sizeof(*list->names), by_uid);
-                if (found)
-                        alive[found - list->names] = true;
+        for (size_t i = 0; !err && i < n; i++) {
+                size_t at = (start + i) % list->n;
+                dead[at] = is_dead(host->store, list->names[at].uid);
+                if (!dead[at])
+                        continue;
+                err = lease_undo(host, &list->names[at]);
+                err = error_context(err, "take back the network of the dead pod %s", list->names[at].uid);
         }
-        closedir(dir);
-        return NULL;
-}
-
-/* A pod without its folder in <run> is gone; whatever it left is taken back. */
-static struct error *reclaim(struct host *host, struct lease_list *list) {
-        _cleanup_free_ bool *alive = xcalloc(list->n + 1, sizeof(*alive));
-        size_t kept = 0;
-
-        if (!list->n)
-                return NULL;
-        qsort(list->names, list->n, sizeof(*list->names), by_uid);
-        struct error *err = find_alive(host->store, list, alive);
-        for (size_t i = 0; !err && i < list->n; i++)
-                if (!alive[i]) {
-                        err = lease_undo(host, &list->names[i]);
-                        err = error_context(err, "take back the network of the dead pod %s", list->names[i].uid);
-                }
         if (err)
                 return err;
-        for (size_t i = 0; i < list->n; i++) {
-                if (alive[i])
+        for (size_t i = 0; i < list->n; i++)
+                if (!dead[i])
                         list->names[kept++] = list->names[i];
-                else
-                        free(list->names[i].uid);
-        }
         list->n = kept;
         return NULL;
 }
@@ -161,13 +145,15 @@ static void guest_remove(const struct store *store, const char *pod_uid) {
 }
 
 /* The last pod of a node that has its own root takes the node's network with it. */
-static struct error *host_remove_if_last(struct host *host) {
-        _cleanup_lease_list_ struct lease_list list = { 0 };
+static struct error *host_remove_if_last(struct host *host, const struct lease_list *list) {
+        return host->store->is_default || list->n || has_guests(host->store) ? NULL : host_remove(host);
+}
 
-        if (host->store->is_default)
-                return NULL;
-        struct error *err = lease_list_read(host->store, &list);
-        return err || list.n || has_guests(host->store) ? err : host_remove(host);
+/* A lease that has been undone leaves the list. */
+static void lease_list_forget(const struct store *store, struct lease_list *list, const struct lease_name *name) {
+        list->names[name - list->names] = list->names[list->n - 1];
+        list->n--;
+        lease_list_save(store, list, NULL);
 }
 
 static struct error *detach(const struct store *store, const char *pod_uid) {
@@ -186,13 +172,15 @@ static struct error *detach(const struct store *store, const char *pod_uid) {
         const struct lease_name *name = lease_list_find(&list, pod_uid);
         if (name) {
                 err = lease_undo(&host, name);
+                if (!err)
+                        lease_list_forget(store, &list, name);
         } else {
                 host_ifname_of(store, pod_uid, ifname);
                 err = link_remove(&host, ifname);
         }
         guest_remove(store, pod_uid);
         if (!err)
-                err = host_remove_if_last(&host);
+                err = host_remove_if_last(&host, &list);
         return err;
 }
 
@@ -261,6 +249,22 @@ static struct error *ports_check(const struct store *store, const struct lease_l
         return NULL;
 }
 
+/* What a dead pod has is free, once it is taken back. */
+static struct error *ports_claim(struct host *host, struct lease_list *list, const struct lease *lease) {
+        struct error *err = ports_check(host->store, list, lease);
+
+        if (!err || error_reason(err) != ERROR_CONFLICT)
+                return err;
+        size_t before = list->n;
+        struct error *failed = reclaim(host, list, true);
+        if (failed || list->n == before) {
+                error_free(failed);
+                return err;
+        }
+        error_free(err);
+        return ports_check(host->store, list, lease);
+}
+
 static struct error *ports_fit_families(const struct lease *lease) {
         for (size_t i = 0; i < lease->n_ports; i++)
                 if (lease->ports[i].host_ip.family == AF_INET6 && lease->ip6.family == AF_UNSPEC)
@@ -286,10 +290,16 @@ static void lease_fill(struct lease *lease, const struct host *host, uint32_t nu
 }
 
 /* Picks an address and writes down who has it. */
-static struct error *lease_new(struct host *host, const struct lease_list *list, struct lease *lease) {
-        uint32_t number = lease_list_free_number(host->store, list, ranges_last_number(&host->ranges));
+static struct error *lease_new(struct host *host, struct lease_list *list, struct lease *lease) {
+        uint32_t last = ranges_last_number(&host->ranges), number = lease_list_free_number(host->store, list, last);
         char range[64];
 
+        if (!number) {
+                struct error *err = reclaim(host, list, true);
+                if (err)
+                        return err;
+                number = lease_list_free_number(host->store, list, last);
+        }
         if (!number) {
                 range_format(&host->ranges.ip4, range, sizeof(range));
                 return error_new(ERROR_EXHAUSTED, "all addresses of the pods' range %s are in use (%zu pod%s)", range,
@@ -299,9 +309,11 @@ static struct error *lease_new(struct host *host, const struct lease_list *list,
         struct error *err = ports_fit_families(lease);
         if (!err)
                 err = lease_write(host->store, lease);
-        if (!err)
-                lease_number_used(host->store, number);
-        return err;
+        if (err)
+                return err;
+        lease_number_used(host->store, number);
+        lease_list_save(host->store, list, lease);
+        return NULL;
 }
 
 static struct error *ports_open(struct host *host, const struct lease *lease) {
@@ -502,11 +514,11 @@ static struct error *attach_reserve(struct host *host, const char *pod_uid, cons
                 err = attached_before(host, &list, pod_uid, lease->netns, ret, ret_done);
         if (err || *ret_done)
                 return err;
-        err = reclaim(host, &list);
+        err = reclaim(host, &list, false);
         if (!err)
                 err = ports_parse(request, lease);
         if (!err)
-                err = ports_check(host->store, &list, lease);
+                err = ports_claim(host, &list, lease);
         if (!err)
                 err = host_ready(host, &list);
         if (!err)

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
-#include "net/lease.h"
+#include "net/inventory.h"
 #include "test.h"
 
 static struct net_range range(const char *text) {
@@ -156,25 +156,5 @@ TEST(a_lease_comes_back_as_it_was_written) {
         assert_memory_equal(read.ports, ports, sizeof(ports));
         assert_ok(lease_remove(&store, name));
         assert_ok(lease_remove(&store, name));
-        assert_ok(remove_tree(folder));
-}
-
-TEST(numbers_go_round_and_skip_what_is_taken) {
-        char folder[] = "/tmp/husk-test-net-XXXXXX";
-        assert_non_null(mkdtemp(folder));
-        struct store store = { .root = folder, .run = folder };
-        _cleanup_free_ char *net = path_join(folder, "net");
-        struct lease_name taken[] = { { 2, NULL }, { 3, NULL }, { 5, NULL } };
-        struct lease_list none = { NULL, 0 }, some = { taken, 3 };
-
-        assert_ok(mkdir_parents(net, 0700));
-        assert_int_equal(lease_list_free_number(&store, &none, 6), 2);
-        assert_int_equal(lease_list_free_number(&store, &some, 6), 4);
-        lease_number_used(&store, 4);
-        assert_int_equal(lease_list_free_number(&store, &some, 6), 6);
-        lease_number_used(&store, 6);
-        assert_int_equal(lease_list_free_number(&store, &none, 6), 2);
-        assert_int_equal(lease_list_free_number(&store, &some, 6), 4);
-        assert_int_equal(lease_list_free_number(&store, &some, 3), 0);
         assert_ok(remove_tree(folder));
 }
