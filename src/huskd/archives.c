@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
@@ -271,11 +272,13 @@ static void load_done(void *arg, struct loop_command_result *result) {
 static struct error *load_begin(struct archives *a, struct archive *f) {
         _cleanup_free_ char *program = NULL, *path = path_join(a->folder, f->file);
         struct error *err = process_find_sister("husk-image", &program);
+        char self[16];
 
         if (err)
                 return err;
-        char *argv[] = { program,      "--root", a->store->root, "--run", a->store->run, "load", "--pin",
-                         "--progress", "none",   "-o",           "json",  "--",          path,   NULL };
+        snprintf(self, sizeof(self), "%d", getpid());
+        char *argv[] = { program, "--root",     a->store->root, "--run", a->store->run, "--end-with", self, "load",
+                         "--pin", "--progress", "none",         "-o",    "json",        "--",         path, NULL };
         struct loop_command_options options = {
                 .argv = argv, .gather_output = true, .gather_errors = true, .output_max = OUTPUT_MAX
         };

@@ -1,5 +1,7 @@
 #include "huskd/image-gc.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -42,10 +44,12 @@ static void collected(void *arg, struct loop_command_result *result) {
 static struct error *collect(struct image_gc *gc) {
         _cleanup_free_ char *program = NULL;
         struct error *err = process_find_sister("husk-image", &program);
+        char self[16];
 
         if (err)
                 return err;
-        char *argv[] = { program, "--root", gc->store->root, "--run", gc->store->run, "gc", NULL };
+        snprintf(self, sizeof(self), "%d", getpid());
+        char *argv[] = { program, "--root", gc->store->root, "--run", gc->store->run, "--end-with", self, "gc", NULL };
         struct loop_command_options options = { .argv = argv, .gather_output = true, .gather_errors = true };
         return loop_command_new(gc->loop, &options, collected, gc, &gc->command);
 }

@@ -1,4 +1,5 @@
 """The images of a node with huskd: a folder of archives that is taken in, and the disk that images must not fill."""
+import fcntl
 import gzip
 import json
 import os
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from conftest import BUSYBOX, TOP, until
-from test_huskd import Daemon
+from test_huskd import HUSKD, Daemon
 
 POD = """
 apiVersion: v1
@@ -149,6 +150,21 @@ def test_an_archive_that_is_none_is_told_once_and_harms_nothing(archives):
     make_archive(archives.folder + "/cut.tar", "localhost/cut:1", "--text", "/x=3")  # whole now
     archives.has("localhost/cut:1")
     assert os.listdir(archives.node.root + "/images/ingest") == []
+
+
+def test_husk_image_ends_with_a_killed_huskd(archives):
+    """It waits for the images' lock here, which somebody has: so it is at work when huskd is killed."""
+    make_archive(archives.folder + "/a.tar", "localhost/a:1", "--text", "/x=1")
+    os.makedirs(archives.node.root + "/images", exist_ok=True)
+    with open(archives.node.root + "/images/lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen([HUSKD], env=archives.node.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("husk-image is at work", lambda: archives.node.of_program("husk-image"))
+        process.kill()
+        process.wait()
+        until("husk-image has ended", lambda: not archives.node.of_program("husk-image"), 10)
+    archives.start()  # the next one takes it in
+    archives.has("localhost/a:1")
 
 
 def test_huskd_looks_how_full_the_disk_is_and_removes_what_nobody_uses(own_node):
