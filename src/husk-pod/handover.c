@@ -101,6 +101,7 @@ void handover_receive(struct runtime *rt) {
                 pod_step(rt->pod);
                 return;
         }
+        image_pulls_sweep(rt); /* before the first is asked for anew */
         pod_restored(rt->pod);
         instances_sweep(rt);
         reaper_offer(rt->reaper);

@@ -147,9 +147,12 @@ static struct error *credentials_write(struct image_pull *p, const V1Secret *sec
         json_auto_t *file = json_pack("{s:o, s:{s:s, s:s, s:s}}", "auths", auths, "secret", "uid", meta->uid ?: "",
                                       "namespace", meta->namespace_ ?: "", "name", meta->name ?: "");
         _cleanup_free_ char *text = json_dumps(file, JSON_COMPACT);
-        char *path = xasprintf("%s/credentials-%p-%zu.json", p->rt->run_folder, (void *)p, strv_len(p->credentials));
+        _cleanup_free_ char *folder = path_join(p->rt->run_folder, CREDENTIALS_FOLDER);
+        char *path = xasprintf("%s/%p-%zu.json", folder, (void *)p, strv_len(p->credentials));
         p->credentials = strv_add_take(p->credentials, path);
-        struct error *err = file_replace(path, text, strlen(text), 0600, 0);
+        struct error *err = mkdir_parents(folder, 0700);
+        if (!err)
+                err = file_replace(path, text, strlen(text), 0600, 0);
         explicit_bzero(text, strlen(text));
         return err;
 }
@@ -260,6 +263,15 @@ void image_pull_start(void *ctx, const char *image) {
         _cleanup_error_ struct error *err = pull_spawn(p);
         if (err)
                 pull_failed(p, NULL, error_message(err));
+}
+
+/* What a supervisor that was killed had given to its husk-image, which has ended with it. */
+void image_pulls_sweep(struct runtime *rt) {
+        _cleanup_free_ char *folder = path_join(rt->run_folder, CREDENTIALS_FOLDER);
+        _cleanup_error_ struct error *err = remove_tree(folder);
+
+        if (err)
+                log_warning("%s", error_message(err));
 }
 
 void image_pulls_release(struct runtime *rt) {

@@ -253,8 +253,12 @@ void actions_release(struct runtime *rt);
 
 /* ---- image-pull.c ---- */
 
+/* Of <run>/pods/<uid>: what husk-image is given while it pulls. */
+#define CREDENTIALS_FOLDER "credentials"
+
 enum image_presence image_lookup(void *ctx, const char *image, struct image_facts *ret);
 void image_pull_start(void *ctx, const char *image);
+void image_pulls_sweep(struct runtime *rt);
 void image_pulls_release(struct runtime *rt);
 
 /* ---- claims.c ---- */

@@ -2,9 +2,11 @@
 also runs with its field dropped while decoding (fields_table.py) and must fail then, which is why they look at effects that no
 default has, and at the end of pods that end by themselves."""
 import base64
+import glob
 import http.server
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -310,6 +312,26 @@ def test_image_pull_secrets(t, private_registry):
     t.node.husk("image", "rm", private_registry.reference, check=False)
     private = {"image": private_registry.reference, "imagePullPolicy": "Always", "command": ["/bin/sh", "-c", "echo pulled"]}
     assert t.log(container(**private), imagePullSecrets=[{"name": "registry"}]) == "pulled"
+
+
+def test_a_killed_supervisor_leaves_no_pull_secrets_behind(t, private_registry):
+    pull_secret(t, private_registry)
+    t.node.husk("image", "rm", private_registry.reference, check=False)
+    hook, seen = private_registry.hook, []
+
+    def kill(handler, *what):
+        if not seen:
+            seen.extend(glob.glob(t.node.run + "/pods/*/credentials/*"))
+            os.kill(t.node.of_program("husk-pod")[0], signal.SIGKILL)
+        return hook(handler, *what)
+
+    private_registry.hook = kill
+    try:
+        name = t.make({"name": "a", "image": private_registry.reference, "command": ["/bin/sh", "-c", "exit 0"]}, imagePullSecrets=[{"name": "registry"}])
+        t.node.phase(name, "Succeeded")
+    finally:
+        private_registry.hook = hook
+    assert len(seen) == 1 and not os.path.exists(seen[0]) and glob.glob(t.node.run + "/pods/*/credentials/*") == []
 
 
 def test_standard_input_once(t):
