@@ -144,18 +144,11 @@ static struct error *cgroup_make(const struct hierarchy *h, const char *path, bo
         return cpuset_inherit(h, folder);
 }
 
-static bool node_is_made(const struct store *store) {
-        const struct hierarchy *h = hierarchy_of("cpu");
-        _cleanup_free_ char *node = cgroup_node_path(store), *folder = h ? xasprintf("%s%s", h->folder, node) : NULL;
-
-        return folder && access(folder, F_OK) == 0;
-}
-
 struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, enum pod_qos qos,
                                 const struct cgroup_limits *limits) {
         _cleanup_free_ char *path = cgroup_pod_path(store, pod_uid, qos);
         const struct machine *m = cgroup_machine();
-        bool is_new = false, all_new = true, first = !node_is_made(store);
+        bool is_new = false, all_new = true;
         struct error *err;
 
         if (m->version == CGROUP_NONE)
@@ -173,8 +166,7 @@ struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, 
         err = cgroup_limits_apply(limits, path, all_new);
         if (err)
                 return err;
-        if (first)
-                cgroup_node_weigh(store);
+        cgroup_node_weigh(store); /* each time: who made it may have been killed before */
         if (qos == POD_QOS_BURSTABLE)
                 cgroup_burstable_recount(store);
         else if (qos == POD_QOS_BEST_EFFORT && all_new)

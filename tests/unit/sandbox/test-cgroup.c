@@ -157,6 +157,15 @@ TEST(the_default_node_uses_the_kubelets_layout) {
         }
 }
 
+/* What all pods of a node weigh together. */
+static void assert_weighs_the_machine(const char *node) {
+        uint64_t shares = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1024;
+        _cleanup_free_ char *v1_text = xasprintf("%" PRIu64, shares);
+        _cleanup_free_ char *v2_text = xasprintf("%" PRIu64, cgroup_weight_from_shares(shares));
+
+        assert_file(node, "cpu", "cpu.shares", v1_text, "cpu.weight", v2_text);
+}
+
 TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         _cleanup_node_ struct node node;
         node_make(&node);
@@ -172,11 +181,7 @@ TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         assert_file(path, "memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864");
         assert_file(path, "pids", "pids.max", "100", "pids.max", "100");
         assert_file(burstable, "cpu", "cpu.shares", "512", "cpu.weight", "20");
-        uint64_t shares =
-                (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1024; /* of the machine: what its pods weigh together */
-        _cleanup_free_ char *v1_text = xasprintf("%" PRIu64, shares);
-        _cleanup_free_ char *v2_text = xasprintf("%" PRIu64, cgroup_weight_from_shares(shares));
-        assert_file(top, "cpu", "cpu.shares", v1_text, "cpu.weight", v2_text);
+        assert_weighs_the_machine(top);
         assert_true(folder_exists("freezer", path));
 
         /* Again, with other limits: a resize. */
@@ -197,6 +202,23 @@ TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         assert_false(folder_exists("cpu", top));
         assert_false(folder_exists("freezer", top));
         assert_error(cgroup_usage(path, &usage), ERROR_NOT_FOUND, "cgroup");
+}
+
+TEST(a_nodes_cgroup_is_weighed_though_who_made_it_was_killed) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        if (cgroup_version() == CGROUP_NONE)
+                skip();
+        _cleanup_free_ char *top = cgroup_node_path(&node.store), *folder = cgroup_folder("cpu", top);
+        _cleanup_free_ char *weight = path_join(folder, is_v2() ? "cpu.weight" : "cpu.shares");
+        struct cgroup_limits l = { 512, -1, 100000, -1, -1 };
+
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_GUARANTEED, &l));
+        assert_ok(file_poke(weight, is_v2() ? "100" : "1024")); /* as it is made */
+        assert_ok(cgroup_pod_create(&node.store, "6d6a1c2e-0f0b-4a53-8a4e-00000000000b", POD_QOS_GUARANTEED, &l));
+        assert_weighs_the_machine(top);
+        assert_ok(cgroup_pod_remove(&node.store, UID_A));
+        assert_ok(cgroup_pod_remove(&node.store, "6d6a1c2e-0f0b-4a53-8a4e-00000000000b"));
 }
 
 /* The last pod's going takes the node's cgroups away just when another's coming makes them. */
