@@ -30,10 +30,6 @@ static void values_release(struct values *values) {
 
 static struct error *eval_path(const struct path *path, json_t *current, struct values *ret);
 
-static int compare_names(const void *a, const void *b) {
-        return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Elements of a list, or an object's values in the order of their names. */
 static void add_children(json_t *json, struct values *ret) {
         const char *name, **names;
@@ -47,7 +43,7 @@ static void add_children(json_t *json, struct values *ret) {
                 return;
         names = xcalloc(json_object_size(json) + 1, sizeof(*names));
         json_object_foreach(json, name, value) names[i++] = name;
-        qsort(names, i, sizeof(*names), compare_names);
+        strv_sort((char **)names);
         for (size_t j = 0; j < i; j++)
                 values_add(ret, json_object_get(json, names[j]));
         free(names);

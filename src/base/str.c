@@ -170,6 +170,15 @@ bool strv_contains(char *const *v, const char *s) {
         return false;
 }
 
+static int compare_strings(const void *a, const void *b) {
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void strv_sort(char **v) {
+        if (v)
+                qsort(v, strv_len(v), sizeof(*v), compare_strings);
+}
+
 char **strv_free(char **v) {
         for (size_t i = 0; v && v[i]; i++)
                 free(v[i]);

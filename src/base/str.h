@@ -37,6 +37,7 @@ char **strv_copy(char *const *v);
 char **strv_split(const char *s, char separator); /* empty parts are kept; "" gives one empty part */
 char *strv_join(char *const *v, const char *separator);
 bool strv_contains(char *const *v, const char *s);
+void strv_sort(char **v); /* by their bytes; NULL is fine */
 char **strv_free(char **v);
 static inline void strv_freep(char ***v) {
         *v = strv_free(*v);

@@ -8,10 +8,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-static int compare_names(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Names of the rotated files of `path`, the oldest first; NULL: none. */
 static char **rotated_list(const char *path, int *ret_folder) {
         _cleanup_free_ char *folder = xstrdup(path);
@@ -26,8 +22,7 @@ static char **rotated_list(const char *path, int *ret_folder) {
         while ((entry = readdir(dir)))
                 if (strncmp(entry->d_name, base, len) == 0 && entry->d_name[len] == '.')
                         names = strv_add(names, entry->d_name);
-        if (names)
-                qsort(names, strv_len(names), sizeof(*names), compare_names);
+        strv_sort(names);
         *ret_folder = fcntl(dirfd(dir), F_DUPFD_CLOEXEC, 3);
         closedir(dir);
         return names;

@@ -40,10 +40,6 @@ static int open_in(const char *folder, const char *name) {
         return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-static int compare_names(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Files of the run from the oldest to the newest: the renamed ones by the time in their names, then the current one.
  * A compressed one cannot be read and is passed over. */
 static char **list_files(const struct log_file *log) {
@@ -58,8 +54,7 @@ static char **list_files(const struct log_file *log) {
                         names = strv_add(names, entry->d_name);
         if (dir)
                 closedir(dir);
-        if (names)
-                qsort(names, strv_len(names), sizeof(char *), compare_names);
+        strv_sort(names);
         return strv_add(names, log->name);
 }
 

@@ -40,10 +40,6 @@ void page_text(struct page *page, int level, const char *text) {
         add(page, level, xstrdup(text), NULL);
 }
 
-static int compare_keys(const void *a, const void *b) {
-        return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 void page_map(struct page *page, int level, const char *key, const json_t *map, const char *separator) {
         size_t size = json_object_size(map), n = 0;
         _cleanup_free_ const char **keys = xcalloc(size + 1, sizeof(char *));
@@ -52,7 +48,7 @@ void page_map(struct page *page, int level, const char *key, const json_t *map, 
 
         /* What `apply` keeps for itself would drown the rest. */
         json_object_foreach((json_t *)map, k, value) if (!streq(k, LAST_APPLIED_ANNOTATION)) keys[n++] = k;
-        qsort(keys, n, sizeof(*keys), compare_keys);
+        strv_sort((char **)keys);
         for (size_t i = 0; i < n; i++) {
                 const char *text = json_string_value(json_object_get(map, keys[i]));
                 page_fieldf(page, level, i ? "" : key, "%s%s%s", keys[i], separator, text ? text : "");

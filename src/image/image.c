@@ -92,10 +92,6 @@ static int compare_images(const void *a, const void *b) {
         return order ? order : strcmp(x->id, y->id);
 }
 
-static int compare_strings(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 struct error *image_list(const struct store *store, struct image ***ret, size_t *ret_n) {
         _cleanup_free_ char *images = layout_root(store);
         _cleanup_strv_ char **ids = NULL;
@@ -119,10 +115,8 @@ struct error *image_list(const struct store *store, struct image ***ret, size_t 
         qsort(names.list, names.n, sizeof(*names.list), compare_images);
         for (size_t i = 0; i < names.n; i++) {
                 struct image *image = names.list[i];
-                if (image->repo_tags)
-                        qsort(image->repo_tags, strv_len(image->repo_tags), sizeof(char *), compare_strings);
-                if (image->repo_digests)
-                        qsort(image->repo_digests, strv_len(image->repo_digests), sizeof(char *), compare_strings);
+                strv_sort(image->repo_tags);
+                strv_sort(image->repo_digests);
         }
         *ret = names.list;
         *ret_n = names.n;

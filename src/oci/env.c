@@ -77,10 +77,6 @@ char *env_expand(const char *text, char *const *variables) {
         return expand(text, variables, NULL);
 }
 
-static int compare_names(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 struct error *env_expand_strict(const char *text, char *const *variables, char **ret) {
         _cleanup_strv_ char **missing = NULL, **once = NULL;
         _cleanup_free_ char *result = expand(text, variables, &missing);
@@ -90,7 +86,7 @@ struct error *env_expand_strict(const char *text, char *const *variables, char *
                 *ret = TAKE_PTR(result);
                 return NULL;
         }
-        qsort(missing, n, sizeof(*missing), compare_names);
+        strv_sort(missing);
         for (size_t i = 0; i < n; i++)
                 if (!strv_contains(once, missing[i]))
                         once = strv_add(once, missing[i]);

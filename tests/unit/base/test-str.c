@@ -24,6 +24,10 @@ TEST(a_list_is_split_and_joined_again) {
         assert_string_equal(joined, "a,,b");
         assert_true(strv_contains(v, "b"));
         assert_false(strv_contains(v, "c"));
+        strv_sort(v);
+        _cleanup_free_ char *sorted = strv_join(v, ",");
+        assert_string_equal(sorted, ",a,b");
+        strv_sort(NULL);
 }
 
 TEST(distance_counts_edits_and_swaps) {
