@@ -90,15 +90,11 @@ static struct error *folder_sync(int dirfd, const char *path) {
         return NULL;
 }
 
-struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode, int flags) {
-        static unsigned counter;
-        _cleanup_free_ char *temporary = NULL, *folder = path_folder(path);
-        const char *slash = strrchr(path, '/');
+static struct error *replace_through(int dirfd, const char *temporary, int how, const char *path, const void *data,
+                                     size_t len, mode_t mode, int flags) {
+        _cleanup_close_ int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | how, 0600);
         struct error *err;
 
-        temporary = xasprintf("%s/.%s.%d.%u.tmp", folder, slash ? slash + 1 : path, getpid(),
-                              __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED));
-        _cleanup_close_ int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return error_errno(errno, "create %s", temporary);
         err = fd_write_all(fd, data, len);
@@ -119,8 +115,23 @@ struct error *file_replace_at(int dirfd, const char *path, const void *data, siz
         return flags & FILE_DURABLE ? folder_sync(dirfd, path) : NULL;
 }
 
+struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode, int flags) {
+        static unsigned counter;
+        _cleanup_free_ char *temporary = NULL, *folder = path_folder(path);
+        const char *slash = strrchr(path, '/');
+
+        temporary = xasprintf("%s/.%s.%d.%u.tmp", folder, slash ? slash + 1 : path, getpid(),
+                              __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED));
+        return replace_through(dirfd, temporary, O_EXCL, path, data, len, mode, flags);
+}
+
 struct error *file_replace(const char *path, const void *data, size_t len, mode_t mode, int flags) {
         return file_replace_at(AT_FDCWD, path, data, len, mode, flags);
+}
+
+struct error *file_replace_through(const char *temporary, const char *path, const void *data, size_t len, mode_t mode,
+                                   int flags) {
+        return replace_through(AT_FDCWD, temporary, O_TRUNC, path, data, len, mode, flags);
 }
 
 /* Is it the ".<name>.<pid>.<counter>.tmp" of file_replace()? */

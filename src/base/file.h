@@ -21,6 +21,11 @@ enum file_flags {
 struct error *file_replace_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                               int flags) _must_check_;
 struct error *file_replace(const char *path, const void *data, size_t len, mode_t mode, int flags) _must_check_;
+/* The same by way of the file `temporary`, on the same file system, which nobody else uses now: the caller holds a
+ * lock. A writer that is killed leaves that one name behind, which the next writes over, where file_replace() leaves a
+ * name of its own each time (files_sweep()). */
+struct error *file_replace_through(const char *temporary, const char *path, const void *data, size_t len, mode_t mode,
+                                   int flags) _must_check_;
 /* Writes into an existing file (cgroup, sysctl, …), no creation, one write(2). */
 struct error *file_poke_at(int dirfd, const char *path, const char *text) _must_check_;
 struct error *file_poke(const char *path, const char *text) _must_check_;

@@ -35,8 +35,7 @@ static struct error *claims_write(const struct store *store, const json_t *claim
         _cleanup_free_ char *path = claims_path(store), *text = json_dumps(claims, JSON_COMPACT);
         if (!text)
                 return error_new(ERROR_INTERNAL, "claims are no JSON");
-        files_sweep(store->run, "claims.json"); /* the caller holds the lock */
-        return file_replace(path, text, strlen(text), 0600, 0);
+        return store_run_write(store, path, text);
 }
 
 /* Changes claims under the store's lock; true from `change` means that there is something to write. */

@@ -43,12 +43,11 @@ static void waiting_write(const struct store *store, const json_t *waiting) {
         _cleanup_free_ char *path = waiting_path(store), *text = json_dumps(waiting, JSON_COMPACT);
         _cleanup_error_ struct error *err = NULL;
 
-        files_sweep(store->run, "waiting.json");
         if (json_object_size(waiting) == 0) {
                 unlink(path);
                 return;
         }
-        err = file_replace(path, text, strlen(text), 0600, 0);
+        err = store_run_write(store, path, text);
         if (err) /* then it is chance again */
                 log_warning("%s", error_message(err));
 }

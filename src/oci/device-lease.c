@@ -214,7 +214,8 @@ static struct error *allocate_new(const struct store *store, const V1Pod *pod, c
         if (err)
                 return err;
         text = json_dumps(allocation, JSON_COMPACT);
-        return file_replace(path, text, strlen(text), 0600, 0);
+        _cleanup_free_ char *temporary = path_join(store->run, ".devices.new");
+        return file_replace_through(temporary, path, text, strlen(text), 0600, 0);
 }
 
 struct error *devices_allocate(const struct store *store, const V1Pod *pod, const struct cdi_registry *registry,
@@ -239,10 +240,8 @@ struct error *devices_allocate(const struct store *store, const V1Pod *pod, cons
 }
 
 struct error *devices_release(const struct store *store, const char *pod_uid) {
-        _cleanup_free_ char *path = lease_path(store, pod_uid), *folder = leases_folder(store);
-        _cleanup_free_ char *name = xasprintf("%s.json", pod_uid);
+        _cleanup_free_ char *path = lease_path(store, pod_uid);
 
-        files_sweep(folder, name); /* nobody but the pod's own supervisor writes it, and that is not doing so now */
         return unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
 }
 

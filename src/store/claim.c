@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "store/store-private.h"
 
 #define FINALIZER "kubernetes.io/pvc-protection"
 #define FOLDERS "persistent-volumes"
@@ -197,17 +198,12 @@ static struct error *is_used(struct store *store, const json_t *claim, bool *ret
 /* ---- its end ---- */
 
 static struct error *write_claim(struct store *store, json_t *claim, const char *path) {
-        char version[24];
-
-        snprintf(version, sizeof(version), "%llu", (unsigned long long)store_next_resource_version(store));
-        json_object_set_new(part_of(claim, "metadata"), "resourceVersion", json_string(version));
-        _cleanup_free_ char *written = json_dumps(claim, JSON_COMPACT);
-        return written ? file_replace(path, written, strlen(written), 0644, FILE_DURABLE)
-                       : error_new(ERROR_INTERNAL, "%s: this claim cannot be written as JSON", path);
+        store_set_version(store, part_of(claim, "metadata"));
+        return store_object_write(store, path, claim, 0644, FILE_DURABLE);
 }
 
-/* The folder gets a name under which nobody looks for it; its content is removed by claims_empty_bin(), for that can
- * take long, and the store is locked. */
+/* The folder gets a name under which nobody looks for it; its content is removed by claim_discard(), for that can take
+ * long, and the store is locked. */
 static struct error *put_aside(const struct store *store, const char *uid) {
         _cleanup_free_ char *folder = claim_folder(store, uid), *aside = xasprintf("%s" REMOVED, folder);
 
@@ -254,12 +250,6 @@ struct error *claim_delete(struct store *store, json_t *claim, const char *path)
 
 /* ---- sweeping ---- */
 
-static char *claim_path(struct store *store, const json_t *claim) {
-        _cleanup_free_ char *folder = store_objects_folder(store, claim_kind(), text(claim, "metadata", "namespace"));
-
-        return xasprintf("%s/%s.json", folder, text(claim, "metadata", "name"));
-}
-
 /* The pod for which it was made is gone. */
 static bool has_lost_its_pod(struct store *store, const json_t *claim) {
         json_t *owner;
@@ -283,7 +273,8 @@ static void sweep_claims(struct store *store, json_t *claims, struct error **fir
         json_array_foreach(claims, i, claim) {
                 if (!is_being_deleted(claim) && !has_lost_its_pod(store, claim))
                         continue;
-                _cleanup_free_ char *path = claim_path(store, claim);
+                _cleanup_free_ char *path = store_object_path(store, claim_kind(), text(claim, "metadata", "namespace"),
+                                                              text(claim, "metadata", "name"));
                 error_keep_first(first, claim_delete(store, claim, path));
         }
 }
@@ -320,44 +311,53 @@ static struct error *check_uids(json_t *claims) {
         return NULL;
 }
 
-/* Folders of claims that are not there, because somebody died between removing the one and the other. */
-static struct error *put_orphans_aside(struct store *store, DIR *dir) {
-        json_t *claims = NULL;
-        struct error *err = store_list(store, claim_kind(), NULL, &claims);
+/* The folder of all claims' folders; NULL without an error if there is none. */
+static struct error *folders_open(const struct store *store, DIR **ret) {
+        _cleanup_free_ char *folder = path_join(store->root, FOLDERS);
 
-        if (!err)
-                err = check_uids(claims);
+        *ret = opendir(folder);
+        return *ret || errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
+}
+
+/* Folders of claims that are not there, because somebody died between removing the one and the other. */
+static struct error *put_orphans_aside(struct store *store, json_t *claims) {
+        DIR *dir;
+        struct error *err = folders_open(store, &dir);
+
+        if (err || !dir)
+                return err;
+        err = check_uids(claims);
         for (struct dirent *entry; !err && (entry = readdir(dir));) {
                 size_t len = strcspn(entry->d_name, "."); /* "<uid>", or "<uid>..new": not finished yet */
                 _cleanup_free_ char *uid = xstrndup(entry->d_name, len);
                 if (is_uid(uid) && !str_ends_with(entry->d_name, REMOVED) && !has_claim(claims, uid))
                         err = put_aside(store, entry->d_name);
         }
-        json_decref(claims);
+        closedir(dir);
         return err;
 }
 
-static struct error *empty_bin(struct store *store, DIR *dir) {
-        struct error *err = NULL;
+/* What was put aside. It takes as long as that takes, and no lock. */
+static struct error *empty_bin(const struct store *store) {
+        DIR *dir;
+        struct error *err = folders_open(store, &dir);
 
-        for (struct dirent *entry; !err && (entry = readdir(dir));)
+        if (err || !dir)
+                return err;
+        for (struct dirent *entry; (entry = readdir(dir));)
                 if (str_ends_with(entry->d_name, REMOVED))
-                        err = remove_tree_at(dirfd(dir), entry->d_name);
+                        error_keep_first(&err, remove_tree_at(dirfd(dir), entry->d_name));
+        closedir(dir);
         return err;
 }
 
-static struct error *with_folder(struct store *store, struct error *(*act)(struct store *store, DIR *dir)) {
-        _cleanup_free_ char *folder = path_join(store->root, FOLDERS);
-        DIR *dir = opendir(folder);
-        struct error *err = dir ? act(store, dir) : errno == ENOENT ? NULL : error_errno(errno, "open %s", folder);
+struct error *claim_discard(const struct store *store, const json_t *claim) {
+        const char *uid = text(claim, "metadata", "uid");
 
-        if (dir)
-                closedir(dir);
-        return err;
-}
-
-struct error *claims_empty_bin(struct store *store) {
-        return with_folder(store, empty_bin);
+        if (!uid || !is_uid(uid))
+                return NULL;
+        _cleanup_free_ char *folder = claim_folder(store, uid), *aside = xasprintf("%s" REMOVED, folder);
+        return remove_tree(aside);
 }
 
 /* Under the lock: claims that nothing holds any more, then folders that are nobody's. A claim that cannot be read holds
@@ -372,26 +372,20 @@ static struct error *sweep_locked(struct store *store) {
         if (err)
                 return err;
         sweep_claims(store, claims, &first);
+        if (!first) /* those that have just gone are in the list, and their folders aside */
+                first = put_orphans_aside(store, claims);
         json_decref(claims);
-        if (!first)
-                first = with_folder(store, put_orphans_aside);
         return first;
 }
 
-/* Without any claim of the kind, and without a folder of one, this costs a look into two folders. */
 struct error *claims_sweep(struct store *store) {
         _cleanup_free_ char *folder = path_join(store->root, FOLDERS);
-        struct error *first = NULL, *bad = NULL;
-        json_t *claims = NULL;
-        struct error *err = store_list_readable(store, claim_kind(), NULL, &claims, &bad);
+        struct error *first = NULL;
 
-        if (err || bad || json_array_size(claims) || file_exists(folder)) {
-                error_free(err);
+        if (file_exists(folder) || store_may_have_any(store, claim_kind())) {
                 first = sweep_locked(store);
-                error_keep_first(&first, claims_empty_bin(store));
+                error_keep_first(&first, empty_bin(store));
         }
-        error_free(bad);
-        json_decref(claims);
         return error_context(first, "persistent volume claims");
 }
 

@@ -34,10 +34,12 @@ bool claim_update(json_t *claim, const json_t *old);
 struct error *claim_delete(struct store *store, json_t *claim, const char *path) _must_check_;
 /* After the end of pods (takes the store's lock): removes claims whose deletion waited for them, those that belonged to
  * them, and folders without a claim. A claim that cannot be read is passed over, and told in the error when all else is
- * done; while there is one, no folder is taken for one without a claim. */
+ * done; while there is one, no folder is taken for one without a claim. Where no claim ever was this costs a look into
+ * two folders. */
 struct error *claims_sweep(struct store *store) _must_check_;
-/* Removes what the folders of removed claims held. It takes as long as that takes, and no lock. */
-struct error *claims_empty_bin(struct store *store) _must_check_;
+/* Removes what the folder of a claim that is gone held (nothing of one that is still there). It takes as long as that
+ * takes, and no lock; what could not be removed, the next claims_sweep() tries again. */
+struct error *claim_discard(const struct store *store, const json_t *claim) _must_check_;
 
 /* The name of the claim that a volume of a pod's spec stands for, owned by the caller; NULL: it is no claim. */
 char *claim_name_of_volume(const char *pod_name, const json_t *volume);

@@ -378,24 +378,6 @@ static struct error *links_to_uid_remove(struct store *store, const char *uid) {
         return err;
 }
 
-/* What was being written among the objects when its writer was killed. Whoever writes there holds the lock. */
-static void sweep_objects(struct store *store) {
-        _cleanup_free_ char *objects = path_join(store->root, "objects");
-        _cleanup_strv_ char **namespaces = NULL;
-        struct error *err = store_folder_names(objects, &namespaces);
-
-        for (size_t i = 0; !err && namespaces && namespaces[i]; i++) {
-                _cleanup_free_ char *ns = path_join(objects, namespaces[i]);
-                _cleanup_strv_ char **kinds = NULL;
-                err = store_folder_names(ns, &kinds);
-                for (size_t j = 0; !err && kinds && kinds[j]; j++) {
-                        _cleanup_free_ char *folder = path_join(ns, kinds[j]);
-                        files_sweep(folder, NULL);
-                }
-        }
-        error_free(err); /* the next one's end sweeps again */
-}
-
 struct error *store_pod_remove(struct store *store, const char *uid) {
         _cleanup_free_ char *folder = store_pod_folder(store, uid), *run_folder = store_pod_run_folder(store, uid);
         _cleanup_close_ int lock = -EBADF;
@@ -429,6 +411,5 @@ struct error *store_pod_remove(struct store *store, const char *uid) {
                 err = links_to_uid_remove(store, uid);
         }
         json_decref(pod);
-        sweep_objects(store);
         return err;
 }

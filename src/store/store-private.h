@@ -31,6 +31,9 @@ struct error *store_not_found(const struct api_kind *kind, const char *name) _mu
 struct error *store_file_read(const char *path, json_t **ret) _must_check_;
 /* Flags are those of file_replace(). */
 struct error *store_file_write(const char *path, const json_t *json, mode_t mode, int flags) _must_check_;
+/* The same for a file below <root>/objects, under the store's lock. */
+struct error *store_object_write(const struct store *store, const char *path, const json_t *json, mode_t mode,
+                                 int flags) _must_check_;
 /* Its "metadata", made if there is none; borrowed. */
 json_t *object_metadata(json_t *object);
 void store_set_version(struct store *store, json_t *metadata);
@@ -42,6 +45,9 @@ int store_lock_open(struct store *store, int operation);
 /* Names in a folder, sorted, without hidden ones; none (NULL) if there is no such folder. That one could not be looked
  * into is an error: whoever took it for an empty one might remove what belongs to its objects. */
 struct error *store_folder_names(const char *path, char ***ret) _must_check_;
+
+/* Whether there may be objects of a kind that has namespaces; cheaper than a list of them. */
+bool store_may_have_any(struct store *store, const struct api_kind *kind);
 
 /* ---- store-write.c ---- */
 

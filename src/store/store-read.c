@@ -64,10 +64,6 @@ struct error *store_get(struct store *store, const struct api_kind *kind, const 
         return err;
 }
 
-static int compare_strings(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 struct error *store_folder_names(const char *path, char ***ret) {
         _cleanup_strv_ char **names = NULL;
         DIR *dir = opendir(path);
@@ -89,8 +85,7 @@ struct error *store_folder_names(const char *path, char ***ret) {
                 closedir(dir);
         if (rc && rc != ENOENT) /* it may have been removed meanwhile */
                 return error_errno(rc, "read %s", path);
-        if (n)
-                qsort(names, n, sizeof(char *), compare_strings);
+        strv_sort(names);
         *ret = TAKE_PTR(names);
         return NULL;
 }
@@ -150,6 +145,21 @@ static struct error *list(struct store *store, const struct api_kind *kind, cons
         }
         *ret = array;
         return NULL;
+}
+
+bool store_may_have_any(struct store *store, const struct api_kind *kind) {
+        _cleanup_free_ char *folder = path_join(store->root, "objects");
+        _cleanup_strv_ char **namespaces = NULL;
+        _cleanup_error_ struct error *err = store_folder_names(folder, &namespaces);
+        bool any = err;
+
+        for (size_t i = 0; namespaces && namespaces[i] && !any; i++) {
+                _cleanup_free_ char *of_kind = store_kind_folder(store, kind, namespaces[i]);
+                _cleanup_strv_ char **names = NULL;
+                _cleanup_error_ struct error *bad = store_folder_names(of_kind, &names);
+                any = bad || names;
+        }
+        return any;
 }
 
 struct error *store_list(struct store *store, const struct api_kind *kind, const char *ns, json_t **ret) {

@@ -60,7 +60,7 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
         }
         if (claim_is_kind(kind))
                 claim_bind(object);
-        err = store_file_write(path, object, file_mode(kind), FILE_DURABLE | FILE_EXCLUSIVE);
+        err = store_object_write(store, path, object, file_mode(kind), FILE_DURABLE | FILE_EXCLUSIVE);
         if (error_is(err, ERROR_ALREADY_EXISTS)) {
                 error_free(err);
                 return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", kind->plural, name);
@@ -136,20 +136,31 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         }
         /* Of a claim whose deletion waited, somebody may have taken away what held it. */
         bool ends = claim_is_kind(kind) && claim_update(stored, old);
-        err = ends ? claim_delete(store, stored, path) : store_file_write(path, stored, file_mode(kind), FILE_DURABLE);
+        if (ends)
+                err = claim_delete(store, stored, path);
+        else if (kind_is_pod(kind) || kind_is_node(kind))
+                err = store_file_write(path, stored, file_mode(kind), FILE_DURABLE);
+        else
+                err = store_object_write(store, path, stored, file_mode(kind), FILE_DURABLE);
+        lock = fd_close(lock);
+        if (ends && !err)
+                err = claim_discard(store, stored);
         json_decref(stored);
         json_decref(old);
-        lock = fd_close(lock);
-        return err || !ends ? err : claims_empty_bin(store);
+        return err;
 }
 
+/* Takes the lock over. */
 static struct error *claim_remove(struct store *store, const struct api_kind *kind, const char *ns, const char *name,
-                                  const char *path) {
+                                  const char *path, int lock) {
         json_t *claim = NULL;
         struct error *err = store_get(store, kind, ns, name, &claim);
 
         if (!err)
                 err = claim_delete(store, claim, path);
+        fd_close(lock);
+        if (!err)
+                err = claim_discard(store, claim);
         json_decref(claim);
         return err;
 }
@@ -166,11 +177,8 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
         if (err)
                 return err;
         _cleanup_free_ char *path = store_object_path(store, kind, ns, name);
-        if (claim_is_kind(kind)) {
-                err = claim_remove(store, kind, ns, name, path);
-                lock = fd_close(lock);
-                return err ? err : claims_empty_bin(store);
-        }
+        if (claim_is_kind(kind))
+                return claim_remove(store, kind, ns, name, path, TAKE_FD(lock));
         if (unlink(path) < 0)
                 return errno == ENOENT ? store_not_found(kind, name) : error_errno(errno, "remove %s", path);
         return NULL;

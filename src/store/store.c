@@ -220,6 +220,20 @@ struct error *store_file_read(const char *path, json_t **ret) {
         return NULL;
 }
 
+struct error *store_run_write(const struct store *store, const char *path, const char *text) {
+        _cleanup_free_ char *temporary = path_join(store->run, ".new");
+
+        return file_replace_through(temporary, path, text, strlen(text), 0600, 0);
+}
+
+struct error *store_object_write(const struct store *store, const char *path, const json_t *json, mode_t mode,
+                                 int flags) {
+        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT), *temporary = path_join(store->root, "objects/.new");
+        if (!text)
+                return error_new(ERROR_INTERNAL, "%s: this object cannot be written as JSON", path);
+        return file_replace_through(temporary, path, text, strlen(text), mode, flags);
+}
+
 struct error *store_file_write(const char *path, const json_t *json, mode_t mode, int flags) {
         _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
         if (!text)

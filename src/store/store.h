@@ -107,6 +107,8 @@ struct error *store_node(struct store *store, json_t **ret) _must_check_;
 uint64_t store_next_resource_version(struct store *store);
 /* Takes the store's lock (flock; released by closing the descriptor, or by death). */
 struct error *store_lock(struct store *store, int *ret_fd) _must_check_;
+/* Replaces a file below <run> that is changed under that lock, which the caller holds. */
+struct error *store_run_write(const struct store *store, const char *path, const char *text) _must_check_;
 #define STORE_TAG_SIZE 11
 /* Ten hex digits that tell this node's kernel objects (bridge, table, cgroups) from those of other nodes on the
  * machine; made from the root's real path. Returns buf. */

@@ -32,6 +32,30 @@ TEST(a_file_is_replaced_whole_and_leaves_no_temporary) {
         assert_false(file_exists(folder));
 }
 
+TEST(what_a_killed_writer_left_under_a_fixed_name_is_written_over) {
+        _cleanup_free_ char *folder = temporary_folder(), *path = path_join(folder, "a"),
+                            *other = path_join(folder, "b");
+        _cleanup_free_ char *temporary = path_join(folder, ".new"), *text = NULL, *again = NULL;
+        struct stat st;
+
+        assert_ok(file_replace(temporary, "half of something longer", 24, 0644, 0));
+        assert_ok(file_replace_through(temporary, path, "one", 3, 0600, FILE_EXCLUSIVE));
+        assert_ok(file_read(path, 100, &text, NULL));
+        assert_string_equal(text, "one");
+        assert_true(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
+        assert_error(file_replace_through(temporary, path, "x", 1, 0600, FILE_EXCLUSIVE), ERROR_ALREADY_EXISTS,
+                     "write");
+        assert_false(file_exists(temporary));
+        assert_int_equal(symlink(path, temporary), 0); /* not followed */
+        assert_error(file_replace_through(temporary, other, "two", 3, 0600, FILE_DURABLE), ERROR_INTERNAL, "create");
+        assert_int_equal(unlink(temporary), 0);
+        assert_ok(file_replace_through(temporary, path, "two", 3, 0600, FILE_DURABLE));
+        assert_ok(file_read(path, 100, &again, NULL));
+        assert_string_equal(again, "two");
+        assert_false(file_exists(temporary) || file_exists(other));
+        assert_ok(remove_tree(folder));
+}
+
 TEST(paths_do_not_leave_their_root) {
         _cleanup_free_ char *folder = temporary_folder(), *root = path_join(folder, "root");
         _cleanup_free_ char *link = path_join(root, "out"), *outside = path_join(folder, "secret");

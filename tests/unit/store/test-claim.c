@@ -1,6 +1,8 @@
 #include "store/claim.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -91,6 +93,31 @@ TEST(a_folder_without_a_claim_is_swept_away_and_one_with_stays) {
                 _cleanup_free_ char *orphan = claim_folder(store, orphans[i]);
                 assert_false(file_exists(orphan));
         }
+        json_decref(claim);
+        end();
+}
+
+TEST(who_deletes_a_claim_does_not_hear_of_what_another_left) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                skip();
+        begin();
+        json_t *claim = claim_new("mine", "");
+        _cleanup_free_ char *mine = claim_folder(store, text_at(claim, "metadata", "uid")),
+                            *mine_aside = xasprintf("%s..removed", mine);
+        _cleanup_free_ char *busy = claim_folder(store, "00000000-0000-4000-8000-000000000000..removed/busy");
+        _cleanup_free_ char *other = claim_folder(store, "ffffffff-ffff-4fff-8fff-ffffffffffff..removed");
+
+        assert_ok(mkdir_parents(mine, 0700));
+        assert_ok(mkdir_parents(busy, 0700));
+        assert_ok(mkdir_parents(other, 0700));
+        assert_int_equal(mount("husk", busy, "tmpfs", 0, "size=4k"), 0);
+        assert_ok(store_delete(store, api_kind_of("PersistentVolumeClaim"), "default", "mine"));
+        assert_false(is_there("mine") || file_exists(mine) || file_exists(mine_aside));
+        assert_error(claims_sweep(store), ERROR_INTERNAL, "busy");
+        assert_true(file_exists(busy) && !file_exists(other)); /* one does not hold the other up */
+        assert_int_equal(umount(busy), 0);
+        assert_ok(claims_sweep(store));
+        assert_false(file_exists(busy));
         json_decref(claim);
         end();
 }
