@@ -15,6 +15,7 @@
 #include "net/cni.h"
 #include "net/host.h"
 #include "net/inventory.h"
+#include "net/others.h"
 
 /* ---- the node's lock ---- */
 
@@ -585,8 +586,11 @@ struct error *net_repair(const struct store *store) {
                 err = net_lock(store, &lock);
         if (!err)
                 err = lease_list_read(store, &list);
-        if (!err && (list.n || has_guests(store)))
+        if (!err && (list.n || has_guests(store))) {
                 err = host_ready(&host, &list);
+                if (!err)
+                        err = others_look_again(&host);
+        }
         return error_context(err, "network");
 }
 

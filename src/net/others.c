@@ -1,13 +1,9 @@
 #include "net/others.h"
 
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
-#include "base/process.h"
 #include "base/str.h"
+#include "net/others-private.h"
 
 #define DOCKER_CHAIN "DOCKER-USER"
 #define IPTABLES_TIMEOUT_MS 10000
@@ -17,78 +13,14 @@ static const struct family {
         const char *program; /* what the rules are written with: iptables must be able to read them */
 } families[] = { { NFPROTO_IPV4, "iptables" }, { NFPROTO_IPV6, "ip6tables" } };
 
-static uint16_t nft_type(uint16_t message) {
-        return NFNL_SUBSYS_NFTABLES << 8 | message;
-}
-
-static const char *text_of(const struct nlmsghdr *h, uint16_t type) {
-        const struct nlattr *a;
-
-        mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(a) == type &&
-                                                             mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >=
-                                                                     0) return mnl_attr_get_str(a);
-        return "";
-}
-
-static bool chain_exists(struct host *host, uint8_t family, const char *table, const char *chain) {
-        _cleanup_netlink_batch_ struct netlink_batch b = NETLINK_BATCH_INIT;
-        struct nfgenmsg *m =
-                netlink_batch_message(&b, nft_type(NFT_MSG_GETCHAIN), 0, sizeof(*m), 0, "look for chain %s", chain);
-
-        m->nfgen_family = family;
-        mnl_attr_put_strz(b.open, NFTA_CHAIN_TABLE, table);
-        mnl_attr_put_strz(b.open, NFTA_CHAIN_NAME, chain);
-        _cleanup_error_ struct error *err = netlink_run(&host->filter, &b);
-        return !err;
-}
-
-/* ---- who speaks of the bridge? ---- */
-
-struct mention {
-        const char *bridge, *chain; /* NULL: any chain */
-        unsigned n;
-};
-
-static void look_for_mention(const struct nlmsghdr *h, void *data) {
-        struct mention *m = data;
-
-        if (!m->chain || streq(text_of(h, NFTA_RULE_CHAIN), m->chain))
-                m->n += memmem(h, h->nlmsg_len, m->bridge, strlen(m->bridge)) != NULL;
-}
-
-/* How many rules of the table (and chain) have the bridge's name in them? Rules of all kinds compare it as bytes. */
-static unsigned mentions_bridge(struct host *host, uint8_t family, const char *table, const char *chain) {
-        size_t len = strnlen(table, NFT_TABLE_MAXNAMELEN - 1);
-        struct {
-                struct nfgenmsg head;
-                struct nlattr table;
-                char name[NFT_TABLE_MAXNAMELEN];
-        } request = { .head.nfgen_family = family,
-                      .table = { .nla_len = (uint16_t)(sizeof(struct nlattr) + len + 1),
-                                 .nla_type = NFTA_RULE_TABLE } };
-        struct mention m = { .bridge = host->bridge, .chain = chain };
-
-        memcpy(request.name, table, len);
-        error_free(netlink_dump(&host->filter, nft_type(NFT_MSG_GETRULE), &request,
-                                offsetof(typeof(request), name) + MNL_ALIGN(len + 1), look_for_mention, &m));
-        return m.n;
-}
-
 /* ---- Docker ---- */
 
 static struct error *iptables(const char *program, const char *const *words) {
         char *argv[16] = { (char *)program, (char *)"-w", (char *)"5" };
-        struct process_options options = { .timeout_ms = IPTABLES_TIMEOUT_MS };
-        _cleanup_free_ char *complaint = NULL;
-        int status;
 
         for (size_t i = 0; words[i]; i++)
                 argv[i + 3] = (char *)words[i];
-        struct error *err = process_run(argv, &options, &status, NULL, &complaint);
-        if (err || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
-                return err;
-        complaint[strcspn(complaint, "\n")] = '\0';
-        return error_new(ERROR_UNAVAILABLE, "%s %s %s: %s", program, words[0], words[1], complaint);
+        return rules_command(argv, IPTABLES_TIMEOUT_MS);
 }
 
 #define DOCKER_RULES 2
@@ -105,32 +37,58 @@ static struct error *docker_rules(const struct host *host, const char *program, 
         return err;
 }
 
-struct error *others_accept(struct host *host) {
-        struct error *err = host_filter(host);
+static unsigned docker_mentions_bridge(struct host *host, uint8_t family) {
+        return rules_mention(host, family, "filter", DOCKER_CHAIN, host->bridge);
+}
 
-        if (err || !chain_exists(host, NFPROTO_IPV4, "filter", DOCKER_CHAIN))
-                return err;
+static struct error *docker_accept(struct host *host) {
+        struct error *err = NULL;
+
+        if (!rules_chain_exists(host, NFPROTO_IPV4, "filter", DOCKER_CHAIN))
+                return NULL;
         for (size_t i = 0; !err && i < ARRAY_SIZE(families); i++) {
                 const struct family *f = &families[i];
-                if (!chain_exists(host, f->family, "filter", DOCKER_CHAIN))
+                if (!rules_chain_exists(host, f->family, "filter", DOCKER_CHAIN))
                         continue;
-                unsigned n = mentions_bridge(host, f->family, "filter", DOCKER_CHAIN);
+                unsigned n = docker_mentions_bridge(host, f->family);
                 if (n >= DOCKER_RULES)
                         continue;
-                if (n) /* who made them was killed between the two */
+                if (n) /* who made them was killed between the two, or somebody took one away */
                         error_free(docker_rules(host, f->program, "-D"));
                 err = docker_rules(host, f->program, "-I");
         }
         return error_context(err, "let Docker's firewall forward for pods");
 }
 
+static void docker_forget(struct host *host) {
+        for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+                if (rules_chain_exists(host, families[i].family, "filter", DOCKER_CHAIN) &&
+                    docker_mentions_bridge(host, families[i].family))
+                        error_free(docker_rules(host, families[i].program, "-D"));
+}
+
+/* ---- all that are known by name ---- */
+
+struct error *others_accept(struct host *host) {
+        struct error *err = host_filter(host);
+
+        if (!err)
+                err = docker_accept(host);
+        return err ? err : firewalld_accept(host);
+}
+
+struct error *others_look_again(struct host *host) {
+        firewalld_ask_again(host);
+        return others_accept(host);
+}
+
 void others_forget(struct host *host) {
         struct error *err = host_filter(host);
 
-        for (size_t i = 0; !err && i < ARRAY_SIZE(families); i++)
-                if (chain_exists(host, families[i].family, "filter", DOCKER_CHAIN) &&
-                    mentions_bridge(host, families[i].family, "filter", DOCKER_CHAIN))
-                        error_free(docker_rules(host, families[i].program, "-D"));
+        if (!err) {
+                docker_forget(host);
+                firewalld_forget(host);
+        }
         error_free(err);
 }
 
@@ -164,8 +122,8 @@ static void look_for_dropping(const struct nlmsghdr *h, void *data) {
             (m->nfgen_family != NFPROTO_INET && m->nfgen_family != NFPROTO_IPV4 && m->nfgen_family != NFPROTO_IPV6))
                 return;
         d->list = xreallocarray(d->list, d->n + 1, sizeof(*d->list));
-        d->list[d->n++] = (struct base_chain){ m->nfgen_family, xstrdup(text_of(h, NFTA_CHAIN_TABLE)),
-                                               xstrdup(text_of(h, NFTA_CHAIN_NAME)) };
+        d->list[d->n++] = (struct base_chain){ m->nfgen_family, xstrdup(rules_text_of(h, NFTA_CHAIN_TABLE)),
+                                               xstrdup(rules_text_of(h, NFTA_CHAIN_NAME)) };
 }
 
 static char *advice(const struct host *host, const struct base_chain *c) {
@@ -189,10 +147,21 @@ static char *advice(const struct host *host, const struct base_chain *c) {
                 host->bridge, family, c->table, c->name, host->bridge);
 }
 
+/* Whoever empties all chains leaves Docker's without anybody who asks it. */
 static bool docker_forwards(struct host *host, const struct base_chain *c) {
-        return streq(c->table, "filter") && c->family != NFPROTO_INET &&
-               chain_exists(host, c->family, "filter", DOCKER_CHAIN) &&
-               mentions_bridge(host, c->family, "filter", DOCKER_CHAIN);
+        return streq(c->table, "filter") && streq(c->name, "FORWARD") && c->family != NFPROTO_INET &&
+               rules_mention(host, c->family, "filter", "FORWARD", DOCKER_CHAIN) &&
+               docker_mentions_bridge(host, c->family) >= DOCKER_RULES;
+}
+
+static char *firewalld_advice(const struct host *host) {
+        _cleanup_free_ char *why = firewalld_failure(host);
+
+        return xasprintf(
+                "firewalld has the bridge in no zone, and rejects what is forwarded between others.%s%s%s To let "
+                "pods out, their host ports be reached, and pods ask the machine:\n"
+                "    firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload",
+                why ? " husk could not put it into one (" : "", why ? why : "", why ? ")." : "", host->bridge);
 }
 
 struct error *net_obstacles(const struct store *store, char ***ret) {
@@ -205,21 +174,15 @@ struct error *net_obstacles(const struct store *store, char ***ret) {
         if (!err)
                 err = host_filter(&host);
         if (!err)
-                err = firewall_exists(&host.filter, "firewalld", &firewalld);
+                err = firewall_exists(&host.filter, FIREWALLD_TABLE, &firewalld);
         if (!err)
                 err = netlink_dump(&host.filter, nft_type(NFT_MSG_GETCHAIN), &all, sizeof(all), look_for_dropping, &d);
-        if (firewalld && !mentions_bridge(&host, NFPROTO_INET, "firewalld", NULL))
-                *ret = strv_add_take(
-                        *ret, xasprintf("firewalld has the bridge in no zone, and rejects what is forwarded between "
-                                        "others. To let pods out, their host ports be reached, and pods ask "
-                                        "the machine:\n"
-                                        "    firewall-cmd --permanent --zone=trusted --add-interface=%s && "
-                                        "firewall-cmd --reload",
-                                        host.bridge));
+        if (firewalld && !rules_mention(&host, NFPROTO_INET, FIREWALLD_TABLE, NULL, host.bridge))
+                *ret = strv_add_take(*ret, firewalld_advice(&host));
         for (size_t i = 0; i < d.n; i++) {
                 struct base_chain *c = &d.list[i];
-                if (!docker_forwards(&host, c) && !mentions_bridge(&host, c->family, c->table, c->name) &&
-                    !(firewalld && streq(c->table, "firewalld")))
+                if (!docker_forwards(&host, c) && !rules_mention(&host, c->family, c->table, c->name, host.bridge) &&
+                    !(firewalld && streq(c->table, FIREWALLD_TABLE)))
                         *ret = strv_add_take(*ret, advice(&host, c));
                 free(c->table);
                 free(c->name);
@@ -243,10 +206,17 @@ struct error *net_watch_open(int *ret_fd) {
         return NULL;
 }
 
-static bool is_of_interest(const struct nlmsghdr *h, const char *own_table) {
+/* Husk's own table went; Docker's chain came, or lost a rule about the bridge; firewalld was loaded (anew), and has
+ * forgotten by that which zone the bridge was put into. */
+static bool is_of_interest(const struct nlmsghdr *h, const char *own_table, const char *bridge) {
         if (h->nlmsg_type == nft_type(NFT_MSG_DELTABLE))
-                return streq(text_of(h, NFTA_TABLE_NAME), own_table);
-        return h->nlmsg_type == nft_type(NFT_MSG_NEWCHAIN) && streq(text_of(h, NFTA_CHAIN_NAME), DOCKER_CHAIN);
+                return streq(rules_text_of(h, NFTA_TABLE_NAME), own_table);
+        if (h->nlmsg_type == nft_type(NFT_MSG_NEWTABLE))
+                return streq(rules_text_of(h, NFTA_TABLE_NAME), FIREWALLD_TABLE);
+        if (h->nlmsg_type == nft_type(NFT_MSG_DELRULE))
+                return streq(rules_text_of(h, NFTA_RULE_CHAIN), DOCKER_CHAIN) &&
+                       memmem(h, h->nlmsg_len, bridge, strlen(bridge) + 1);
+        return h->nlmsg_type == nft_type(NFT_MSG_NEWCHAIN) && streq(rules_text_of(h, NFTA_CHAIN_NAME), DOCKER_CHAIN);
 }
 
 bool net_watch_read(int fd, const struct store *store) {
@@ -262,6 +232,6 @@ bool net_watch_read(int fd, const struct store *store) {
                         return due || errno == ENOBUFS; /* more than fitted: anything may have happened */
                 int left = (int)n;
                 for (struct nlmsghdr *h = (struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-                        due |= is_of_interest(h, table);
+                        due |= is_of_interest(h, table, bridge);
         }
 }

@@ -10,6 +10,7 @@
 
 #define CONFIG_SIZE_MAX (1U << 20)
 #define DOMAIN_MAX 128 /* so that hostname, subdomain and namespace have room before it */
+#define ZONE_NAME_MAX 17
 #define IDS_PER_POD 65536U
 #define IDS_FIRST_DEFAULT IDS_PER_POD /* as a kubelet's */
 #define IDS_PODS_DEFAULT 4096U
@@ -100,6 +101,19 @@ static struct error *cni_conf_read(const json_t *value, struct node_config *conf
 
 static struct error *cni_bin_read(const json_t *value, struct node_config *config) {
         return read_folders(value, "cniBinDirs", true, &config->cni_bin_dirs);
+}
+
+/* Names as firewalld takes them: up to 17 characters, so that the names of its chains fit into iptables. */
+static struct error *firewalld_read(const json_t *value, struct node_config *config) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-/";
+        const char *text = json_string_value(value);
+
+        if (!text || strlen(text) > ZONE_NAME_MAX || strspn(text, letters) != strlen(text) || *text == '-')
+                return error_new(ERROR_INVALID,
+                                 "firewalldZone: must be the name of a zone of firewalld, or \"\" to leave "
+                                 "firewalld alone");
+        str_replace(&config->firewalld_zone, text);
+        return NULL;
 }
 
 static struct error *resolver_read(const json_t *value, struct node_config *config) {
@@ -254,6 +268,7 @@ static const struct {
         { "cdiSpecDirs", cdi_read },
         { "cniConfDir", cni_conf_read },
         { "cniBinDirs", cni_bin_read },
+        { "firewalldZone", firewalld_read },
         { "resolver", resolver_read },
         { "clusterDomain", domain_read },
         { "clusterDNS", cluster_dns_read },
@@ -309,6 +324,7 @@ void node_config_release(struct node_config *config) {
         strv_free(config->cni_bin_dirs);
         strv_free(config->runtime_handlers);
         strv_free(config->preloaded_allowlist);
+        free(config->firewalld_zone);
         free(config->cluster_domain);
         strv_free(config->cluster_dns);
         free(config->resolv_conf);

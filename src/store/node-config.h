@@ -13,6 +13,8 @@
  *   cniConfDir: /etc/cni/net.d                   CNI plugins make the pods' network, by the first configuration there;
  *                                                without it husk does so itself, whatever others left in that folder
  *   cniBinDirs: [/opt/cni/bin, /usr/lib/cni]     where the plugins are
+ *   firewalldZone: trusted                       where firewalld runs, the zone that the pods' bridge is put into;
+ *                                                "": husk leaves firewalld alone
  *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is so
  *                                                full (100: never),
  *   imageGCLowThresholdPercent: 80               ends when it is so empty,
@@ -40,6 +42,7 @@ struct node_config {
         char **cdi_spec_dirs;
         char *cni_conf_dir; /* NULL: the built-in network */
         char **cni_bin_dirs;
+        char *firewalld_zone; /* NULL: trusted; "": none */
         bool resolver;
         char *cluster_domain;   /* NULL: cluster.local */
         char **cluster_dns;     /* addresses; may be NULL */

@@ -287,6 +287,18 @@ MACHINE_TEST(beside_docker_pods_reach_and_are_reached) {
         b = pod_new(&m->store, "uid-b", NULL, 0);
         check_text(ask(b.netns, TCP, a.net.ip4, 80), b.net.ip4);
         check(atoi(shell_text("iptables -S DOCKER-USER | grep -c -e '-i hk'")) == 1); /* once */
+        /* Who made them was killed between the two, or somebody took one away: one is not both. */
+        check_ok(net_watch_open(&watch));
+        SHELL("iptables -D DOCKER-USER 1");
+        check(net_watch_read(watch, &m->store));
+        close(watch);
+        check(atoi(shell_text("iptables -S DOCKER-USER | grep -c ' hk'")) == 1);
+        check_ok(net_repair(&m->store));
+        check(atoi(shell_text("iptables -S DOCKER-USER | grep -c ' hk'")) == 2);
+        reaches_all(m, &a);
+        SHELL("iptables -D FORWARD -j DOCKER-USER");
+        check(count_obstacles(&m->store) == 1); /* nobody asks Docker's chain any more */
+        SHELL("iptables -A FORWARD -j DOCKER-USER");
         check_ok(net_detach(&m->store, "uid-b"));
         check_ok(net_detach(&m->store, "uid-a"));
         check(!strstr(shell_text("iptables -S DOCKER-USER; ip6tables -S DOCKER-USER"), "hk"));

@@ -81,6 +81,9 @@ TEST(mistakes_are_named) {
         refused("cniConfDir: etc", "cniConfDir: must be the absolute path of a folder");
         refused("cniBinDirs: ['/a:b']", "cniBinDirs: /a:b is no absolute path");
         refused("resolver: maybe", "resolver: must be true or false");
+        refused("firewalldZone: 7", "firewalldZone: must be the name of a zone");
+        refused("firewalldZone: --all", "firewalldZone: must be the name of a zone");
+        refused("firewalldZone: eighteen_letters_x", "firewalldZone: must be the name of a zone");
         refused("resolver: true\nclusterDNS: [10.96.0.10]", "clusterDNS: choose one");
         refused("resolver: true\ncniConfDir: /etc/cni/net.d", "resolver: it listens on the bridge");
         refused("clusterDNS: [ns.example.org]", "clusterDNS: \"ns.example.org\" is no IP address");
