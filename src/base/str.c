@@ -63,6 +63,15 @@ static size_t utf8_length(const unsigned char *s) {
         return len;
 }
 
+void str_make_printable(char *text) {
+        for (char *p = text; *p;) {
+                size_t len = utf8_length((const unsigned char *)p);
+                if (!len || (unsigned char)*p < ' ' || *p == 127)
+                        *p = '?';
+                p += len ? len : 1;
+        }
+}
+
 void strbuf_add_quoted(struct strbuf *b, const char *s) {
         static const char letters[] = "abtnvfr"; /* from 7 on */
 

@@ -25,6 +25,10 @@ const char *strbuf_str(const struct strbuf *b);
 void strbuf_release(struct strbuf *b);
 #define _cleanup_strbuf_ _cleanup_(strbuf_release)
 
+/* What others wrote, for a person's terminal and a status: control characters and bytes that are no UTF-8 become "?".
+ */
+void str_make_printable(char *text);
+
 /* NULL-terminated lists; an empty one may be NULL. */
 size_t strv_len(char *const *v);
 char **strv_add(char **v, const char *s); /* appends a copy, returns the (moved) list */

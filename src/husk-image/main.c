@@ -243,6 +243,14 @@ static struct error *parse_arguments(int argc, char **argv, struct options *o) {
         return NULL;
 }
 
+/* Names in archives and what registries say are parts of messages, and must not move a terminal's cursor. */
+static void print_failure(const struct error *err) {
+        _cleanup_free_ char *text = xstrdup(error_message(err));
+
+        str_make_printable(text);
+        fprintf(stderr, "%s\n", text);
+}
+
 static int exit_status(const struct error *err) {
         static const enum image_exit statuses[_ERROR_REASON_MAX] = {
                 [ERROR_INTERNAL] = IMAGE_EXIT_FAILED,         [ERROR_NOT_FOUND] = IMAGE_EXIT_NOT_FOUND,
@@ -325,6 +333,6 @@ int main(int argc, char **argv) {
         options_release(&o);
         if (!err)
                 return IMAGE_EXIT_OK;
-        fprintf(stderr, "%s\n", error_message(err));
+        print_failure(err);
         return exit_status(err);
 }

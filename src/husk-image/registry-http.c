@@ -227,14 +227,18 @@ static char *registry_words(const struct response *r) {
         json_auto_t *json = r->body.len ? json_loadb(r->body.data, r->body.len, 0, NULL) : NULL;
         json_t *first = json_array_get(json_object_get(json, "errors"), 0);
         const char *text = json_string_value(json_object_get(first, "message"));
+        int len = 200;
+
         if (!text)
                 text = json_string_value(json_object_get(json, "details")); /* token servers */
-        if (str_empty(text))
+        if (!text && !json && r->body.len && r->body.data[0] != '<') {      /* no page, but a plain sentence */
+                text = strbuf_str(&r->body);
+                len = MIN(len, (int)strcspn(text, "\r\n"));
+        }
+        if (str_empty(text) || !len)
                 return xstrdup("");
-        char *words = xasprintf(" (the registry says: %.200s)", text);
-        for (char *p = words; *p; p++)
-                if (iscntrl((unsigned char)*p))
-                        *p = '?';
+        char *words = xasprintf(" (the registry says: %.*s)", len, text);
+        str_make_printable(words);
         return words;
 }
 

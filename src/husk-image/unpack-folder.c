@@ -28,16 +28,14 @@ struct error *unpack_clean_path(const char *path, char clean[static TAR_PATH_MAX
         for (const char *p = path; *p;) {
                 size_t n = strcspn(p, "/");
                 if (n == 2 && p[0] == '.' && p[1] == '.')
-                        return error_new(ERROR_BAD_REQUEST, "%.300s: a name with \"..\" in a layer", path);
+                        return error_new(ERROR_BAD_REQUEST, "a name with \"..\" in a layer");
                 if (n > 255)
-                        return error_new(ERROR_BAD_REQUEST, "%.300s: a part of the name is longer than 255 bytes",
-                                         path);
+                        return error_new(ERROR_BAD_REQUEST, "a part of the name is longer than 255 bytes");
                 if (n && !(n == 1 && p[0] == '.')) {
                         if (++depth > DEPTH_MAX)
-                                return error_new(ERROR_BAD_REQUEST, "%.300s: more than %d folders deep", path,
-                                                 DEPTH_MAX);
+                                return error_new(ERROR_BAD_REQUEST, "more than %d folders deep", DEPTH_MAX);
                         if (len + n + 1 > TAR_PATH_MAX)
-                                return error_new(ERROR_BAD_REQUEST, "%.300s: name too long", path);
+                                return error_new(ERROR_BAD_REQUEST, "name too long");
                         if (len)
                                 clean[len++] = '/';
                         memcpy(clean + len, p, n);
@@ -109,7 +107,7 @@ static struct error *make_missing_folder(struct unpack *u, int parent, const cha
                 target = xasprintf("%.*s/%s", (int)(slash - path), path, link);
         err = unpack_clean_path(target, clean);
         if (err)
-                return err;
+                return error_context(err, "a link to %.300s", target);
         if (links == LINKS_MAX)
                 return error_new(ERROR_BAD_REQUEST, "%s: too many links", path);
         _cleanup_close_ int made = -EBADF;

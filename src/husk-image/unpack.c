@@ -207,7 +207,7 @@ static struct error *unpack_hard_link(struct unpack *u, const struct tar_entry *
         struct error *err = unpack_clean_path(entry->link, clean);
 
         if (err)
-                return err;
+                return error_context(err, "a hard link to %.300s", entry->link);
         target = unpack_split_path(clean, &target_folder);
         if (!*target)
                 return error_new(ERROR_BAD_REQUEST, "a hard link to \"%.300s\"", entry->link);

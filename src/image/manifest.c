@@ -176,7 +176,7 @@ struct error *manifest_parse(const char *text, size_t len, const char *served_as
                 if (!err)
                         err = check_is_image(manifest, json_string_value(json_object_get(json, "artifactType")));
                 if (!err && !manifest->n_entries)
-                        err = bad("manifest", "an image without layers");
+                        err = error_new(ERROR_NOT_SUPPORTED, "an image without layers: it holds nothing to run");
                 if (!err && manifest->config.size > CONFIG_SIZE_MAX)
                         err = bad("manifest", "the configuration is larger than 8 MiB");
         }

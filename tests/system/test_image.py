@@ -447,6 +447,17 @@ def test_hostile_layers_touch_nothing_outside_and_are_refused(store, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["root", "run", "secret"]
 
 
+def test_names_in_an_archive_move_no_cursor(store):
+    """What is said of a hostile name is one line of printable text, that a pod's status can hold, too."""
+    name = b"\x1b[2Jx\nrm -rf\xff/../y"
+    header = bytearray(tar(("x", "")))[:512]
+    header[:len(name)], header[148:156] = name, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    p = subprocess.run([PROGRAM, "load", "-"], env=store.env, input=archive(("localhost/bad:1", Image([bytes(header) + bytes(1024)]))),
+                       capture_output=True)
+    assert p.returncode == 7 and p.stderr == b'load standard input: ?[2Jx?rm -rf?/../y: a name with ".." in a layer\n'
+
+
 def test_bombs_end_at_the_limits(store):
     bomb = Image([tar(("zeros", b"\0" * (64 << 20)))])
     assert len(bomb.blobs[bomb.layer_digests[0]]) < 1 << 20
@@ -788,6 +799,8 @@ def test_passing_trouble_is_waited_for_and_lasting_trouble_told(store, registry)
     err = store("pull", "--retries", "1", reference, code=5)
     assert "limits how often images are pulled (429)" in err and "try again later" in err
     assert "\x1b" not in err and "the registry says: too?much" in err
+    registry.hook = lambda handler, kind, what: handler.answer(429, b"toomanyrequests: You have reached your rate limit.\nmore") or True
+    assert "(the registry says: toomanyrequests: You have reached your rate limit.)" in store("pull", "--retries", "0", reference, code=5)
     failing(500, 1000)
     assert "HTTP status 500" in store("pull", "--retries", "0", reference, code=5)
     failing(403, 1000)

@@ -77,3 +77,10 @@ TEST(numbers_in_text_are_compared_as_numbers) {
                                 fail_msg("\"%s\" and \"%s\": %d", sorted[i], sorted[j], order);
                 }
 }
+
+TEST(what_others_wrote_moves_no_cursor_and_is_utf8) {
+        char text[] = "a\x1b[2J\n\xc3\xbc\xff\x7f\xc3";
+
+        str_make_printable(text);
+        assert_string_equal(text, "a?[2J?\xc3\xbc???");
+}

@@ -55,7 +55,7 @@ TEST(malformed_manifests_are_errors) {
                 { "{}", ERROR_BAD_REQUEST, "no configuration" },
                 { "{\"schemaVersion\":1}", ERROR_NOT_SUPPORTED, "schema 1" },
                 { "{\"config\":" LAYER "}", ERROR_BAD_REQUEST, "no list of layers" },
-                { "{\"config\":" LAYER ",\"layers\":[]}", ERROR_BAD_REQUEST, "without layers" },
+                { "{\"config\":" LAYER ",\"layers\":[]}", ERROR_NOT_SUPPORTED, "without layers" },
                 { "{\"config\":" LAYER ",\"layers\":[{}]}", ERROR_BAD_REQUEST, "without digest" },
                 { "{\"config\":" LAYER ",\"layers\":[7]}", ERROR_BAD_REQUEST, "without digest" },
                 { "{\"config\":" LAYER ",\"layers\":[{\"digest\":\"sha256:" HEX "\"}]}", ERROR_BAD_REQUEST,
