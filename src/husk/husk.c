@@ -322,6 +322,24 @@ const struct verb verbs[] = {
                 CODE(network),
         },
         {
+                .name = "network ls",
+                .group = LOOK,
+                .summary = "List which pod is connected to what",
+                .usage = "[POD…] [flags]",
+                .example = "# the same as husk network\n"
+                           "husk network ls",
+                CODE(network),
+        },
+        {
+                .name = "network inspect",
+                .group = LOOK,
+                .summary = "Show all that is known of the network of pods",
+                .usage = "[POD…] [flags]",
+                .example = "# addresses, gateways, interfaces, host ports, and whether they are there\n"
+                           "husk network inspect web",
+                CODE(network_inspect),
+        },
+        {
                 .name = "tree",
                 .group = LOOK,
                 .summary = "Show a pod as a group of processes and who shares which namespace",

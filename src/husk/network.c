@@ -19,6 +19,12 @@ const struct flag network_flags[] = {
         { 0 },
 };
 
+const struct flag network_inspect_flags[] = {
+        { "all-namespaces", 'A', FLAG_BOOL, &all_namespaces, NULL, NULL, "Pods of all namespaces" },
+        { "output", 'o', FLAG_TEXT, &output, "json", NULL, "All that is known, for programs" },
+        { 0 },
+};
+
 struct listing {
         struct net_overview overview;
         struct net_entry *list;
@@ -153,8 +159,52 @@ static void check_all(struct cli *cli, const struct store *store, const struct l
         }
 }
 
-struct error *network_run(struct cli *cli, struct arguments *arguments) {
+static void print_address(const char *title, const char *address, const char *gateway) {
+        printf("  %-12s %s%s%s\n", title, or_none(address), *gateway ? ", gateway " : "", gateway);
+}
+
+/* Everything that is known of each pod, for a person. */
+static void print_details(const struct store *store, const struct listing *l, const char *ns,
+                          const struct arguments *arguments) {
+        for (size_t i = 0; i < l->n; i++) {
+                const struct net_entry *e = &l->list[i];
+                const struct net_result *r = &e->result;
+                if (!is_wanted(e, ns, arguments))
+                        continue;
+                _cleanup_free_ char *ports = e->by_plugins ? xstrdup("the plugins'") : ports_text(e);
+                _cleanup_error_ struct error *err = net_check(store, e->pod_uid);
+                printf("%s\n", e->pod_name);
+                printf("  %-12s %s (%s), MTU %u\n", "in the pod:", or_none(r->ifname), or_none(r->mac), r->mtu);
+                printf("  %-12s %s%s%s\n", "on the node:", or_none(r->host_ifname), e->by_plugins ? "" : " on bridge ",
+                       e->by_plugins ? "" : l->overview.bridge);
+                print_address("IPv4:", r->ip4, r->gateway4);
+                print_address("IPv6:", r->ip6, r->gateway6);
+                printf("  %-12s %s\n", "host ports:", ports);
+                printf("  %-12s %s\n", "made by:", e->by_plugins ? "CNI plugins" : "husk");
+                printf("  %-12s %s\n", "state:", err ? error_message(err) : "ok");
+        }
+}
+
+enum form { FORM_LIST, FORM_DETAILS };
+
+/* Every pod that was named has a network of its own. */
+static struct error *check_names(const struct listing *l, const char *ns, const struct arguments *arguments) {
+        for (size_t i = 0; i < arguments->n_words; i++) {
+                struct arguments one = { .words = &arguments->words[i], .n_words = 1 };
+                bool found = false;
+                for (size_t k = 0; k < l->n; k++)
+                        found |= is_wanted(&l->list[k], ns, &one);
+                if (!found)
+                        return error_new(ERROR_NOT_FOUND,
+                                         "pod \"%s\" has no network of its own: it does not run, or uses the machine's",
+                                         arguments->words[i]);
+        }
+        return NULL;
+}
+
+static struct error *show(struct cli *cli, struct arguments *arguments, enum form form) {
         _cleanup_(listing_release) struct listing l = { 0 };
+        const char *ns = cli_namespace(cli);
         struct store *store;
         struct error *err;
 
@@ -167,6 +217,8 @@ struct error *network_run(struct cli *cli, struct arguments *arguments) {
                 err = net_overview(store, &l.overview);
         if (!err)
                 err = net_list(store, &l.list, &l.n);
+        if (!err)
+                err = check_names(&l, ns, arguments);
         if (err)
                 return err;
         /* Who may not look at nftables is told of the pods all the same. */
@@ -174,21 +226,21 @@ struct error *network_run(struct cli *cli, struct arguments *arguments) {
                 error_free(net_obstacles(store, &l.obstacles));
         l.resolver_runs = l.overview.resolver && resolver_is_running(store);
         l.resolver_log = resolver_log_path(store);
-        for (size_t i = 0; i < arguments->n_words; i++) {
-                struct arguments one = { .words = &arguments->words[i], .n_words = 1 };
-                bool found = false;
-                for (size_t k = 0; k < l.n; k++)
-                        found |= is_wanted(&l.list[k], cli_namespace(cli), &one);
-                if (!found)
-                        return error_new(ERROR_NOT_FOUND,
-                                         "pod \"%s\" has no network of its own: it does not run, or uses the machine's",
-                                         arguments->words[i]);
-        }
         if (check)
-                check_all(cli, store, &l, cli_namespace(cli), arguments);
+                check_all(cli, store, &l, ns, arguments);
         else if (output)
-                print_json(&l, cli_namespace(cli), arguments);
+                print_json(&l, ns, arguments);
+        else if (form == FORM_DETAILS)
+                print_details(store, &l, ns, arguments);
         else
-                print_table(&l, cli_namespace(cli), arguments);
+                print_table(&l, ns, arguments);
         return NULL;
+}
+
+struct error *network_run(struct cli *cli, struct arguments *arguments) {
+        return show(cli, arguments, FORM_LIST);
+}
+
+struct error *network_inspect_run(struct cli *cli, struct arguments *arguments) {
+        return show(cli, arguments, FORM_DETAILS);
 }

@@ -36,6 +36,7 @@ VERB(image);
 VERB(label);
 VERB(logs);
 VERB(network);
+VERB(network_inspect);
 VERB(patch);
 VERB(port_forward);
 VERB(replace);

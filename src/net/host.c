@@ -18,11 +18,28 @@
 
 #define MTU_DEFAULT 1500
 
-void net_names(const struct store *store, char bridge[static IFNAMSIZ], char table[static 32]) {
+static void own_bridge_name(const struct store *store, char ret[static IFNAMSIZ]) {
         char tag[STORE_TAG_SIZE];
 
         store_tag(store, tag);
-        snprintf(bridge, IFNAMSIZ, "%s%s", store->is_default ? "husk0" : "hk", store->is_default ? "" : tag);
+        snprintf(ret, IFNAMSIZ, "%s%s", store->is_default ? "husk0" : "hk", store->is_default ? "" : tag);
+}
+
+/* Where the name of the bridge stands if net.json gave it one: written before the bridge is made, as long as the bridge
+ * itself it keeps its name whatever net.json says meanwhile. */
+static char *bridge_name_path(const struct store *store) {
+        return xasprintf("%s/net/bridge", store->run);
+}
+
+void net_names(const struct store *store, char bridge[static IFNAMSIZ], char table[static 32]) {
+        _cleanup_free_ char *path = bridge_name_path(store), *name = NULL;
+        char tag[STORE_TAG_SIZE];
+
+        store_tag(store, tag);
+        own_bridge_name(store, bridge);
+        _cleanup_error_ struct error *none = file_read(path, IFNAMSIZ - 1, &name, NULL);
+        if (!none && !str_empty(name))
+                snprintf(bridge, IFNAMSIZ, "%s", name);
         snprintf(table, 32, "%s%s", store->is_default ? "husk" : "husk-", store->is_default ? "" : tag);
 }
 
@@ -267,6 +284,40 @@ static struct error *machine_lock(int *ret_fd) {
         return NULL;
 }
 
+/* Takes the name that net.json gives the bridge. What stands under it already is somebody else's, and stays. */
+static struct error *bridge_take_name(struct host *host, const struct lease_list *list) {
+        _cleanup_free_ char *path = bridge_name_path(host->store), *folder = path_join(host->store->run, "net");
+        char name[IFNAMSIZ];
+        struct error *err;
+
+        own_bridge_name(host->store, name);
+        bool is_own = !*host->ranges.bridge;
+        if (!is_own)
+                memcpy(name, host->ranges.bridge, sizeof(name));
+        if (streq(name, host->bridge))
+                return NULL;
+        if (list->n)
+                return error_new(ERROR_CONFLICT,
+                                 "%s/net.json calls the bridge %s, but pods are on %s: delete them first",
+                                 host->store->root, name, host->bridge);
+        if (!is_own && if_nametoindex(name))
+                return error_new(
+                        ERROR_CONFLICT,
+                        "%s/net.json: the machine has an interface %s already: choose another name for the bridge",
+                        host->store->root, name);
+        others_forget(host);
+        err = bridge_remove(host);
+        if (!err)
+                err = mkdir_parents(folder, 0700);
+        if (!err && is_own)
+                err = unlink(path) < 0 && errno != ENOENT ? error_errno(errno, "remove %s", path) : NULL;
+        else if (!err)
+                err = file_replace(path, name, strlen(name), 0600, 0);
+        if (!err)
+                memcpy(host->bridge, name, sizeof(name));
+        return err;
+}
+
 /* A bridge that is left over or half made is made anew: pods that were on it are connected again. */
 static struct error *bridge_remake(struct host *host) {
         _cleanup_close_ int lock = -EBADF;
@@ -356,6 +407,9 @@ struct error *host_ready(struct host *host, const struct lease_list *list) {
                 return err;
         if (found && host->ranges.ip6.base.family != AF_UNSPEC && !still_has_ip6(host))
                 host->ranges.ip6 = (struct net_range){ 0 };
+        err = bridge_take_name(host, list);
+        if (err)
+                return err;
         if (bridge_look(host)) {
                 err = bridge_matches(host, list, found, &good);
                 if (err)
@@ -384,9 +438,12 @@ struct error *host_repair(struct host *host) {
 }
 
 struct error *host_remove(struct host *host) {
+        _cleanup_free_ char *path = bridge_name_path(host->store);
         struct error *err = bridge_remove(host);
 
         others_forget(host);
+        if (!err && unlink(path) < 0 && errno != ENOENT)
+                err = error_errno(errno, "remove %s", path);
         if (!err)
                 err = host_filter(host);
         return err ? err : firewall_remove(&host->filter, host->table);

@@ -141,6 +141,40 @@ static struct error *big_tcp_member(const json_t *object, const char *path, bool
         return NULL;
 }
 
+/* The name of an interface that husk makes: no more than the kernel and nftables take, and nothing that needs quotes.
+ */
+static struct error *bridge_member(const json_t *object, const char *path, char ret[static IFNAMSIZ]) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+        const json_t *member = json_object_get(object, "bridge");
+        const char *name = json_string_value(member);
+
+        if (!member)
+                return NULL;
+        if (str_empty(name) || strlen(name) >= IFNAMSIZ || strspn(name, letters) != strlen(name) || *name == '.' ||
+            *name == '-')
+                return error_new(ERROR_INVALID,
+                                 "%s: \"bridge\" must be a name of at most %d letters, digits, '-', '_' and '.'", path,
+                                 IFNAMSIZ - 1);
+        snprintf(ret, IFNAMSIZ, "%s", name);
+        return NULL;
+}
+
+/* A slip of the pen must not lose what was asked for. */
+static struct error *check_members(const json_t *object, const char *path) {
+        static const char *const known[] = { "ipv4", "ipv6", "bridge", "mtu", "bigTcp", "picked" };
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)object, key, value) {
+                bool found = false;
+                for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                        found = found || streq(known[i], key);
+                if (!found)
+                        return error_new(ERROR_INVALID, "%s: unknown field \"%.100s\"", path, key);
+        }
+        return NULL;
+}
+
 struct error *ranges_read(const struct store *store, struct net_ranges *ret, bool *ret_found) {
         _cleanup_free_ char *path = ranges_path(store), *text = NULL;
         struct net_ranges r = { 0 };
@@ -158,15 +192,19 @@ struct error *ranges_read(const struct store *store, struct net_ranges *ret, boo
         const json_t *ip6 = json_object_get(object, "ipv6");
         r.ip6_off = json_is_null(ip6);
         r.ip6_on = json_is_true(ip6);
-        err = range_member(object, path, "ipv4", AF_INET, 30, &r.ip4);
+        err = check_members(object, path);
+        if (!err)
+                err = range_member(object, path, "ipv4", AF_INET, 30, &r.ip4);
         if (!err && !r.ip6_on)
                 err = range_member(object, path, "ipv6", AF_INET6, 126, &r.ip6);
-        if (!err && r.ip4.base.family == AF_UNSPEC && !r.ip6_off && !r.ip6_on)
+        if (!err && r.ip4.base.family == AF_UNSPEC && r.ip6.base.family != AF_UNSPEC)
                 err = error_new(ERROR_INVALID, "%s: \"ipv4\" is missing", path);
         if (!err)
                 err = mtu_member(object, path, &r.mtu);
         if (!err)
                 err = big_tcp_member(object, path, &r.big_tcp_off);
+        if (!err)
+                err = bridge_member(object, path, r.bridge);
         r.picked = json_is_true(json_object_get(object, "picked"));
         json_decref(object);
         if (err)
@@ -187,9 +225,10 @@ static struct error *ranges_write(const struct store *store, const struct net_ra
         _cleanup_free_ char *six = *ip6         ? xasprintf("  \"ipv6\": \"%s\",\n", ip6)
                                    : r->ip6_off ? xstrdup("  \"ipv6\": null,\n")
                                                 : xstrdup("");
+        _cleanup_free_ char *bridge = *r->bridge ? xasprintf("  \"bridge\": \"%s\",\n", r->bridge) : xstrdup("");
         if (r->mtu)
                 snprintf(mtu, sizeof(mtu), "  \"mtu\": %u,\n", r->mtu);
-        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s%s%s  \"picked\": %s\n}\n", ip4, six, mtu,
+        text = xasprintf("{\n  \"ipv4\": \"%s\",\n%s%s%s%s  \"picked\": %s\n}\n", ip4, six, bridge, mtu,
                          r->big_tcp_off ? "  \"bigTcp\": false,\n" : "", r->picked ? "true" : "false");
         return file_replace(path, text, strlen(text), 0644, FILE_DURABLE);
 }

@@ -5,9 +5,9 @@
  * nodes). "picked" says that they may be picked again should they be taken when the node starts anew; an
  * administrator's file does not have it and is kept to. Pods have IPv6 if the machine itself has it: a default route
  * and a global address (a unique local one leads nowhere outside, and programs would try it first and wait); "ipv6":
- * null turns it off, "ipv6": true or a range turns it on. "mtu" says what their links take, "bigTcp": false that
- * they take no more than 64 KiB of TCP at once. Address 1 of each range is
- * the bridge's, the gateway of the pods; a pod has the same number in both. */
+ * null turns it off, "ipv6": true or a range turns it on. "bridge" is another name for the bridge. "mtu" says what
+ * their links take, "bigTcp": false that they take no more than 64 KiB of TCP at once. Address 1 of each range is the
+ * bridge's, the gateway of the pods; a pod has the same number in both. */
 #pragma once
 
 #include "net/net.h"
@@ -24,9 +24,10 @@ struct net_range {
 struct net_ranges {
         struct net_range ip4;
         struct net_range ip6;
-        bool ip6_off, ip6_on; /* by the file: null, true */
-        unsigned mtu;         /* of the pods' links; 0: as the machine's way out */
-        bool big_tcp_off;     /* no more than 64 KiB of TCP in one piece */
+        bool ip6_off, ip6_on;  /* by the file: null, true */
+        unsigned mtu;          /* of the pods' links; 0: as the machine's way out */
+        bool big_tcp_off;      /* no more than 64 KiB of TCP in one piece */
+        char bridge[IFNAMSIZ]; /* "": husk's own name for it */
         bool picked;
 };
 

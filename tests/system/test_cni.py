@@ -224,6 +224,10 @@ def test_husk_network_shows_who_is_connected_to_what(node):
     assert [entry["ipv4"]] + ([entry["ipv6"]] if entry["ipv6"] else []) == ips
     assert entry["mac"] == node.sh("net-a", "cat /sys/class/net/eth0/address")
     assert entry["hostPorts"] == [{"protocol": "TCP", "hostIP": "127.0.0.1", "hostPort": port, "containerPort": 8080}]
+    details = node.husk("network", "inspect", "net-a").out
+    assert all(word in details for word in ("default/net-a\n", ips[0], seen["pods"][0]["gateway4"], seen["pods"][0]["hostInterface"],
+                                            "on bridge " + seen["bridge"], "state:       ok")), details
+    assert node.husk("network", "ls").out == node.husk("network").out
     text = node.husk("network").out
     assert "127.0.0.1:%d->8080/TCP" % port in text and ips[0] in text
     assert node.husk("network", "--check").out == "default/net-a: ok\n"

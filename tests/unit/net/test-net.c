@@ -163,6 +163,35 @@ MACHINE_TEST(links_take_what_the_file_says) {
         check_text(ask(b.netns, SOCK_STREAM, a.net.ip4, 80), b.net.ip4);
 }
 
+MACHINE_TEST(the_bridge_has_the_name_that_the_file_gives) {
+        static const char named[] = "{\"bridge\": \"pods0\", \"ipv6\": null}",
+                          other[] = "{\"bridge\": \"pods1\", \"ipv6\": null}",
+                          taken[] = "{\"bridge\": \"lo\", \"ipv6\": null}", odd[] = "{\"bridge\": \"a b\"}",
+                          slip[] = "{\"brige\": \"pods0\"}";
+        _cleanup_free_ char *path = path_join(m->store.root, "net.json");
+        struct pod_fixture a, b;
+
+        check_ok(file_replace(path, odd, strlen(odd), 0600, 0));
+        check_error(pod_try(&m->store, "uid-a", NULL, 0, &a), ERROR_INVALID, "\"bridge\" must be a name");
+        check_ok(file_replace(path, slip, strlen(slip), 0600, 0));
+        check_error(pod_try(&m->store, "uid-a", NULL, 0, &a), ERROR_INVALID, "net.json: unknown field \"brige\"");
+        check_ok(file_replace(path, taken, strlen(taken), 0600, 0));
+        check_error(pod_try(&m->store, "uid-a", NULL, 0, &a), ERROR_CONFLICT, "an interface lo already");
+        check_ok(file_replace(path, named, strlen(named), 0600, 0));
+        a = pod_new(&m->store, "uid-a", NULL, 0);
+        check(strstr(shell_text("ip link show %s", a.net.host_ifname), "master pods0"));
+        server(a.netns, SOCK_STREAM, 80);
+        b = pod_new(&m->store, "uid-b", NULL, 0);
+        check_text(ask(b.netns, SOCK_STREAM, a.net.ip4, 80), b.net.ip4);
+        check_ok(file_replace(path, other, strlen(other), 0600, 0));
+        check_error(pod_try(&m->store, "uid-c", NULL, 0, &b), ERROR_CONFLICT, "pods are on pods0: delete them first");
+        check_ok(net_detach(&m->store, "uid-a"));
+        check_ok(net_detach(&m->store, "uid-b"));
+        check_text(links(-1), "lo up0 ");
+        b = pod_new(&m->store, "uid-c", NULL, 0);
+        check(strstr(shell_text("ip link show %s", b.net.host_ifname), "master pods1"));
+}
+
 MACHINE_TEST(nodes_on_one_machine_keep_apart) {
         struct store other;
         struct pod_fixture a = pod_new(&m->store, "uid-a", NULL, 0), b;
@@ -178,7 +207,7 @@ MACHINE_TEST(nodes_on_one_machine_keep_apart) {
 
 MACHINE_TEST(a_range_somebody_chose_is_not_exchanged) {
         static const char taken[] = "{\"ipv4\": \"192.0.2.0/25\"}", odd[] = "{\"ipv4\": \"10.0.0.1/24\"}",
-                          none[] = "{}", torn[] = "{\"ipv4\"";
+                          none[] = "{\"ipv6\": \"fd12:3456:789a:1::/64\"}", torn[] = "{\"ipv4\"";
         _cleanup_free_ char *path = path_join(m->store.root, "net.json");
         struct pod_fixture pod;
 
