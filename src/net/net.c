@@ -398,6 +398,10 @@ static struct error *pod_side_configure(struct pod_side *pod, const struct host 
         if (ioctl(pod->socket, SIOCGIFINDEX, &request) < 0)
                 return error_errno(errno, "find %s of the pod", LEASE_IFNAME);
         unsigned index = (unsigned)request.ifr_ifindex;
+        /* To a link-local address belong announcements to a multicast group, and the bridge gives those to every pod:
+         * beside 500 others several milliseconds of the kernel's for each pod that starts. */
+        if (lease->ip6.family == AF_UNSPEC)
+                link_without_link_local(&b, index);
         link_set_up_by_index(&b, index);
         address_add(&b, index, &lease->ip4, host->ranges.ip4.prefix_len);
         route_add_default(&b, index, &lease->gateway4);

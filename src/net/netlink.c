@@ -257,6 +257,15 @@ static bool kernel_has_ip6(void) {
         return fd >= 0 || errno != EAFNOSUPPORT;
 }
 
+static void make_no_link_local(struct netlink_batch *b) {
+        struct nlattr *families = mnl_attr_nest_start(b->open, IFLA_AF_SPEC);
+        struct nlattr *ip6 = mnl_attr_nest_start(b->open, AF_INET6);
+
+        mnl_attr_put_u8(b->open, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+        mnl_attr_nest_end(b->open, ip6);
+        mnl_attr_nest_end(b->open, families);
+}
+
 void link_set_up(struct netlink_batch *b, const char *name, unsigned master, bool hairpin) {
         struct ifinfomsg *link =
                 netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "set interface %s up", name);
@@ -272,13 +281,8 @@ void link_set_up(struct netlink_batch *b, const char *name, unsigned master, boo
                 mnl_attr_nest_end(b->open, port);
                 mnl_attr_nest_end(b->open, info);
         }
-        if (!kernel_has_ip6())
-                return;
-        struct nlattr *families = mnl_attr_nest_start(b->open, IFLA_AF_SPEC);
-        struct nlattr *ip6 = mnl_attr_nest_start(b->open, AF_INET6);
-        mnl_attr_put_u8(b->open, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-        mnl_attr_nest_end(b->open, ip6);
-        mnl_attr_nest_end(b->open, families);
+        if (kernel_has_ip6())
+                make_no_link_local(b);
 }
 
 void link_set_mtu(struct netlink_batch *b, const char *name, uint32_t mtu) {
@@ -286,6 +290,16 @@ void link_set_mtu(struct netlink_batch *b, const char *name, uint32_t mtu) {
                               mtu);
         mnl_attr_put_strz(b->open, IFLA_IFNAME, name);
         mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
+}
+
+/* A message of its own: in one that also sets the link up, that comes first. */
+void link_without_link_local(struct netlink_batch *b, unsigned index) {
+        if (!kernel_has_ip6())
+                return;
+        struct ifinfomsg *link =
+                netlink_batch_message(b, RTM_NEWLINK, 0, sizeof(*link), 0, "prepare the pod's interface");
+        link->ifi_index = (int)index;
+        make_no_link_local(b);
 }
 
 void link_set_up_by_index(struct netlink_batch *b, unsigned index) {

@@ -85,6 +85,8 @@ void link_add_veth(struct netlink_batch *b, const struct veth *veth);
  * packet that a host port sends back to the pod it came from is such a frame. */
 void link_set_up(struct netlink_batch *b, const char *name, unsigned master, bool hairpin);
 void link_set_mtu(struct netlink_batch *b, const char *name, uint32_t mtu);
+/* Before a link is set up: the kernel gives it no IPv6 link-local address. */
+void link_without_link_local(struct netlink_batch *b, unsigned index);
 void link_set_up_by_index(struct netlink_batch *b, unsigned index);
 /* Lets a link send at most so many bits a second (a token bucket). */
 void link_shape(struct netlink_batch *b, unsigned index, uint64_t bits_per_second);

@@ -34,6 +34,14 @@ char *cgroup_container_path(const char *pod_path, const char *container_id) {
 
 /* ---- making ---- */
 
+/* Writing processors into a cpuset has the kernel look through all of the machine's, half a millisecond beside 500
+ * pods; but one whose parent says this is born with what its parent has, and says it too (cgroup-v1/cgroups.rst, 1.5).
+ * The root of the hierarchy is not ours to change. */
+static void cpuset_hand_down(const struct hierarchy *h, const char *folder) {
+        if (!streq(folder, h->folder))
+                error_free(folder_write(folder, "cgroup.clone_children", "1")); /* without, it takes longer */
+}
+
 /* Text of a file of a v1 cpuset. A new one has no processors and no memory nodes, and takes no process until it has
  * those of its parent: which may be just as new, made by another pod that comes at the same moment and has not got
  * further, or was killed there. So what is missing is filled in from above, whoever made it. */
@@ -45,6 +53,8 @@ static struct error *cpuset_fill(const struct hierarchy *h, const char *folder, 
         struct error *err = cpuset_fill(h, parent, file, &above);
         if (!err && above)
                 err = folder_write(folder, file, above);
+        cpuset_hand_down(h, folder);
+        cpuset_hand_down(h, parent);
         free(*ret);
         *ret = TAKE_PTR(above);
         return err;
@@ -114,16 +124,9 @@ static struct error *cgroup_make_error(int errnum, const char *folder) {
 /* Makes `path` in one hierarchy with all its parents. Somebody may be removing an empty parent at the same time. */
 static struct error *cgroup_make(const struct hierarchy *h, const char *path, bool *ret_new) {
         _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
-        char *slash = strrchr(folder, '/');
-        int rc = -ENOENT;
+        _cleanup_free_ char *above = xstrndup(folder, strrchr(folder, '/') - folder);
+        int rc = cgroup_make_one(h, above, folder);
 
-        *slash = '\0';
-        if (access(folder, F_OK) == 0) {
-                _cleanup_free_ char *parent = xstrdup(folder);
-                *slash = '/';
-                rc = cgroup_make_one(h, parent, folder);
-        }
-        *slash = '/';
         for (unsigned attempt = 0; rc == -ENOENT && attempt < 20; attempt++)
                 for (char *p = folder + strlen(h->folder); *p; p++) {
                         if (p[1] != '/' && p[1] != '\0')

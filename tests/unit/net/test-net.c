@@ -452,6 +452,8 @@ MACHINE_TEST(without_ipv6_there_is_ipv4) {
         struct net_node node;
 
         check_text(a.net.ip6, "");
+        /* No link-local address either: what it announces would go to every pod on the bridge. */
+        check_text(shell_in(a.netns, "sleep 0.1; ip -o -6 addr show dev eth0"), "");
         server(a.netns, TCP, 80);
         check_text(ask(-1, TCP, a.net.ip4, 80), a.net.gateway4);
         check_error(pod_try(&m->store, "uid-b", six, 1, &other), ERROR_NOT_SUPPORTED, "hostIP is an IPv6 address");

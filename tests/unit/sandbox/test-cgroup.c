@@ -248,6 +248,30 @@ TEST(pods_come_and_go_at_the_same_time) {
         assert_false(folder_exists("memory", top));
 }
 
+/* One that is born with its parent's processors need not be written, which takes longer the more there are. */
+TEST(a_pods_cpuset_is_born_with_its_parents_processors) {
+        _cleanup_node_ struct node node;
+        char *clone = NULL, *cpus = NULL, *all = NULL;
+        node_make(&node);
+        _cleanup_free_ char *path = cgroup_pod_path(&node.store, UID_A, POD_QOS_BEST_EFFORT),
+                            *inner = path_join(path, "inner");
+
+        if (cgroup_version() != CGROUP_V1 || !folder_exists("cpuset", "/"))
+                skip();
+        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BEST_EFFORT, &none));
+        assert_ok(file_read(xasprintf("/sys/fs/cgroup/cpuset%s/cgroup.clone_children", path), 16, &clone, NULL));
+        assert_string_equal(clone, "1\n");
+        _cleanup_free_ char *folder = xasprintf("/sys/fs/cgroup/cpuset%s", inner);
+        assert_int_equal(mkdir(folder, 0755), 0);
+        assert_ok(file_read(xasprintf("%s/cpuset.cpus", folder), 4096, &cpus, NULL));
+        assert_ok(file_read("/sys/fs/cgroup/cpuset/cpuset.cpus", 4096, &all, NULL));
+        assert_string_equal(cpus, all);
+        assert_int_equal(rmdir(folder), 0);
+        free(clone);
+        free(cpus);
+        free(all);
+}
+
 /* A cpuset is made empty and filled after: the pods that come between, and those below what they make, need it too. */
 static void enter_as_pod(const struct store *store, int p) {
         _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
