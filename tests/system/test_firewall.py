@@ -1,5 +1,6 @@
 """Other firewalls beside husk's table: firewalld and Docker themselves, and whoever empties nftables, each on a machine that is
 nothing but namespaces: network, mounts, /run, and Debian's packages laid over /usr and /etc where they are not installed."""
+import fcntl
 import json
 import os
 import subprocess
@@ -265,3 +266,19 @@ def test_what_a_flush_took_comes_back_by_huskd_and_without_it_with_the_next_pod(
     # as Debian's nftables.service loads its file: everything goes and another table comes, in one step
     machine.run("nft", "-f", "-", input="flush ruleset\ntable inet filter { chain input { type filter hook input priority 0; }; }\n")
     until("huskd has made it again", lambda: machine.closed("peer", ip) == [])
+
+
+def test_huskd_does_its_work_while_a_repair_of_the_network_waits(machine):
+    machine.apply("guarded", ", hostPort: 80")
+    huskd(machine)
+    manifest = machine.node.root + "/manifests/host.yaml"
+    with open(machine.node.run + "/net/lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        machine.run("nft", "flush", "ruleset")
+        until("the repair waits", lambda: [p for p, (name, words) in machine.node.processes().items() if name == "husk" and "--repair" in words])
+        with open(manifest, "w") as f:
+            f.write(POD.replace("spec:", "spec:\n  hostNetwork: true") % ("host", BUSYBOX, ""))
+        until("a static pod meanwhile", lambda: machine.node.husk("get", "pods", "-o", "name").out.count("pod/host-"))
+    until("the table is there again", lambda: "husk-" + machine.node.tag() in machine.run("nft", "list", "tables").stdout)
+    os.unlink(manifest)
+    until("the static pod is gone", lambda: "pod/host-" not in machine.node.husk("get", "pods", "-o", "name").out)
