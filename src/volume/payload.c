@@ -16,11 +16,14 @@
 
 void payload_add(struct payload *payload, const char *path, const void *data, size_t len, mode_t mode) {
         struct payload_file *file = NULL;
+        const json_t *known = json_object_get(payload->index, path);
 
-        for (size_t i = 0; i < payload->n; i++)
-                if (streq(payload->files[i].path, path))
-                        file = &payload->files[i];
-        if (!file) {
+        if (known) {
+                file = &payload->files[json_integer_value(known)];
+        } else {
+                if (!payload->index)
+                        payload->index = json_object();
+                json_object_set_new_nocheck(payload->index, path, json_integer((json_int_t)payload->n));
                 payload->files = xreallocarray(payload->files, payload->n + 1, sizeof(*payload->files));
                 file = &payload->files[payload->n++];
                 *file = (struct payload_file){ .path = xstrdup(path) };
@@ -37,6 +40,7 @@ void payload_release(struct payload *payload) {
                 free(payload->files[i].data);
         }
         free(payload->files);
+        json_decref(payload->index);
         *payload = (struct payload){ 0 };
 }
 
@@ -210,14 +214,16 @@ static struct error *make_links(int folder_fd, const struct payload *payload) {
         return NULL;
 }
 
-static bool has_top_entry(const struct payload *payload, const char *name) {
-        size_t n = strlen(name);
+/* What the payload has in the folder itself. New reference. */
+static json_t *top_entries(const struct payload *payload) {
+        json_t *top = json_object();
 
-        for (size_t i = 0; i < payload->n; i++)
-                if (strncmp(payload->files[i].path, name, n) == 0 &&
-                    (payload->files[i].path[n] == '/' || !payload->files[i].path[n]))
-                        return true;
-        return false;
+        for (size_t i = 0; i < payload->n; i++) {
+                const char *path = payload->files[i].path;
+                _cleanup_free_ char *name = xstrndup(path, strcspn(path, "/"));
+                json_object_set_new_nocheck(top, name, json_true());
+        }
+        return top;
 }
 
 static bool is_our_link(int folder_fd, const char *name) {
@@ -234,6 +240,7 @@ static bool is_our_link(int folder_fd, const char *name) {
 static struct error *clean(int folder_fd, const struct payload *payload) {
         int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        json_auto_t *top = top_entries(payload);
         char current[VERSION_MAX + 1] = "";
         struct error *err = NULL;
         ssize_t n;
@@ -252,7 +259,7 @@ static struct error *clean(int folder_fd, const struct payload *payload) {
                         continue;
                 if (str_starts_with(name, ".."))
                         err = remove_tree_at(folder_fd, name);
-                else if (!has_top_entry(payload, name) && is_our_link(folder_fd, name) &&
+                else if (!json_object_get(top, name) && is_our_link(folder_fd, name) &&
                          unlinkat(folder_fd, name, 0) < 0 && errno != ENOENT)
                         err = error_errno(errno, "remove %s", name);
         }

@@ -9,6 +9,8 @@
  * A new payload gets a new folder; renaming `..data` over switches every file at the same instant. */
 #pragma once
 
+#include <jansson.h>
+
 #include "base/error.h"
 
 struct payload_file {
@@ -20,6 +22,7 @@ struct payload_file {
 struct payload {
         struct payload_file *files;
         size_t n;
+        json_t *index;  /* of the files, by their paths */
         uint32_t owner; /* user and, without fs_group, group of all of them */
 };
 #define PAYLOAD_INIT \
