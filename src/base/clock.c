@@ -32,6 +32,10 @@ const char *clock_boot_id(void) {
         return id;
 }
 
+bool clock_is_this_boot(const char *id) {
+        return !str_empty(id) && streq(id, clock_boot_id());
+}
+
 const char *rfc3339_format(int64_t seconds, char buf[static RFC3339_MAX]) {
         time_t t = seconds;
         struct tm tm;

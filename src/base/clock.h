@@ -11,6 +11,8 @@ int64_t clock_monotonic_ns(void); /* CLOCK_BOOTTIME: goes on while the machine s
 /* Names the boot that monotonic instants count from, and so whether what is written down with one still means anything:
  * a UUID of the kernel's (proc(5), random/boot_id), "" if it cannot be read. Static; the same as long as we live. */
 const char *clock_boot_id(void);
+/* Is it the boot of now? Not known is no; NULL is fine. */
+bool clock_is_this_boot(const char *id);
 
 #define RFC3339_MAX 40
 /* "2026-11-23T19:03:56Z" (RFC 3339). Returns buf. */

@@ -72,7 +72,7 @@ void handover_receive(struct runtime *rt) {
         json_t *saved = load_state(rt), *events = load(rt->run_folder, "events.json");
         json_t *state = json_object_get(saved, "state");
         const char *boot = json_string_value(json_object_get(saved, "boot"));
-        bool same_boot = boot && streq(boot, clock_boot_id()); /* instants in the state count from it */
+        bool same_boot = clock_is_this_boot(boot); /* instants in the state count from it */
         bool same_mounts = (uint64_t)json_integer_value(json_object_get(saved, "mounts")) == reaper_mounts(rt->reaper);
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)

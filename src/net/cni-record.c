@@ -23,7 +23,7 @@ void attachment_release(struct attachment *a) {
         json_decref(a->result);
 }
 bool attachment_is_of_this_boot(const struct attachment *a) {
-        return streq(a->boot, clock_boot_id());
+        return clock_is_this_boot(a->boot);
 }
 
 char *records_folder(const struct store *store) {

@@ -42,4 +42,9 @@ TEST(a_boot_has_a_name_that_stays) {
         assert_int_equal(strlen(id), 36);
         assert_memory_equal(id, text, 36);
         assert_ptr_equal(clock_boot_id(), id);
+        text[36] = '\0';
+        assert_true(clock_is_this_boot(text));
+        assert_false(clock_is_this_boot("00000000-0000-0000-0000-000000000000"));
+        assert_false(clock_is_this_boot("")); /* what could not be read equals nothing, itself neither */
+        assert_false(clock_is_this_boot(NULL));
 }
