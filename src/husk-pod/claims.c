@@ -137,8 +137,9 @@ json_t *claims_namespaces(struct store *store, const V1PodSpec *spec, const json
 }
 
 /* It fits; does it still beside those whose turn comes first? */
-static void let_others_go_first(struct runtime *rt, struct admit_facts facts, struct admission_result *ret) {
-        json_t *claims = waiting_claims(rt, &facts);
+static void let_others_go_first(struct runtime *rt, json_t *waiting, struct admit_facts facts,
+                                struct admission_result *ret) {
+        json_t *claims = waiting_claims(rt, waiting, &facts);
 
         if (!claims)
                 return;
@@ -147,7 +148,7 @@ static void let_others_go_first(struct runtime *rt, struct admit_facts facts, st
         json_decref(claims);
 }
 
-static struct error *admit_locked(struct runtime *rt, json_t *claims, struct admission_result *ret) {
+static struct error *admit_locked(struct runtime *rt, json_t *claims, json_t *waiting, struct admission_result *ret) {
         _cleanup_node_config_ struct node_config config = { 0 };
         struct error *err = node_config_read(rt->store, &config);
         struct admit_facts facts = {
@@ -170,7 +171,7 @@ static struct error *admit_locked(struct runtime *rt, json_t *claims, struct adm
         drop_void(rt->store, claims);
         admit_pod(rt->spec, &facts, ret);
         if (ret->admission == ADMIT_YES && !own && str_empty(rt->spec->spec->nodename))
-                let_others_go_first(rt, facts, ret);
+                let_others_go_first(rt, waiting, facts, ret);
         json_t *claim = claim_after(rt, ret, own);
         if (claim)
                 json_object_set(claims, rt->uid, claim);
@@ -239,15 +240,16 @@ static struct error *make_own_claims(struct runtime *rt) {
 }
 
 /* Whether it is among those that wait for their turn. A pod that is here and waits to grow is not. */
-static void note_waiting(struct runtime *rt, const json_t *claims, const struct admission_result *result) {
+static void note_waiting(struct runtime *rt, const json_t *claims, json_t *waiting,
+                         const struct admission_result *result) {
         const json_t *own = json_object_get(claims, rt->uid);
         bool is_here = own && !json_is_true(json_object_get(own, "nominated"));
 
         if (result->admission == ADMIT_WAIT && !is_here && str_empty(rt->spec->spec->nodename) &&
             !rt->spec->spec->n_schedulinggates)
-                waiting_begin(rt);
+                waiting_begin(rt, waiting);
         else
-                waiting_end(rt->store, rt->uid);
+                waiting_end(rt->store, waiting, rt->uid);
 }
 
 void claims_admit(void *ctx, struct admission_result *ret) {
@@ -258,14 +260,15 @@ void claims_admit(void *ctx, struct admission_result *ret) {
         if (!err)
                 err = store_lock(rt->store, &lock);
         if (!err) {
-                json_t *claims = claims_read(rt->store);
+                json_t *claims = claims_read(rt->store), *waiting = waiting_read(rt->store);
                 bool waits = false;
                 if (is_to_be_placed(rt, claims))
                         err = wait_for_claims(rt, claims, ret, &waits);
                 if (!err && !waits)
-                        err = admit_locked(rt, claims, ret);
+                        err = admit_locked(rt, claims, waiting, ret);
                 if (!err)
-                        note_waiting(rt, claims, ret);
+                        note_waiting(rt, claims, waiting, ret);
+                json_decref(waiting);
                 json_decref(claims);
         }
         if (err) {
@@ -315,8 +318,10 @@ struct leaving {
 /* Also of a pod that has only waited: others may have let it go first, and look again when the claims are written. */
 static bool remove_claim(json_t *claims, void *arg) {
         const struct leaving *l = arg;
-        bool waited = waiting_end(l->store, l->uid);
+        json_t *waiting = waiting_read(l->store);
+        bool waited = waiting_end(l->store, waiting, l->uid);
 
+        json_decref(waiting);
         return json_object_del(claims, l->uid) == 0 || waited;
 }
 

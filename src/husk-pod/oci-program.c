@@ -132,7 +132,7 @@ struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtim
                 rt->oci_program = TAKE_PTR(program);
         }
         /* Only where the mount namespace is the pod's own: there the keeper has kept the host's. */
-        if (rt->host_mounts >= 0)
+        if (log && rt->host_mounts >= 0)
                 protect_all(rt->oci_program);
         *ret = (struct oci_runtime){ .program = rt->oci_program, .state_root = rt->oci_state_root, .log = log };
         ret->no_cgroups = rt->sb.cgroup && cgroup_container_is_ours() && oci_runtime_can_leave_cgroups(rt->oci_program);

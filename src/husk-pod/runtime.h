@@ -234,7 +234,8 @@ void runtime_hurry_release(struct runtime *rt);
 
 /* Looks up the program that runtimeClassName stands for, for the sandbox that is being made. */
 struct error *runtime_oci_choose(struct runtime *rt) _must_check_;
-/* The OCI runtime for this pod, protected from what it runs. `log`: see struct oci_runtime. Borrowed from rt.
+/* The OCI runtime for this pod. `log`: see struct oci_runtime; with it, as whoever runs something in a container has
+ * it, the program is also protected from what it runs. Borrowed from rt.
  * ERROR_UNAVAILABLE if it cannot be executed (it is being upgraded, say): for a pod with a RuntimeClass no other takes
  * its place. */
 struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtime *ret) _must_check_;
@@ -286,13 +287,15 @@ void publication_release(struct runtime *rt);
 /* ---- waiting.c ---- */
 
 struct admit_facts;
-/* The pod waits for room from now on, or still does. The caller holds the store's lock. */
-void waiting_begin(const struct runtime *rt);
-/* It waits no more; true if it did. The caller holds the store's lock. */
-bool waiting_end(const struct store *store, const char *uid);
+/* Under the store's lock, which the caller holds through all of these. New reference. */
+json_t *waiting_read(const struct store *store);
+/* The pod waits for room from now on, or still does. */
+void waiting_begin(const struct runtime *rt, json_t *waiting);
+/* It waits no more; true if it did. */
+bool waiting_end(const struct store *store, json_t *waiting, const char *uid);
 /* The claims of facts, and those of waiting pods whose turn comes before this one's and that could be placed now. NULL:
- * there is none of these. New reference. The caller holds the store's lock. */
-json_t *waiting_claims(const struct runtime *rt, const struct admit_facts *facts);
+ * there is none of these. New reference. */
+json_t *waiting_claims(const struct runtime *rt, json_t *waiting, const struct admit_facts *facts);
 
 /* ---- disrupt.c ---- */
 

@@ -29,7 +29,7 @@ static char *waiting_path(const struct store *store) {
 }
 
 /* An unreadable file is as good as none: who waits comes back into it when it asks again. */
-static json_t *waiting_read(const struct store *store) {
+json_t *waiting_read(const struct store *store) {
         _cleanup_free_ char *path = waiting_path(store);
         json_t *waiting = json_load_file(path, 0, NULL);
 
@@ -52,8 +52,8 @@ static void waiting_write(const struct store *store, const json_t *waiting) {
                 log_warning("%s", error_message(err));
 }
 
-void waiting_begin(const struct runtime *rt) {
-        json_t *waiting = waiting_read(rt->store), *before = json_object_get(waiting, rt->uid);
+void waiting_begin(const struct runtime *rt, json_t *waiting) {
+        json_t *before = json_object_get(waiting, rt->uid);
         json_int_t priority = rt->spec->spec->has_priority ? rt->spec->spec->priority : 0;
 
         if (!before || json_integer_value(json_object_get(before, "priority")) != priority) {
@@ -61,16 +61,13 @@ void waiting_begin(const struct runtime *rt) {
                 json_object_set_new(waiting, rt->uid, json_pack("{s:I, s:I}", "priority", priority, "since", since));
                 waiting_write(rt->store, waiting);
         }
-        json_decref(waiting);
 }
 
-bool waiting_end(const struct store *store, const char *uid) {
-        json_t *waiting = waiting_read(store);
+bool waiting_end(const struct store *store, json_t *waiting, const char *uid) {
         bool waited = json_object_del(waiting, uid) == 0;
 
         if (waited)
                 waiting_write(store, waiting);
-        json_decref(waiting);
         return waited;
 }
 
@@ -139,8 +136,8 @@ static json_t *claim_if_placed(const struct runtime *rt, const char *uid, struct
         return claim;
 }
 
-json_t *waiting_claims(const struct runtime *rt, const struct admit_facts *facts) {
-        json_t *waiting = waiting_read(rt->store), *claims = json_copy((json_t *)facts->claims);
+json_t *waiting_claims(const struct runtime *rt, json_t *waiting, const struct admit_facts *facts) {
+        json_t *claims = json_copy((json_t *)facts->claims);
         struct admit_facts with = *facts;
         struct waiter *before;
         size_t n = list_before(rt, waiting, &before);
@@ -155,7 +152,6 @@ json_t *waiting_claims(const struct runtime *rt, const struct admit_facts *facts
                         json_object_set_new(claims, before[i].uid, claim);
         }
         free(before);
-        json_decref(waiting);
         if (any)
                 return claims;
         json_decref(claims);
