@@ -8,6 +8,6 @@
 struct error *confine_capabilities(const int *keep) _must_check_;
 
 /* Landlock: below `writable` (a descriptor; negative: nothing) everything stays allowed, below `readable` (paths,
- * NULL-terminated, missing ones are skipped) reading; nothing else on any file system can be opened. No programs can
- * gain privileges any more. */
+ * NULL-terminated, missing ones are skipped) reading; nothing else on any file system can be opened or changed, but
+ * what is open stays so. No program that is executed gains privileges any more (no_new_privs). */
 struct error *confine_paths(int writable, const char *const *readable) _must_check_;

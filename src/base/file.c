@@ -175,6 +175,13 @@ struct error *file_poke(const char *path, const char *text) {
         return file_poke_at(AT_FDCWD, path, text);
 }
 
+int fds_poke(const int *fds, size_t n, const char *text) {
+        for (size_t i = 0; i < n; i++)
+                if (write(fds[i], text, strlen(text)) < 0)
+                        return errno;
+        return 0;
+}
+
 static bool inotify_limit_raise(void) {
         static const char limit[] = "/proc/sys/fs/inotify/max_user_instances";
         _cleanup_free_ char *text = NULL;

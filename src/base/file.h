@@ -30,6 +30,10 @@ struct error *file_replace_through(const char *temporary, const char *path, cons
 struct error *file_poke_at(int dirfd, const char *path, const char *text) _must_check_;
 struct error *file_poke(const char *path, const char *text) _must_check_;
 
+/* Writes into each of the descriptors; 0 or the errno of the first that fails. Nothing but system calls: for a child
+ * between fork(2) and execve(2). */
+int fds_poke(const int *fds, size_t n, const char *text);
+
 /* inotify_init1() as IN_CLOEXEC | IN_NONBLOCK; returns the descriptor or -errno. Many of our processes have one, and
  * Linux allows a user 128 unless told otherwise, which all programs of the machine share: when they are used up and the
  * limit is that low, it is raised to 8192 (a few kilobytes of kernel memory for each that is made), as far as we may.

@@ -149,8 +149,6 @@ static void perform(struct pod *pod, const struct effect *e) {
         }
 }
 
-/* What is saved says what is about to be done: intent before effect. Answers that come at once only record facts
- * (pod->stepping is set) and may add effects of the next round. */
 void pod_effects_perform(struct pod *pod) {
         struct effect *effects = TAKE_PTR(pod->effects);
         size_t n = pod->n_effects;

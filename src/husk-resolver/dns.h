@@ -21,7 +21,6 @@ enum dns_rcode {
         DNS_SERVFAIL = 2,
         DNS_NXDOMAIN = 3,
         DNS_NOTIMP = 4,
-        DNS_REFUSED = 5,
         DNS_BADVERS = 16
 };
 

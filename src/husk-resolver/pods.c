@@ -10,6 +10,8 @@
 #include "base/str.h"
 #include "sandbox/hosts.h"
 
+#define FRESH_NS (20 * NSEC_PER_MSEC)
+
 /* What tells one version of a file that is replaced from the next. */
 struct version {
         ino_t inode;
@@ -182,7 +184,7 @@ static void take_stock(struct pods *pods) {
 const struct zone *pods_zone(struct pods *pods) {
         int64_t now = clock_monotonic_ns();
 
-        if (pods->looked_ns && now - pods->looked_ns < PODS_FRESH_NS)
+        if (pods->looked_ns && now - pods->looked_ns < FRESH_NS)
                 return &pods->zone;
         pods->looked_ns = now;
         take_stock(pods);

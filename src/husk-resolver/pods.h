@@ -1,13 +1,11 @@
 /* pods.h - the pods of the node as the zone wants them, read from their files when somebody asks.
  *
  * Nothing is watched, so that a pod whose status changes wakes nobody up; a look costs two stat(2) a pod, and a file is
- * read again when it is another one. Looks are PODS_FRESH_NS apart at least. */
+ * read again when it is another one. Looks are 20 ms apart at least. */
 #pragma once
 
 #include "husk-resolver/zone.h"
 #include "store/store.h"
-
-#define PODS_FRESH_NS 20000000
 
 struct pods;
 /* `domain` stays the caller's. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "loop/loop-private.h"
 
@@ -35,13 +36,6 @@ static bool descriptors_take(const struct loop_command_options *o, int out, int 
         return good;
 }
 
-static bool groups_enter(const struct loop_command_options *o) {
-        for (size_t i = 0; i < o->n_enter; i++)
-                if (write(o->enter[i], "0", 1) < 0)
-                        return false;
-        return true;
-}
-
 /* What failed, and the errno, for the parent. */
 struct report {
         enum { FAILED_GROUPS, FAILED_REST } what;
@@ -62,7 +56,8 @@ static _noreturn_ void child(const struct loop_command_options *o, int out, int 
         sigset_t none;
 
         die_with(parent);
-        if (groups_enter(o)) { /* before its files may be overwritten by what the program gets */
+        errno = fds_poke(o->enter, o->n_enter, "0");
+        if (!errno) { /* before its files may be overwritten by what the program gets */
                 report.what = FAILED_REST;
                 prctl(PR_SET_PDEATHSIG, 0);
                 sigemptyset(&none);

@@ -11,10 +11,11 @@
  *                         …4, …6ip, …6 }
  *     chain output      { type nat hook output priority dstnat; the same four, but not for ::1 }
  *     chain postrouting { type nat hook postrouting priority srcnat
- *                         oifname lo accept                                    (the node to itself by its address
- * there) ip saddr RANGE4 oifname != husk0 masquerade          (to the outside) ip saddr RANGE4 oifname husk0 ct status
- * dnat masquerade    (pod to host port of a pod) ip saddr 127.0.0.0/8 oifname husk0 masquerade        (node to
- * 127.0.0.1:port) the second and third for RANGE6 }
+ *                         oifname lo accept                           (the node to itself by its address there)
+ *                         ip saddr RANGE4 oifname != husk0 masquerade             (to the outside; so for RANGE6)
+ *                         ip saddr RANGE4 oifname husk0 ct status dnat masquerade
+ *                                                             (pod to a pod's host port; so for RANGE6)
+ *                         ip saddr 127.0.0.0/8 oifname husk0 masquerade           (node to 127.0.0.1:port) }
  *   }
  *
  * The rules are constant; host ports are map elements. The raw chain is because route_localnet, which 127.0.0.1:port

@@ -251,10 +251,16 @@ void link_add_veth(struct netlink_batch *b, const struct veth *veth) {
         mnl_attr_nest_end(b->open, info);
 }
 
+/* Asked once: what a running kernel has not got does not come. */
 static bool kernel_has_ip6(void) {
-        /* Not by a look into /proc/sys/net: its entries for all network namespaces are one long chain. */
-        _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        return fd >= 0 || errno != EAFNOSUPPORT;
+        static enum { UNKNOWN, ABSENT, PRESENT } answer;
+
+        if (answer == UNKNOWN) {
+                /* Not by a look into /proc/sys/net: its entries for all network namespaces are one long chain. */
+                _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+                answer = fd >= 0 || errno != EAFNOSUPPORT ? PRESENT : ABSENT;
+        }
+        return answer == PRESENT;
 }
 
 static void make_no_link_local(struct netlink_batch *b) {

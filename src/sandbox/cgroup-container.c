@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/str.h"
 
 /* ---- one file ---- */
@@ -185,8 +186,5 @@ void cgroup_entry_close(struct cgroup_entry *entry) {
 }
 
 int cgroup_entry_take(const int *fds, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (write(fds[i], "0", 1) < 0)
-                        return errno;
-        return 0;
+        return fds_poke(fds, n, "0");
 }

@@ -58,14 +58,13 @@ struct error *object_delete(struct store *store, const struct api_kind *kind, co
 
 struct error *object_update(struct store *store, const struct api_kind *kind, json_t *object) {
         struct error *err = store_update(store, kind, object);
-        bool released = !err && field_text(object, "metadata.deletionTimestamp") && !has_finalizers(object);
 
-        if (released && !goes_by_itself(kind))
-                return store_delete(store, kind, object_namespace(object), object_name(object));
-        if (err || !streq(kind->kind, "Pod") || !field_text(object, "metadata.deletionTimestamp") ||
-            has_finalizers(object))
+        if (err || !field_text(object, "metadata.deletionTimestamp") || has_finalizers(object))
                 return err;
-        return pod_cleanup_if_alone(store, field_text_or(object, "metadata.uid", ""));
+        /* Its deletion has waited, and nothing holds it any more. */
+        if (streq(kind->kind, "Pod"))
+                return pod_cleanup_if_alone(store, field_text_or(object, "metadata.uid", ""));
+        return goes_by_itself(kind) ? NULL : store_delete(store, kind, object_namespace(object), object_name(object));
 }
 
 bool pod_is_held(struct store *store, const char *uid) {
