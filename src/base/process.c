@@ -120,20 +120,24 @@ static struct error *pipe_open(int *ret_read_end, int *ret_write_end) {
         return NULL;
 }
 
-static struct error *input_open(const char *text, int *ret) {
-        _cleanup_close_ int fd = text ? (int)syscall(SYS_memfd_create, "input", 1 /* MFD_CLOEXEC */)
-                                      : open("/dev/null", O_RDONLY | O_CLOEXEC);
+struct error *process_input_open(const char *text, int *ret) {
+        _cleanup_close_ int fd = (int)syscall(SYS_memfd_create, "input", 1 /* MFD_CLOEXEC */);
 
         if (fd < 0)
                 return error_errno(errno, "open standard input");
-        if (text) {
-                struct error *err = fd_write_all(fd, text, strlen(text));
-                if (err)
-                        return err;
-                lseek(fd, 0, SEEK_SET);
-        }
+        struct error *err = fd_write_all(fd, text, strlen(text));
+        if (err)
+                return err;
+        lseek(fd, 0, SEEK_SET);
         *ret = TAKE_FD(fd);
         return NULL;
+}
+
+static struct error *input_open(const char *text, int *ret) {
+        if (text)
+                return process_input_open(text, ret);
+        *ret = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return *ret < 0 ? error_errno(errno, "open standard input") : NULL;
 }
 
 /* `fd` becomes the program's descriptor `number`; -EBADF: what it writes there goes nowhere. */
@@ -144,7 +148,8 @@ static void give_output(posix_spawn_file_actions_t *actions, int fd, int number)
                 posix_spawn_file_actions_addopen(actions, number, "/dev/null", O_WRONLY, 0);
 }
 
-static struct error *spawn(char *const *argv, char *const *env, int input, int out, int err, pid_t *ret) {
+static struct error *spawn(char *const *argv, const struct process_options *options, int input, int out, int err,
+                           pid_t *ret) {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t empty;
@@ -156,8 +161,9 @@ static struct error *spawn(char *const *argv, char *const *env, int input, int o
         posix_spawnattr_init(&attributes);
         sigemptyset(&empty);
         posix_spawnattr_setsigmask(&attributes, &empty);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-        int rc = posix_spawnp(ret, argv[0], &actions, &attributes, argv, env ? env : environ);
+        posix_spawnattr_setflags(&attributes,
+                                 (short)(POSIX_SPAWN_SETSIGMASK | (options->new_session ? POSIX_SPAWN_SETSID : 0)));
+        int rc = posix_spawnp(ret, argv[0], &actions, &attributes, argv, options->env ? options->env : environ);
         posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
         return rc ? error_errno(rc, "run %s", argv[0]) : NULL;
@@ -217,15 +223,15 @@ struct error *process_run(char *const *argv, const struct process_options *optio
         if (!e && ret_err)
                 e = pipe_open(&err.fd, &err_end);
         if (!e)
-                e = spawn(argv, options->env, input, out_end, err_end, &pid);
+                e = spawn(argv, options, input, out_end, err_end, &pid);
         if (e)
                 return e;
         out_end = fd_close(out_end);
         err_end = fd_close(err_end);
         _cleanup_close_ int pidfd = process_open(pid, 0);
         bool in_time = gather(pidfd, &out, &err, options);
-        if (!in_time)
-                kill(pid, SIGKILL); /* ours and not waited for: nobody else has this pid */
+        if (!in_time) /* ours and not waited for: nobody else has this pid */
+                kill(options->new_session ? -pid : pid, SIGKILL);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         if (!in_time)

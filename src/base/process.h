@@ -19,11 +19,15 @@ struct process_options {
         size_t output_max; /* 0: 1 MiB */
         int timeout_ms;    /* 0: no limit; then SIGKILL and ERROR_TIMEOUT */
         int linger_ms;     /* longest silence, after it has ended, of who else holds its output; 0: 100 */
+        bool new_session;  /* setsid(2), and the timeout kills the whole process group */
 };
 /* Runs a program (looked up in PATH), waits for it, gathers what it prints. Only failing to run it is an error; its
  * wait status goes to *ret_status. ret_out and ret_err may be NULL (then that stream goes to /dev/null). */
 struct error *process_run(char *const *argv, const struct process_options *options, int *ret_status, char **ret_out,
                           char **ret_err) _must_check_;
+
+/* A descriptor from which a program may read this text. */
+struct error *process_input_open(const char *text, int *ret) _must_check_;
 
 /* Where execvp(3) would find a program: `name` itself if there is a '/' in it, else in PATH. NULL: nowhere. */
 char *process_find_program(const char *name);

@@ -43,7 +43,7 @@ struct report {
 };
 
 /* Until the program runs, or this process is among those of its cgroup, whom nobody would find that takes over from the
- * parent, it must not outlive the parent. */
+ * parent, it must not outlive the parent; with dies_with_us not even then. */
 static void die_with(pid_t parent) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
@@ -59,7 +59,8 @@ static _noreturn_ void child(const struct loop_command_options *o, int out, int 
         errno = fds_poke(o->enter, o->n_enter, "0");
         if (!errno) { /* before its files may be overwritten by what the program gets */
                 report.what = FAILED_REST;
-                prctl(PR_SET_PDEATHSIG, 0);
+                if (!o->dies_with_us)
+                        prctl(PR_SET_PDEATHSIG, 0);
                 sigemptyset(&none);
                 signal(SIGPIPE, SIG_DFL);
                 sigprocmask(SIG_SETMASK, &none, NULL);

@@ -133,7 +133,7 @@ static void command_exited(void *arg, int events) {
         loop_timer_set(c->timer, c->linger_ms * NSEC_PER_MSEC);
 }
 
-static void command_kill(struct loop_command *c) {
+void loop_command_kill(struct loop_command *c) {
         if (c->ended)
                 return;
         if (c->new_session)
@@ -151,7 +151,7 @@ static void command_timer(void *arg) {
                 return;
         }
         c->timed_out = true;
-        command_kill(c);
+        loop_command_kill(c);
 }
 
 /* Moves descriptors above those they shall become, so that no dup2 overwrites the source of a later one. */
@@ -240,7 +240,8 @@ static struct error *command_start(struct loop_command *c, const struct loop_com
         if (!err)
                 err = keep_prepare(o, high);
         if (!err)
-                err = o->n_enter ? command_fork(o, out, err_fd, high, &c->pid, &c->report)
+                err = o->n_enter || o->dies_with_us
+                              ? command_fork(o, out, err_fd, high, &c->pid, &c->report)
                                  : command_spawn(c, o, out, err_fd, high);
         for (size_t i = 0; i < o->n_keep; i++)
                 if (high[i] > 0)
@@ -295,7 +296,7 @@ void loop_command_signal(struct loop_command *command, int signal) {
 struct loop_command *loop_command_free(struct loop_command *c) {
         if (!c)
                 return NULL;
-        command_kill(c);
+        loop_command_kill(c);
         if (c->ended)
                 return command_release(c);
         /* It still has to be reaped, which must not hold the loop up. */

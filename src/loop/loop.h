@@ -76,6 +76,7 @@ struct loop_command_options {
         int64_t timeout_ns; /* SIGKILL after this; 0: none */
         int linger_ms;      /* 0: 200 ms */
         bool new_session;   /* setsid(2), and the timeout kills the whole process group */
+        bool dies_with_us;  /* SIGKILL when the caller ends; what the command started itself lives on */
 };
 struct loop_command_result {
         siginfo_t exit; /* si_code CLD_EXITED, CLD_KILLED, CLD_DUMPED; si_status */
@@ -91,4 +92,6 @@ struct error *loop_command_new(struct loop *loop, const struct loop_command_opti
                                loop_command_callback callback, void *arg, struct loop_command **ret) _must_check_;
 pid_t loop_command_pid(const struct loop_command *command);
 void loop_command_signal(struct loop_command *command, int signal);
+/* As the timeout does it, now: the callback comes when the command has ended. */
+void loop_command_kill(struct loop_command *command);
 struct loop_command *loop_command_free(struct loop_command *command);
