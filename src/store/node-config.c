@@ -116,6 +116,10 @@ static struct error *firewalld_read(const json_t *value, struct node_config *con
         return NULL;
 }
 
+static struct error *cni_timeout_read(const json_t *value, struct node_config *config) {
+        return read_number(value, "cniTimeoutSeconds", 1, 3600, &config->cni_timeout_s);
+}
+
 static struct error *resolver_read(const json_t *value, struct node_config *config) {
         if (!json_is_boolean(value))
                 return error_new(ERROR_INVALID, "resolver: must be true or false");
@@ -269,6 +273,7 @@ static const struct {
         { "cniConfDir", cni_conf_read },
         { "cniBinDirs", cni_bin_read },
         { "firewalldZone", firewalld_read },
+        { "cniTimeoutSeconds", cni_timeout_read },
         { "resolver", resolver_read },
         { "clusterDomain", domain_read },
         { "clusterDNS", cluster_dns_read },
@@ -309,6 +314,7 @@ static void defaults_set(struct node_config *config) {
         *config = (struct node_config){ .userns_first = IDS_FIRST_DEFAULT,
                                         .userns_pods = IDS_PODS_DEFAULT,
                                         .pod_pids_limit = -1,
+                                        .cni_timeout_s = NODE_CONFIG_CNI_TIMEOUT_S,
                                         .image_gc_high_percent = 85, /* as a kubelet's, all three */
                                         .image_gc_low_percent = 80,
                                         .image_min_age_s = 120,

@@ -15,6 +15,7 @@
  *   cniBinDirs: [/opt/cni/bin, /usr/lib/cni]     where the plugins are
  *   firewalldZone: trusted                       where firewalld runs, the zone that the pods' bridge is put into;
  *                                                "": husk leaves firewalld alone
+ *   cniTimeoutSeconds: 60                        how long one of them may take
  *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is so
  *                                                full (100: never),
  *   imageGCLowThresholdPercent: 80               ends when it is so empty,
@@ -34,6 +35,7 @@
 #include "store/store.h"
 
 enum image_verification { VERIFY_NEVER, VERIFY_PULLED, VERIFY_UNLISTED, VERIFY_ALWAYS };
+#define NODE_CONFIG_CNI_TIMEOUT_S 60
 
 struct node_config {
         char **allowed_unsafe_sysctls; /* names or "prefix*"; may be NULL */
@@ -43,6 +45,7 @@ struct node_config {
         char *cni_conf_dir; /* NULL: the built-in network */
         char **cni_bin_dirs;
         char *firewalld_zone; /* NULL: trusted; "": none */
+        uint32_t cni_timeout_s; /* of one plugin */
         bool resolver;
         char *cluster_domain;   /* NULL: cluster.local */
         char **cluster_dns;     /* addresses; may be NULL */
