@@ -16,7 +16,6 @@
 #include "base/str.h"
 #include "husk-pod/control.h"
 #include "image/image.h"
-#include "net/net.h"
 #include "oci/device-lease.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/userns.h"
@@ -45,7 +44,7 @@ static struct error *kill_processes(const struct runtime *rt) {
 struct error *cleanup_kernel_objects(struct runtime *rt) {
         struct error *first = NULL;
 
-        error_keep_first(&first, net_detach(rt->store, rt->uid));
+        error_keep_first(&first, runtime_network_detach_now(rt));
         error_keep_first(&first, sandbox_destroy(rt->store, rt->uid));
         error_keep_first(&first, kill_processes(rt));
         error_keep_first(&first, cgroup_pod_remove(rt->store, rt->uid));

@@ -77,6 +77,7 @@ void handover_receive(struct runtime *rt) {
 
         rt->pod = state ? pod_restore(&runtime_ops, rt, rt->spec, state, events, same_boot)
                         : pod_new(&runtime_ops, rt, rt->spec);
+        rt->sb.plugins_known = !state;
         if (state && !same_boot) {
                 start_over(rt);
         } else if (state && !same_mounts) {

@@ -16,6 +16,15 @@
 #define CMDLINE_MAX ((size_t)1 << 20)
 #define KILL_TIMEOUT_NS (20 * NSEC_PER_SEC)
 
+/* The words of a file of /proc, each with a NUL after it. */
+static bool read_words(pid_t pid, const char *name, char **ret, size_t *ret_len) {
+        char path[64];
+
+        snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+        _cleanup_error_ struct error *err = file_read(path, CMDLINE_MAX, ret, ret_len);
+        return !err && *ret_len;
+}
+
 /* Is `word` one of the command line's words, and `before` (if given) the one before it? */
 static bool has_words(const char *line, size_t len, const char *before, const char *word) {
         const char *last = "";
@@ -38,20 +47,26 @@ static bool is_supervisor(const struct runtime *rt, const char *line, size_t len
                !has_words(line, len, NULL, "--cleanup");
 }
 
-static bool matches(const struct runtime *rt, pid_t pid, const char *id) {
+/* What is looked for: the OCI runtime of the container `id`; with NULL any of the pod's programs. */
+static bool is_program(const struct runtime *rt, pid_t pid, const char *id) {
         _cleanup_free_ char *text = NULL;
-        char path[64];
         size_t len = 0;
 
-        snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-        _cleanup_error_ struct error *err = file_read(path, CMDLINE_MAX, &text, &len);
-        if (err || !len)
-                return false;
-        return is_oci_runtime(rt, text, len, id) || (!id && is_supervisor(rt, text, len));
+        return read_words(pid, "cmdline", &text, &len) &&
+               (is_oci_runtime(rt, text, len, id) || (!id && is_supervisor(rt, text, len)));
 }
 
-/* The next process after `dir`'s position: the OCI runtime of `id`, or, without one, any of the pod's programs. */
-static pid_t next_process(const struct runtime *rt, DIR *dir, const char *id) {
+/* A CNI plugin has no command line to tell it by, but it hands its environment on to those that it starts. */
+static bool is_plugin(const struct runtime *rt, pid_t pid, const char *id) {
+        _cleanup_free_ char *text = NULL, *word = xasprintf("CNI_CONTAINERID=%s", rt->uid);
+        size_t len = 0;
+
+        return read_words(pid, "environ", &text, &len) && has_words(text, len, NULL, word);
+}
+
+typedef bool (*matcher)(const struct runtime *rt, pid_t pid, const char *id);
+
+static pid_t next_process(const struct runtime *rt, DIR *dir, matcher matches, const char *id) {
         struct dirent *entry;
         uint64_t pid;
 
@@ -64,7 +79,7 @@ static pid_t next_process(const struct runtime *rt, DIR *dir, const char *id) {
 
 pid_t leftover_runner(const struct runtime *rt, const char *id) {
         DIR *dir = opendir("/proc");
-        pid_t pid = dir ? next_process(rt, dir, id) : 0;
+        pid_t pid = dir ? next_process(rt, dir, is_program, id) : 0;
 
         if (dir)
                 closedir(dir);
@@ -72,7 +87,7 @@ pid_t leftover_runner(const struct runtime *rt, const char *id) {
 }
 
 /* Kills it if it still is what it was, and waits until it is no more. */
-static void kill_one(const struct runtime *rt, pid_t pid) {
+static void kill_one(const struct runtime *rt, pid_t pid, matcher matches) {
         _cleanup_close_ int pidfd = process_open(pid, 0);
         struct pollfd ended = { .fd = pidfd, .events = POLLIN };
 
@@ -83,13 +98,13 @@ static void kill_one(const struct runtime *rt, pid_t pid) {
 }
 
 /* One look at /proc; false if there was none of them. */
-static bool kill_round(const struct runtime *rt) {
+static bool kill_round(const struct runtime *rt, matcher matches) {
         DIR *dir = opendir("/proc");
         bool any = false;
         pid_t pid;
 
-        while (dir && (pid = next_process(rt, dir, NULL))) {
-                kill_one(rt, pid);
+        while (dir && (pid = next_process(rt, dir, matches, NULL))) {
+                kill_one(rt, pid, matches);
                 any = true;
         }
         if (dir)
@@ -97,12 +112,20 @@ static bool kill_round(const struct runtime *rt) {
         return any;
 }
 
-struct error *leftover_processes_kill(const struct runtime *rt) {
+static struct error *kill_all(const struct runtime *rt, matcher matches, const char *what) {
         int64_t until = clock_monotonic_ns() + KILL_TIMEOUT_NS;
 
         /* Again, because one may have been forked behind our back by another that was killed then. */
-        while (kill_round(rt))
+        while (kill_round(rt, matches))
                 if (clock_monotonic_ns() > until)
-                        return error_new(ERROR_TIMEOUT, "programs of pod %s do not end", rt->uid);
+                        return error_new(ERROR_TIMEOUT, "%s of pod %s do not end", what, rt->uid);
         return NULL;
+}
+
+struct error *leftover_processes_kill(const struct runtime *rt) {
+        return kill_all(rt, is_program, "programs");
+}
+
+struct error *leftover_plugins_kill(const struct runtime *rt) {
+        return kill_all(rt, is_plugin, "CNI plugins");
 }

@@ -200,8 +200,9 @@ struct pod_ops {
          * Answer: pod_sandbox_started() or pod_sandbox_failed(); later perhaps pod_sandbox_died(). A failed start has
          * cleaned up after itself. */
         void (*sandbox_start)(void *ctx, unsigned attempt);
-        /* Undo it all, also what is left of one that died. Called only when no container runs (those it killed by dying
-         * have been reported). Idempotent. Answer: pod_sandbox_stopped(). */
+        /* Undo it all, also what is left of one that died, or there is of one that is still being made (which is not
+         * answered then). Called only when no container runs (those it killed by dying have been reported). Idempotent.
+         * Answer: pod_sandbox_stopped(). */
         void (*sandbox_stop)(void *ctx, unsigned attempt);
 
         /* Set up every volume that some container (init and ephemeral ones included) mounts; volumes that nobody mounts

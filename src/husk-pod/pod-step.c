@@ -53,7 +53,7 @@ void pod_terminate(struct pod *pod, enum pod_cause cause, const char *reason, co
 
 static void step_terminating(struct pod *pod) {
         stop_all(pod, STOP_POD, pod->stop_deadline_ns - pod->now_ns);
-        if (!any_busy(pod) && pod->sandbox.state != SANDBOX_STARTING && pod->sandbox.state != SANDBOX_STOPPING)
+        if (!any_busy(pod) && pod->sandbox.state != SANDBOX_STOPPING)
                 pod_move(pod, POD_RELEASING);
 }
 
@@ -64,7 +64,8 @@ static void stop_sandbox(struct pod *pod) {
 }
 
 static void step_releasing(struct pod *pod) {
-        if (pod->sandbox.state == SANDBOX_UP || pod->sandbox.state == SANDBOX_DEAD)
+        if (pod->sandbox.state == SANDBOX_UP || pod->sandbox.state == SANDBOX_DEAD ||
+            pod->sandbox.state == SANDBOX_STARTING) /* that may take long, and nobody waits for it any more */
                 stop_sandbox(pod);
         else if (pod->sandbox.state != SANDBOX_STOPPING)
                 pod_move(pod, POD_ENDED);

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 
-#include "api/quantity.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -14,74 +13,6 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/hosts.h"
 #include "store/node-config.h"
-
-static bool uses_host_network(const V1Pod *pod) {
-        return pod->spec->has_hostnetwork && pod->spec->hostnetwork;
-}
-
-static char **two_addresses(const char *ip4, const char *ip6) {
-        char **list = NULL;
-        if (*ip4)
-                list = strv_add(list, ip4);
-        if (*ip6)
-                list = strv_add(list, ip6);
-        return list;
-}
-
-static struct error *find_node_addresses(struct runtime *rt) {
-        struct net_node node = { 0 };
-        struct error *err = net_node_addresses(&node);
-        if (err)
-                return err;
-        strv_free(rt->sb.host_ips);
-        rt->sb.host_ips = two_addresses(node.ip4, node.ip6);
-        return NULL;
-}
-
-static size_t count_ports(const V1Pod *pod) {
-        size_t n = 0;
-        for (size_t i = 0; i < pod->spec->n_containers; i++)
-                n += pod->spec->containers[i]->n_ports;
-        for (size_t i = 0; i < pod->spec->n_initcontainers; i++)
-                n += pod->spec->initcontainers[i]->n_ports;
-        return n;
-}
-
-static size_t add_ports(const V1Container *c, struct net_port *to) {
-        size_t n = 0;
-        for (size_t i = 0; i < c->n_ports; i++) {
-                const V1ContainerPort *p = c->ports[i];
-                if (!p->has_hostport || !p->hostport)
-                        continue;
-                to[n++] = (struct net_port){ .protocol = p->protocol,
-                                             .container_port = (uint16_t)p->containerport,
-                                             .host_port = (uint16_t)p->hostport,
-                                             .host_ip = p->hostip };
-        }
-        return n;
-}
-
-/* kubernetes.io/ingress-bandwidth and egress-bandwidth: bits a second, between 1k and 1P, as runtimes under a kubelet
- * take them. */
-static struct error *bandwidth_of(const V1Pod *pod, const char *direction, uint64_t *ret_bits) {
-        _cleanup_free_ char *key = xasprintf("kubernetes.io/%s-bandwidth", direction);
-        const V1ObjectMeta *meta = pod->metadata;
-        struct quantity q;
-
-        for (size_t i = 0; i < meta->n_annotations; i++) {
-                const char *text = meta->annotations[i]->value;
-                if (!streq(meta->annotations[i]->key, key))
-                        continue;
-                if (!quantity_parse(text, &q, NULL) || quantity_value(q) < 1000 || quantity_value(q) > 1000000000000000)
-                        return error_new(
-                                ERROR_INVALID,
-                                "annotation %s: \"%s\" has to be a number of bits a second from 1k to 1P, such "
-                                "as 10M",
-                                key, text);
-                *ret_bits = (uint64_t)quantity_value(q);
-        }
-        return NULL;
-}
 
 static void forget_dns(struct runtime *rt) {
         str_replace(&rt->sb.cluster_domain, NULL);
@@ -101,6 +32,7 @@ static struct error *read_dns(struct runtime *rt) {
         if (err || rt->sb.dns_known)
                 return err;
         forget_dns(rt);
+        rt->sb.by_plugins = config.cni_conf_dir != NULL;
         rt->sb.resolver = config.resolver;
         rt->sb.cluster_domain = xstrdup(node_config_cluster_domain(&config));
         rt->sb.node_resolv = TAKE_PTR(config.resolv_conf);
@@ -120,42 +52,6 @@ struct error *runtime_hosts_config(struct runtime *rt, struct hosts_config *ret)
                                       .cluster_domain = rt->sb.cluster_domain,
                                       .cluster_dns = rt->sb.cluster_dns,
                                       .node_resolv = rt->sb.node_resolv };
-        return err;
-}
-
-/* A pod on the machine's network asks the resolver by the bridge's address, on which there need be no other pod. */
-static bool asks_resolver(const struct runtime *rt) {
-        return streq_ptr(rt->spec->spec->dnspolicy, "ClusterFirstWithHostNet") && rt->sb.resolver;
-}
-
-static struct error *attach_network(struct runtime *rt) {
-        struct error *err = find_node_addresses(rt);
-
-        if (err)
-                return err;
-        strv_free(rt->sb.pod_ips);
-        rt->sb.pod_ips = NULL;
-        if (uses_host_network(rt->spec)) {
-                rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
-                return asks_resolver(rt) ? net_prepare(rt->store, rt->uid) : NULL;
-        }
-        _cleanup_free_ struct net_port *ports = xcalloc(count_ports(rt->spec), sizeof(*ports));
-        _cleanup_free_ char *name = xasprintf("%s/%s", rt->spec->metadata->namespace_, rt->spec->metadata->name);
-        struct net_request request = { .pod_name = name, .ports = ports };
-        struct net_result result = { 0 };
-
-        for (size_t i = 0; i < rt->spec->spec->n_containers; i++)
-                request.n_ports += add_ports(rt->spec->spec->containers[i], ports + request.n_ports);
-        for (size_t i = 0; i < rt->spec->spec->n_initcontainers; i++)
-                request.n_ports += add_ports(rt->spec->spec->initcontainers[i], ports + request.n_ports);
-        request.infra_pid = rt->sb.sandbox->pid;
-        err = bandwidth_of(rt->spec, "ingress", &request.ingress_bits);
-        if (!err)
-                err = bandwidth_of(rt->spec, "egress", &request.egress_bits);
-        if (!err)
-                err = net_attach(rt->store, rt->uid, rt->sb.sandbox->netns_fd, &request, &result);
-        if (!err)
-                rt->sb.pod_ips = two_addresses(result.ip4, result.ip6);
         return err;
 }
 
@@ -189,24 +85,48 @@ static void warn(struct error *err, const char *what) {
         error_free(err);
 }
 
-static void undo(struct runtime *rt) {
-        forget_sandbox(rt);
-        warn(net_detach(rt->store, rt->uid), "detach the network");
-        warn(sandbox_destroy(rt->store, rt->uid), "destroy the sandbox");
-        warn(cgroup_pod_remove(rt->store, rt->uid), "remove cgroups");
-}
-
 void runtime_sandbox_facts(const struct runtime *rt, struct sandbox_facts *ret) {
         static char *const none[] = { NULL };
         ret->ips = (const char *const *)(rt->sb.pod_ips ? rt->sb.pod_ips : none);
         ret->host_ips = (const char *const *)(rt->sb.host_ips ? rt->sb.host_ips : none);
 }
 
-static void sandbox_failed(struct runtime *rt, struct error *err) {
-        undo(rt);
-        pod_sandbox_failed(rt->pod, rt->sb.attempt, error_message(err));
-        error_free(err);
+/* ---- unmaking it ---- */
+
+static bool is_removing(const struct runtime *rt) {
+        for (const struct instance *i = rt->instances; i; i = i->next)
+                if (i->state == INSTANCE_REMOVING)
+                        return true;
+        return false;
 }
+
+/* The network is the first to go, while the namespace is still there; this is the rest. */
+static void network_detached(struct runtime *rt, struct error *err) {
+        _cleanup_error_ struct error *failure = TAKE_PTR(rt->sb.failure);
+
+        warn(err, "detach the network");
+        warn(sandbox_destroy(rt->store, rt->uid), "destroy the sandbox");
+        warn(cgroup_pod_remove(rt->store, rt->uid), "remove cgroups");
+        if (!rt->sb.stopping) {
+                pod_sandbox_failed(rt->pod, rt->sb.attempt, failure ? error_message(failure) : "it failed");
+        } else if (!is_removing(rt)) { /* else once more when that is done */
+                rt->sb.stopping = false;
+                pod_sandbox_stopped(rt->pod, rt->sb.attempt);
+        }
+}
+
+static void undo(struct runtime *rt) {
+        forget_sandbox(rt);
+        runtime_network_detach(rt, network_detached);
+}
+
+static void sandbox_failed(struct runtime *rt, struct error *err) {
+        error_free(rt->sb.failure);
+        rt->sb.failure = err;
+        undo(rt);
+}
+
+/* ---- making it ---- */
 
 /* For whoever looks for where the time of a start goes (bench/network.py reads it): microseconds since the last step.
  */
@@ -265,7 +185,35 @@ static struct error *make_cgroups(struct runtime *rt) {
         return err;
 }
 
-/* While the network is attached the infra process configures itself. */
+/* The network is made: the files that name its addresses, and the last words of the infra process. */
+static struct error *finish(struct runtime *rt) {
+        trace_step(rt, "network");
+        struct error *err = write_etc_files(rt);
+
+        if (err || rt->sb.sandbox->ready_fd < 0)
+                return err ? err : sandbox_finish(rt->sb.sandbox);
+        return loop_io_new(rt->loop, rt->sb.sandbox->ready_fd, LOOP_READABLE, sandbox_ready, rt, &rt->sb.ready);
+}
+
+static void network_attached(struct runtime *rt, struct error *err) {
+        if (rt->sb.stopping) {
+                error_free(err);
+                runtime_sandbox_continue(rt);
+                return;
+        }
+        if (rt->sb.failure) { /* the infra process died meanwhile */
+                error_free(err);
+                err = TAKE_PTR(rt->sb.failure);
+        }
+        if (!err)
+                err = finish(rt);
+        if (err)
+                sandbox_failed(rt, err);
+        else if (!rt->sb.ready)
+                sandbox_ready(rt, 0);
+}
+
+/* Up to the network; while that is attached the infra process configures itself. */
 static struct error *make_sandbox(struct runtime *rt) {
         struct sandbox_config config = {
                 .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt, .ids = &rt->ids
@@ -289,16 +237,7 @@ static struct error *make_sandbox(struct runtime *rt) {
         if (err)
                 return err;
         trace_step(rt, "namespaces");
-        err = attach_network(rt);
-        if (err)
-                return err;
-        trace_step(rt, "network");
-        err = write_etc_files(rt);
-        if (err)
-                return err;
-        if (rt->sb.sandbox->ready_fd < 0)
-                return sandbox_finish(rt->sb.sandbox);
-        return loop_io_new(rt->loop, rt->sb.sandbox->ready_fd, LOOP_READABLE, sandbox_ready, rt, &rt->sb.ready);
+        return NULL;
 }
 
 void runtime_sandbox_start(void *ctx, unsigned attempt) {
@@ -308,19 +247,13 @@ void runtime_sandbox_start(void *ctx, unsigned attempt) {
         struct error *err = make_sandbox(rt);
         if (err)
                 sandbox_failed(rt, err);
-        else if (!rt->sb.ready)
-                sandbox_ready(rt, 0);
+        else
+                runtime_network_attach(rt, network_attached);
 }
 
 void runtime_sandbox_continue(struct runtime *rt) {
-        if (!rt->sb.stopping)
-                return;
-        for (struct instance *i = rt->instances; i; i = i->next)
-                if (i->state == INSTANCE_REMOVING)
-                        return;
-        rt->sb.stopping = false;
-        undo(rt);
-        pod_sandbox_stopped(rt->pod, rt->sb.attempt);
+        if (rt->sb.stopping && !is_removing(rt) && !runtime_network_is_busy(rt))
+                undo(rt);
 }
 
 void runtime_sandbox_stop(void *ctx, unsigned attempt) {
@@ -328,8 +261,22 @@ void runtime_sandbox_stop(void *ctx, unsigned attempt) {
 
         rt->sb.attempt = attempt;
         rt->sb.stopping = true;
+        runtime_network_abandon(rt); /* of one that is only being made */
         instances_delete(rt);
         runtime_sandbox_continue(rt);
+}
+
+/* Before its network was made. It may have said of what. */
+static void died_early(struct runtime *rt, const struct keeper_exit *e) {
+        struct error *err = sandbox_finish(rt->sb.sandbox);
+
+        if (!err || rt->sb.sandbox->died) {
+                error_free(err);
+                err = sandbox_died(rt->sb.cgroup, e->code, e->status);
+        }
+        error_free(rt->sb.failure);
+        rt->sb.failure = err;
+        runtime_network_abandon(rt);
 }
 
 bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e) {
@@ -337,6 +284,10 @@ bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e) {
 
         if (!s || e->pid != s->pid || (e->start_time && e->start_time != s->start_time))
                 return false;
+        if (runtime_network_is_busy(rt)) {
+                died_early(rt, e);
+                return true;
+        }
         bool young = rt->sb.ready || rt->sb.dying;
         if (rt->sb.ready) /* it dies while it is being made, and may have said of what */
                 sandbox_ready(rt, 0);
@@ -357,7 +308,6 @@ static void infra_gone(void *arg, int events) {
 }
 
 bool runtime_sandbox_adopt(struct runtime *rt) {
-        struct net_result net = { 0 };
         _cleanup_error_ struct error *err = sandbox_open(rt->store, rt->uid, &rt->sb.sandbox);
 
         if (err || !rt->sb.sandbox)
@@ -367,13 +317,7 @@ bool runtime_sandbox_adopt(struct runtime *rt) {
         rt->sb.cgroup = pod_cgroup_path(rt);
         err = runtime_ids_open(rt);
         if (!err)
-                err = find_node_addresses(rt);
-        if (!err && uses_host_network(rt->spec)) {
-                rt->sb.pod_ips = strv_copy(rt->sb.host_ips);
-        } else if (!err) {
-                err = net_read(rt->store, rt->uid, &net);
-                rt->sb.pod_ips = two_addresses(net.ip4, net.ip6);
-        }
+                err = runtime_network_adopt(rt);
         if (!err && process_parent(rt->sb.sandbox->pid) != getppid())
                 err = loop_io_new(rt->loop, rt->sb.sandbox->pidfd, LOOP_READABLE, infra_gone, rt, &rt->sb.infra_io);
         if (err) {
@@ -386,8 +330,8 @@ bool runtime_sandbox_adopt(struct runtime *rt) {
 
 void runtime_sandbox_release(struct runtime *rt) {
         forget_sandbox(rt);
-        strv_free(rt->sb.pod_ips);
-        strv_free(rt->sb.host_ips);
+        runtime_network_release(rt);
+        error_free(rt->sb.failure);
         forget_dns(rt);
         free(rt->sb.cgroup);
 }

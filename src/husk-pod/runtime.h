@@ -2,7 +2,9 @@
  *
  * runtime.c holds the table and everything that concerns the pod as a whole; the rest is one file for one subject:
  *
- *   runtime-sandbox.c   infra process, network, pod cgroup, /etc files
+ *   runtime-sandbox.c   infra process, pod cgroup, /etc files
+ *   runtime-network.c   the sandbox's network, and CNI plugins at work for it (plugin-run.c); network-request.c what is
+ *                       asked of it
  *   runtime-resize.c    cpu and memory of a pod that runs
  *   instance*.c         one run of a container: root file system, spec, log, OCI runtime, exit (instance-private.h)
  *   action.c            one probe or hook; exec through the OCI runtime, the others in probe-io.c
@@ -82,10 +84,18 @@ struct runtime {
                 unsigned attempt;         /* of the sandbox that is up or being made or unmade */
                 bool stopping;            /* sandbox_stop() waits for the instances to be gone */
                 int64_t step_ns;          /* when the last step of making it was done */
-                char *cgroup;             /* of the pod */
+                struct error *failure;    /* why it could not be made, until what there was of it is undone */
+
+                struct plugin_run *plugins; /* CNI plugins at work */
+                bool detaching;             /* it is DEL that they are at */
+                bool plugins_tried;         /* DEL was called: what it left is for whoever attaches next */
+                bool plugins_known;         /* there are none that a predecessor has left running */
+                void (*network_done)(struct runtime *rt, struct error *err);
+                char *cgroup; /* of the pod */
                 char **pod_ips, **host_ips;
-                bool dns_known; /* what follows was read and will not change */
-                bool resolver;  /* husk's own answers for names */
+                bool dns_known;  /* what follows was read and will not change */
+                bool by_plugins; /* make the network, and not husk */
+                bool resolver;   /* husk's own answers for names */
                 char *cluster_domain, *node_resolv;
                 char **cluster_dns;
         } sb;
@@ -148,6 +158,22 @@ bool runtime_sandbox_adopt(struct runtime *rt);
 void runtime_sandbox_facts(const struct runtime *rt, struct sandbox_facts *ret);
 bool runtime_sandbox_exited(struct runtime *rt, const struct keeper_exit *e);
 void runtime_sandbox_release(struct runtime *rt);
+
+/* ---- runtime-network.c ---- */
+
+/* Attaches the sandbox's namespace, so that pod_ips and host_ips are known; calls back, from within or later, and takes
+ * what plugins made back only when it is detached. */
+void runtime_network_attach(struct runtime *rt, void (*done)(struct runtime *rt, struct error *err));
+/* An attachment that plugins are at is not wanted any more: its end is told soon, with an error. */
+void runtime_network_abandon(struct runtime *rt);
+bool runtime_network_is_busy(const struct runtime *rt);
+/* Undoes all of it; the error is what husk itself could not undo. */
+void runtime_network_detach(struct runtime *rt, void (*done)(struct runtime *rt, struct error *err));
+/* The same, waiting for the plugins; what they have just failed to do is left to whoever attaches next. */
+struct error *runtime_network_detach_now(struct runtime *rt) _must_check_;
+/* For a successor: reads the addresses of the sandbox that runs. */
+struct error *runtime_network_adopt(struct runtime *rt) _must_check_;
+void runtime_network_release(struct runtime *rt);
 
 /* ---- instance.c, and instance-*.c (instance-private.h says which does what) ---- */
 
@@ -348,6 +374,8 @@ pid_t leftover_runner(const struct runtime *rt, const char *id);
 /* Kills every husk-pod, husk-keeper and OCI runtime of the pod but the caller, and waits for their end. The caller
  * holds the pod's lock, so no new ones come. */
 struct error *leftover_processes_kill(const struct runtime *rt) _must_check_;
+/* The same with the CNI plugins that work for the pod, and what they have started. */
+struct error *leftover_plugins_kill(const struct runtime *rt) _must_check_;
 
 /* ---- cleanup.c ---- */
 

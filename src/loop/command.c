@@ -240,9 +240,8 @@ static struct error *command_start(struct loop_command *c, const struct loop_com
         if (!err)
                 err = keep_prepare(o, high);
         if (!err)
-                err = o->n_enter || o->dies_with_us
-                              ? command_fork(o, out, err_fd, high, &c->pid, &c->report)
-                                 : command_spawn(c, o, out, err_fd, high);
+                err = o->n_enter || o->dies_with_us ? command_fork(o, out, err_fd, high, &c->pid, &c->report)
+                                                    : command_spawn(c, o, out, err_fd, high);
         for (size_t i = 0; i < o->n_keep; i++)
                 if (high[i] > 0)
                         fd_close(high[i]);

@@ -180,3 +180,10 @@ struct error *net_check(const struct store *store, const char *pod_uid) {
         error_free(err);
         return check_lease(store, pod_uid);
 }
+
+struct error *net_plugins_ready(const struct store *store) {
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct error *err = node_config_read(store, &config);
+
+        return err || !config.cni_conf_dir ? err : cni_status(store, &config);
+}

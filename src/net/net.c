@@ -187,9 +187,8 @@ static struct error *detach(const struct store *store, const char *pod_uid) {
         return err;
 }
 
-struct error *net_detach(const struct store *store, const char *pod_uid) {
-        bool plugins = false;
-        struct error *err = cni_detach(store, pod_uid, &plugins);
+struct error *net_detach_begin(const struct store *store, const char *pod_uid, struct net_job **ret_job) {
+        struct error *err = cni_detach(store, pod_uid, false, ret_job);
 
         /* A pod may have had both: the node's configuration can change between two sandboxes. */
         error_keep_first(&err, detach(store, pod_uid));
@@ -474,13 +473,14 @@ static struct error *connect_pod(struct host *host, const struct lease *lease, i
 
 /* Plugins make everything but the loopback. */
 static struct error *attach_by_plugins(const struct store *store, const struct node_config *config, const char *pod_uid,
-                                       int netns_fd, const struct net_request *request, struct net_result *ret) {
+                                       int netns_fd, const struct net_request *request, struct net_result *ret,
+                                       struct net_job **ret_job) {
         _cleanup_(pod_side_close) struct pod_side pod = { NETLINK_INIT, -EBADF };
         struct error *err = pod_side_open(netns_fd, &pod);
 
         if (!err)
                 err = loopback_up(&pod);
-        return err ? err : cni_attach(store, config, pod_uid, netns_fd, request, ret);
+        return err ? err : cni_attach(store, config, pod_uid, netns_fd, request, ret, ret_job);
 }
 
 /* ---- attaching ---- */
@@ -560,25 +560,26 @@ static struct error *attach(struct host *host, const char *pod_uid, int netns_fd
         return err;
 }
 
-struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd,
-                         const struct net_request *request, struct net_result *ret) {
+struct error *net_attach_begin(const struct store *store, const char *pod_uid, int netns_fd,
+                               const struct net_request *request, struct net_result *ret, struct net_job **ret_job) {
         _cleanup_node_config_ struct node_config config = { 0 };
         struct error *err = node_config_read(store, &config);
 
+        *ret_job = NULL;
         if (err)
                 return err;
         if (config.cni_conf_dir)
-                return error_context(attach_by_plugins(store, &config, pod_uid, netns_fd, request, ret), "network");
-        bool plugins;
-        err = cni_detach(store, pod_uid, &plugins); /* of a sandbox before the configuration was changed */
-        if (err)
+                return error_context(attach_by_plugins(store, &config, pod_uid, netns_fd, request, ret, ret_job),
+                                     "network");
+        err = cni_detach(store, pod_uid, true, ret_job); /* of a sandbox before the configuration was changed */
+        if (err || *ret_job)
                 return error_context(err, "network");
         _cleanup_host_ struct host host;
         err = host_open(store, &host);
         if (!err)
                 err = attach(&host, pod_uid, netns_fd, request, ret);
         if (err)
-                error_free(net_detach(store, pod_uid));
+                error_free(detach(store, pod_uid));
         return error_context(err, "network");
 }
 

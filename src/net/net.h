@@ -15,10 +15,12 @@
  * Where <root>/config.yaml has cniConfDir, CNI plugins do all of it instead (cni.h). */
 #pragma once
 
+#include <jansson.h>
 #include <net/if.h>
 #include <netinet/in.h>
 
 #include "base/error.h"
+#include "net/job.h"
 #include "store/store.h"
 
 struct net_port {
@@ -34,7 +36,21 @@ struct net_request {
         size_t n_ports;
         pid_t infra_pid;                    /* a process in the namespace, for CNI plugins, which want a path */
         uint64_t ingress_bits, egress_bits; /* most bits a second into and out of the pod; 0: as many as there are */
+        const struct net_plugin_request *for_plugins; /* NULL: nothing of it is known */
 };
+
+/* What plugins are told besides, if they say that they have the capability (https://www.cni.dev/docs/conventions/).
+ * Everything may be NULL. */
+struct net_plugin_request {
+        char **dns_servers, **dns_searches, **dns_options; /* what the pod's resolv.conf says */
+        char *cgroup;                                      /* the pod's, as a path below the hierarchies' roots */
+        json_t *annotations;                               /* of the pod: an object */
+        char **ips; /* addresses that were asked for, with or without prefix length */
+        char *mac, *infiniband_guid;
+};
+#define NET_ANNOTATION_IPS "cni.husk/ips"
+#define NET_ANNOTATION_MAC "cni.husk/mac"
+#define NET_ANNOTATION_GUID "cni.husk/infiniband-guid"
 
 /* Everything as text, as the pod's status shows it; "" where there is none (no IPv6 on this machine). */
 struct net_result {
@@ -49,14 +65,21 @@ struct net_result {
 };
 
 /* Gives the namespace an interface with addresses and routes, and opens the host ports. Idempotent: a pod that is
- * attached already gets what it has; in another namespace (a new sandbox) the old one is detached first. After an error
- * nothing is left. ERROR_EXHAUSTED: no address is free; ERROR_CONFLICT: a host port belongs to another pod (named). */
-struct error *net_attach(const struct store *store, const char *pod_uid, int netns_fd,
-                         const struct net_request *request, struct net_result *ret) _must_check_;
+ * attached already gets what it has; in another namespace (a new sandbox) the old one is detached first.
+ * ERROR_EXHAUSTED: no address is free; ERROR_CONFLICT: a host port belongs to another pod (named).
+ *
+ * *ret_job is NULL unless CNI plugins have to be run first: then *ret is not set yet. When the job is done, and there
+ * is no error, call again with the same request; it borrows the store. After an error nothing is left of what husk does
+ * itself; of what plugins made (also after an error of the job) net_detach_begin() takes back. */
+struct error *net_attach_begin(const struct store *store, const char *pod_uid, int netns_fd,
+                               const struct net_request *request, struct net_result *ret,
+                               struct net_job **ret_job) _must_check_;
 /* Removes all of it, from the reservation: also when the namespace, the link, the bridge or the table is gone already.
  * With the last pod of a node that has its own root, bridge and table go as well; sysctls of the machine that
- * were changed (forwarding) stay as noted in <run>/net/changed, others may rely on them by then. Idempotent. */
-struct error *net_detach(const struct store *store, const char *pod_uid) _must_check_;
+ * were changed (forwarding) stay as noted in <run>/net/changed, others may rely on them by then. Idempotent.
+ * *ret_job: NULL, or what plugins have to take back. Plugins that fail are a warning: their part stays on record, and
+ * whoever attaches next tries it again. Likewise if the job is not run. */
+struct error *net_detach_begin(const struct store *store, const char *pod_uid, struct net_job **ret_job) _must_check_;
 /* For a pod of the machine's own network that asks the resolver: makes the node's side, and keeps it until the pod is
  * detached. */
 struct error *net_prepare(const struct store *store, const char *pod_uid) _must_check_;
@@ -92,6 +115,8 @@ void net_overview_release(struct net_overview *overview);
 /* Is what the record of the pod says still there? For a network made by plugins: their CHECK. The error says what is
  * missing; ERROR_NOT_FOUND: the pod has no network of its own. */
 struct error *net_check(const struct store *store, const char *pod_uid) _must_check_;
+/* Are the CNI plugins ready to make pods' networks (STATUS)? Waits for them; NULL also where husk makes them itself. */
+struct error *net_plugins_ready(const struct store *store) _must_check_;
 
 /* Makes anew whatever of the node's side is gone or is not let through by Docker, if pods need it: after
  * `nft flush ruleset`, say. The next pod that starts does the same. */

@@ -17,8 +17,8 @@
  * Which process it is stands in <run>/pods/<uid>/sandbox.json from before it is made until it is gone, so that whoever
  * comes after a crash finds it (sandbox_open) or undoes it (sandbox_destroy).
  *
- * Order of use: cgroup_pod_create(), sandbox_start(), then, while the infra process configures itself, net_attach()
- * with sandbox.netns_fd and the files of hosts.h, then sandbox_finish(). Containers join through
+ * Order of use: cgroup_pod_create(), sandbox_start(), then, while the infra process configures itself,
+ * net_attach_begin() with sandbox.netns_fd and the files of hosts.h, then sandbox_finish(). Containers join through
  * sandbox_namespace_path(). */
 #pragma once
 
@@ -80,7 +80,7 @@ struct error *sandbox_open(const struct store *store, const char *pod_uid, struc
 /* Attempt number of the recorded sandbox whatever its state, -1 if there is no record. */
 int sandbox_recorded_attempt(const struct store *store, const char *pod_uid);
 /* Kills the infra process and waits for its end, unmounts /dev/shm, removes the record. From the record alone, in any
- * state and any number of times. Does not touch the network (net_detach first) nor cgroups. */
+ * state and any number of times. Does not touch the network (net_detach_begin first) nor cgroups. */
 struct error *sandbox_destroy(const struct store *store, const char *pod_uid) _must_check_;
 
 bool sandbox_is_running(const struct sandbox *sandbox);

@@ -13,9 +13,9 @@
  *   cniConfDir: /etc/cni/net.d                   CNI plugins make the pods' network, by the first configuration there;
  *                                                without it husk does so itself, whatever others left in that folder
  *   cniBinDirs: [/opt/cni/bin, /usr/lib/cni]     where the plugins are
+ *   cniTimeoutSeconds: 60                        how long one of them may take
  *   firewalldZone: trusted                       where firewalld runs, the zone that the pods' bridge is put into;
  *                                                "": husk leaves firewalld alone
- *   cniTimeoutSeconds: 60                        how long one of them may take
  *   imageGCHighThresholdPercent: 85              image garbage collection, as a kubelet's: begins when the disk is so
  *                                                full (100: never),
  *   imageGCLowThresholdPercent: 80               ends when it is so empty,
@@ -44,7 +44,7 @@ struct node_config {
         char **cdi_spec_dirs;
         char *cni_conf_dir; /* NULL: the built-in network */
         char **cni_bin_dirs;
-        char *firewalld_zone; /* NULL: trusted; "": none */
+        char *firewalld_zone;   /* NULL: trusted; "": none */
         uint32_t cni_timeout_s; /* of one plugin */
         bool resolver;
         char *cluster_domain;   /* NULL: cluster.local */

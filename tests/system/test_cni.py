@@ -27,15 +27,25 @@ spec:
     ports: %s
 """
 
-RECORDER = """#!/bin/sh
-# Writes down each call, and does what the files beside it say.
-cat > %(dir)s/input.$$
-echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME $CNI_ARGS" >> %(dir)s/calls
-mv %(dir)s/input.$$ %(dir)s/input.$CNI_COMMAND
-if [ -e %(dir)s/fail-$CNI_COMMAND ]; then echo '{"code": 11, "msg": "not today", "details": "told to"}'; exit 1; fi
+RECORDER = r"""#!/bin/sh
+# Writes down each call, and does what the files beside it say: for all commands but VERSION, or COMMAND alone.
+cd %(dir)s
+[ "$CNI_COMMAND" != VERSION ] || exec cat version
+cat > input.$$
+echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME $CNI_ARGS" >> calls
+mv input.$$ input.$CNI_COMMAND
+is() { [ -e $1-$CNI_COMMAND ]; }
+if is once-fail; then rm once-fail-$CNI_COMMAND; echo '{"code": 11, "msg": "busy"}'; exit 1; fi
+if is fail; then cat fail-$CNI_COMMAND; exit 1; fi
+if is hang; then sleep 1001; fi
+if is child; then sleep 1002 & fi
+if is garbage; then printf 'no\377\033[31m JSON'; exit 0; fi
+if is big; then head -c 3000000 /dev/zero | tr '\0' ' '; exit 0; fi
 [ $CNI_COMMAND != ADD ] || echo '{"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:07", "sandbox": "x"}],
   "ips": [{"address": "192.0.2.7/24", "gateway": "192.0.2.1", "interface": 0}, {"address": "2001:db8::7/64", "interface": 0}]}'
 """
+
+FAILURE = '{"code": 11, "msg": "not today", "details": "told to"}'
 
 
 @pytest.fixture
@@ -49,16 +59,20 @@ def cni(node, tmp_path):
     recorder.chmod(recorder.stat().st_mode | stat.S_IXUSR)
     os.makedirs(node.root, exist_ok=True)
 
-    def write(*plugins, version="1.0.0", **more):
+    def write(*plugins, version="1.0.0", seconds=60, **more):
         (conf / "10-test.conflist").write_text(json.dumps({"cniVersion": version, "name": "test-" + node.tag(), "plugins": plugins, **more}))
         with open(node.root + "/config.yaml", "w") as f:
-            f.write("cniConfDir: %s\ncniBinDirs: [%s, %s]\n" % (conf, own, PLUGINS))
+            f.write("cniConfDir: %s\ncniBinDirs: [%s, %s]\ncniTimeoutSeconds: %d\n" % (conf, own, PLUGINS, seconds))
     write.folder = tmp_path
     write.calls = lambda: [line.split() for line in (tmp_path / "calls").read_text().splitlines()] if (tmp_path / "calls").exists() else []
+    write.commands = lambda: [c[0] for c in write.calls()]
+    write.do = lambda what, text="": (tmp_path / what).write_text(text)
+    write.undo = lambda what: (tmp_path / what).unlink()
     write.input = lambda command: json.loads((tmp_path / ("input." + command)).read_text())
     yield write
     node.delete_all()
-    os.unlink(node.root + "/config.yaml")
+    if os.path.exists(node.root + "/config.yaml"):
+        os.unlink(node.root + "/config.yaml")
 
 
 def bridge(node, folder):
@@ -128,6 +142,8 @@ def test_plugins_are_told_what_the_specification_says(node, cni):
         "IgnoreUnknown": "1", "K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "cni-c", "K8S_POD_INFRA_CONTAINER_ID": uid, "K8S_POD_UID": uid}
     told = cni.input("ADD")
     assert told["cniVersion"] == "1.1.0" and told["name"] == "test-" + node.tag() and told["mine"] == 1 and "capabilities" not in told
+    dns = told["runtimeConfig"].pop("dns", None)
+    assert dns is None  # not of a capability that the plugin does not have
     assert told["runtimeConfig"] == {
         "portMappings": [{"hostPort": 18080, "containerPort": 8080, "protocol": "tcp", "hostIP": "127.0.0.1"}],
         "bandwidth": {"ingressRate": 10000000, "ingressBurst": 2147483647, "egressRate": 1000, "egressBurst": 2147483647}}
@@ -139,17 +155,17 @@ def test_plugins_are_told_what_the_specification_says(node, cni):
 
 def test_a_plugin_that_fails_is_quoted_and_everything_is_taken_back(node, cni):
     cni({"type": "recorder"}, {"type": "recorder"})
-    (cni.folder / "fail-ADD").write_text("")
+    cni.do("fail-ADD", FAILURE)
     node.apply(POD % ("cni-d", "{}", "[]"))
     node.remember("cni-d")
     node.told("not today: told to")
     assert [c[0] for c in cni.calls()][:3] == ["ADD", "DEL", "DEL"]
-    (cni.folder / "fail-ADD").unlink()
+    cni.undo("fail-ADD")
     node.running("cni-d")  # tried again
-    (cni.folder / "fail-DEL").write_text("")
+    cni.do("fail-DEL", FAILURE)
     node.husk("delete", "pod", "cni-d", "--grace-period=0", "--force", check=False)
     assert records(node)  # it stays on record
-    (cni.folder / "fail-DEL").unlink()
+    cni.undo("fail-DEL")
     before = len(cni.calls())
     cni({"type": "recorder"}, version="1.1.0")
     apply(node, "cni-e")  # whoever comes next takes the dead pod's network back, and lets the plugins compare
@@ -202,13 +218,33 @@ def test_a_damaged_record_is_named_and_what_husk_made_itself_goes_all_the_same(n
     for path in record, unfinished:
         with open(path, "w") as f:
             f.write("{")
-    node.husk("delete", "pod", "damaged", "--force", "--wait=false", check=False)
-    until("the veth is gone", lambda: not os.path.exists("/sys/class/net/" + node.veth(uid)))
-    assert node.get("damaged")  # while something of it may be left
-    until("words about it", lambda: record + ": it is damaged" in open(os.path.join(node.run, "pods", uid, "supervisor.log")).read())
-    os.unlink(record)
-    until("it is gone", lambda: node.get("damaged") is None)
-    assert not os.path.exists(unfinished)
+    node.husk("delete", "pod", "damaged", "--force", "--grace-period=0")  # by no configuration can anything be taken back
+    node.nothing_left()
+    assert not os.path.exists(record) and not os.path.exists(unfinished)
+
+
+def test_a_damaged_record_heals_and_is_taken_back_without_its_result(node, cni):
+    cni({"type": "recorder"})
+    uid = apply(node, "cni-h")["metadata"]["uid"]
+    path = "%s/cni/%s.json" % (node.root, uid)
+    with open(path, "w") as f:
+        f.write('{"config": {"name": "x"')
+    before = len(cni.calls())
+    os.kill(node.infra("cni-h"), 9)  # a new sandbox
+    until("the network is made anew", lambda: "ADD" in cni.commands()[before:])
+    assert cni.commands()[before:] == ["DEL", "ADD"]
+    call, told = cni.calls()[before], cni.input("DEL")
+    assert call[1] == uid and call[2] == "eth0" and "K8S_POD_NAME=cni-h" in call[-1]  # no CNI_NETNS
+    assert "prevResult" not in told and told["name"] == "test-" + node.tag()
+    node.running("cni-h")
+    log = open(os.path.join(node.run, "pods", uid, "supervisor.log")).read()
+    assert log.count(path + ": it is damaged") == 1
+    assert json.load(open(path))["result"]["ips"]
+    with open(path, "w") as f:
+        f.write("[]")
+    node.husk("delete", "pod", "cni-h", "--grace-period=0")
+    node.nothing_left()
+    assert records(node) == [] and cni.commands()[-1] == "DEL"
 
 
 def test_husk_network_shows_who_is_connected_to_what(node):

@@ -182,6 +182,22 @@ struct pod_fixture {
         struct net_result net;
 };
 
+/* There are no plugins here: everything is done at once. */
+static inline struct error *net_attach(const struct store *store, const char *uid, int netns,
+                                       const struct net_request *request, struct net_result *ret) {
+        struct net_job *job = NULL;
+        struct error *err = net_attach_begin(store, uid, netns, request, ret, &job);
+        check(!job);
+        return err;
+}
+
+static inline struct error *net_detach(const struct store *store, const char *uid) {
+        struct net_job *job = NULL;
+        struct error *err = net_detach_begin(store, uid, &job);
+        check(!job);
+        return err;
+}
+
 static inline void pod_folder_make(const struct store *store, const char *uid) {
         _cleanup_free_ char *folder = store_pod_run_folder((struct store *)store, uid);
         check_ok(mkdir_parents(folder, 0700));
