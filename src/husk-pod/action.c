@@ -191,7 +191,7 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
         unlink(log);
         unlink(pid);
         _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
-        err = oci.no_cgroups ? cgroup_entry_open(i->cgroup, &entry) : NULL;
+        err = oci.no_cgroups ? cgroup_entry_open_beside(i->cgroup, i->pid, &entry) : NULL;
         if (err)
                 return err;
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&oci, i->id, process, pid, NULL, false);
@@ -204,6 +204,7 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 .linger_ms = 20,
                 .enter = entry.fds,
                 .n_enter = entry.n,
+                .born_in = entry.folder,
         };
         if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
                 options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);

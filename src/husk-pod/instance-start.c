@@ -116,9 +116,24 @@ static void run_done(void *arg, struct loop_command_result *result) {
                 run_succeeded(i);
 }
 
+/* Where the kernel lets nobody say which devices a container may use, the OCI runtime makes the cgroup after all: it
+ * knows where it can do without, and says what is wrong where it cannot. */
+static void leave_to_runtime(const struct instance *i, struct oci_runtime *oci, struct error *reason) {
+        static bool told;
+
+        if (!told)
+                log_warning("container %s: %s; from now on the OCI runtime makes the containers' cgroups, which takes "
+                            "longer",
+                            i->name, error_message(reason));
+        told = true;
+        error_free(reason);
+        instance_warn(i, cgroup_remove(i->cgroup));
+        oci->no_cgroups = false;
+}
+
 /* Where the OCI runtime leaves cgroups alone, it is in the container's already when it starts. As with a runtime that
  * does it by itself, a limit that the kernel refuses is a start that failed, not a container that cannot be made. */
-static struct error *cgroup_prepare(struct preparation *p, const struct oci_runtime *oci, struct cgroup_entry *ret) {
+static struct error *cgroup_prepare(struct preparation *p, struct oci_runtime *oci, struct cgroup_entry *ret) {
         struct instance *i = p->instance;
         const json_t *resources = json_object_get(json_object_get(p->spec, "linux"), "resources");
 
@@ -126,6 +141,10 @@ static struct error *cgroup_prepare(struct preparation *p, const struct oci_runt
                 return NULL;
         p->failure = START_START_ERROR;
         struct error *err = cgroup_container_create(i->cgroup, resources);
+        if (err && cgroup_devices_refused()) {
+                leave_to_runtime(i, oci, err);
+                return NULL;
+        }
         if (!err)
                 err = cgroup_entry_open(i->cgroup, ret);
         return error_context(err, "failed to start container \"%s\"", i->name);
@@ -151,6 +170,7 @@ static struct error *run_spawn(struct preparation *p) {
                 .errors = p->streams.fds[2],
                 .enter = entry.fds,
                 .n_enter = entry.n,
+                .born_in = entry.folder,
                 .linger_ms = 1,
         };
         return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);

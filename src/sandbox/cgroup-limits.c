@@ -52,17 +52,6 @@ int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu) {
         return MAX(milli_cpu * CPU_PERIOD_US / 1000, (int64_t)1000);
 }
 
-uint64_t cgroup_weight_from_shares(uint64_t shares) {
-        shares = MIN(MAX(shares, (uint64_t)SHARES_MIN), (uint64_t)SHARES_MAX);
-        return 1 + (shares - 2) * 9999 / 262142;
-}
-
-/* The smallest number of shares with this weight, so that there and back gives the same. */
-static uint64_t shares_from_weight(uint64_t weight) {
-        weight = MIN(MAX(weight, (uint64_t)1), (uint64_t)10000);
-        return 2 + ((weight - 1) * 262142 + 9998) / 9999;
-}
-
 static int64_t list_milli(const struct resource_list *list, const char *name) {
         const struct quantity *q = resource_list_get(list, name);
         return q ? quantity_milli(*q) : 0;
@@ -190,18 +179,6 @@ static size_t limit_files(bool v2, const struct cgroup_limits *l, struct limit_f
         return end - files;
 }
 
-/* Does this controller act in the cgroup at `folder`? On v2 the parent has to have given it. */
-static bool controller_acts(const char *folder, const char *controller) {
-        if (cgroup_machine()->version != CGROUP_V2)
-                return true;
-        _cleanup_free_ char *text = folder_read(folder, "cgroup.controllers", SMALL_FILE_MAX);
-        if (!text)
-                return false;
-        text[strcspn(text, "\n")] = '\0';
-        _cleanup_strv_ char **list = strv_split(text, ' ');
-        return strv_contains(list, controller);
-}
-
 /* Without the cpu controller a request of next to nothing is kept anyway; everything else needs its controller. */
 static bool limit_needs_nothing(const struct limit_file *f, const struct cgroup_limits *l) {
         return f->is_default || (streq(f->what, "cpu request") && l->cpu_shares <= SHARES_MIN);
@@ -209,28 +186,15 @@ static bool limit_needs_nothing(const struct limit_file *f, const struct cgroup_
 
 static struct error *limit_apply(const struct limit_file *f, const struct cgroup_limits *l, const char *path,
                                  bool is_new) {
-        const struct hierarchy *h = hierarchy_of(f->controller);
-        _cleanup_free_ char *folder = h ? xasprintf("%s%s", h->folder, path) : NULL;
-        struct error *err;
-
         if (is_new && f->is_default)
                 return NULL;
-        if (!h && limit_needs_nothing(f, l))
-                return NULL;
-        if (!h)
-                return error_new(ERROR_NOT_SUPPORTED, "%s: this machine has no \"%s\" cgroup controller", f->what,
-                                 f->controller);
-        err = folder_write(folder, f->file, f->text);
+        struct error *err = cgroup_resource_write(path, f->controller, f->file, f->text);
         if (!err)
                 return NULL;
-        if (error_errnum(err) == ENOENT && limit_needs_nothing(f, l))
+        bool is_missing = error_errnum(err) == ENOENT || error_is(err, ERROR_NOT_SUPPORTED);
+        if (is_missing && limit_needs_nothing(f, l))
                 return error_free(err);
-        if (error_errnum(err) == ENOENT && !controller_acts(folder, f->controller)) {
-                error_free(err);
-                return error_new(ERROR_NOT_SUPPORTED, "%s: the \"%s\" cgroup controller cannot be used in %s", f->what,
-                                 f->controller, folder);
-        }
-        if (error_errnum(err) == ENOENT && streq(f->file, "cpu.cfs_quota_us")) {
+        if (is_missing && streq(f->file, "cpu.cfs_quota_us") && hierarchy_of("cpu")) {
                 error_free(err);
                 return error_new(ERROR_NOT_SUPPORTED, "%s: this kernel has no CFS bandwidth control", f->what);
         }
@@ -267,7 +231,7 @@ void cgroup_burstable_recount(const struct store *store) {
                 text[n] = '\0';
                 text[strcspn(text, "\n")] = '\0';
                 if (str_to_u64(text, &one))
-                        sum += v2 ? shares_from_weight(one) : one;
+                        sum += v2 ? cgroup_shares_from_weight(one) : one;
         }
         closedir(dir);
         sum = MIN(MAX(sum, (uint64_t)SHARES_MIN), (uint64_t)SHARES_MAX);

@@ -181,3 +181,30 @@ struct error *folder_write(const char *folder, const char *file, const char *tex
         _cleanup_free_ char *path = path_join(folder, file);
         return file_poke(path, text);
 }
+
+bool cgroup_controller_acts(const char *path, const char *controller) {
+        const struct hierarchy *h = hierarchy_of(controller);
+
+        if (!h || machine.version != CGROUP_V2)
+                return h;
+        _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
+        _cleanup_free_ char *text = folder_read(folder, "cgroup.controllers", SMALL_FILE_MAX);
+        if (!text)
+                return false;
+        text[strcspn(text, "\n")] = '\0';
+        _cleanup_strv_ char **list = strv_split(text, ' ');
+        return strv_contains(list, controller);
+}
+
+struct error *cgroup_resource_write(const char *path, const char *controller, const char *file, const char *text) {
+        const struct hierarchy *h = hierarchy_of(controller);
+
+        if (!h)
+                return error_new(ERROR_NOT_SUPPORTED, "this machine has no \"%s\" cgroup controller", controller);
+        _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
+        struct error *err = folder_write(folder, file, text);
+        if (!err || error_errnum(err) != ENOENT || cgroup_controller_acts(path, controller))
+                return err;
+        error_free(err);
+        return error_new(ERROR_NOT_SUPPORTED, "the \"%s\" cgroup controller cannot be used in %s", controller, folder);
+}

@@ -2,8 +2,11 @@
  *
  *   cgroup-machine.c  which hierarchies are mounted where
  *   cgroup.c          paths, making, entering
- *   cgroup-container.c  a container's own, where no OCI runtime makes it
+ *   cgroup-container.c  a container's own, where no OCI runtime makes it: making, entering
+ *   cgroup-resources.c  its limits
+ *   cgroup-devices.c    the devices it may use
  *   cgroup-limits.c   what a pod asks for, and the files it is written into
+ *   cgroup-weight.c   shares of v1 as weights of v2
  *   cgroup-remove.c   killing and removing
  *   cgroup-usage.c    reading */
 #pragma once
@@ -35,6 +38,16 @@ const struct hierarchy *hierarchy_of(const char *controller); /* NULL: this mach
 /* Text of a small file in a folder; NULL if it cannot be read. */
 char *folder_read(const char *folder, const char *file, size_t max);
 struct error *folder_write(const char *folder, const char *file, const char *text) _must_check_;
+/* Does a controller act in the cgroup `path`? On v2 the parent has to have given it. */
+bool cgroup_controller_acts(const char *path, const char *controller);
+/* Writes a file of a controller in the cgroup `path`; ERROR_NOT_SUPPORTED, in words about the controller, if it does
+ * not act there. */
+struct error *cgroup_resource_write(const char *path, const char *controller, const char *file,
+                                    const char *text) _must_check_;
+/* Lets processes in the cgroup `folder` use the devices that `rules` (linux.resources.devices of a runtime-spec) allow,
+ * and those every container has: by the files of v1, by a program on v2. */
+struct error *cgroup_devices_write(const char *folder, const json_t *rules) _must_check_;
+struct error *cgroup_devices_attach(const char *folder, const json_t *rules) _must_check_;
 
 /* Makes a cgroup and its parents in every hierarchy. */
 struct error *cgroup_make_everywhere(const char *path) _must_check_;

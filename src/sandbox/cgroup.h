@@ -66,7 +66,11 @@ struct cgroup_limits cgroup_limits_of_container(const V1Container *container);
 /* Kubernetes' arithmetic: shares = max(2, m * 1024 / 1000); quota = max(1000, m * 100) of a 100000 us period. */
 uint64_t cgroup_shares_from_milli_cpu(int64_t milli_cpu);
 int64_t cgroup_quota_from_milli_cpu(int64_t milli_cpu); /* 0 gives -1 */
-uint64_t cgroup_weight_from_shares(uint64_t shares);    /* v1 2…262144 to v2 1…10000, linearly as KEP-2254 */
+/* v1's 2…262144 as v2's 1…10000, for a pod and what is above it, as a kubelet does since Kubernetes 1.35
+ * (opencontainers/cgroups, ConvertCPUSharesToCgroupV2Value); and back. A container's weight is its OCI runtime's
+ * matter: cgroup-resources.c. */
+uint64_t cgroup_weight_from_shares(uint64_t shares);
+uint64_t cgroup_shares_from_weight(uint64_t weight);
 
 /* Paths; owned by the caller. */
 char *cgroup_node_path(const struct store *store);                                       /* "/kubepods" */
@@ -81,17 +85,21 @@ struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, 
 /* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2
  * only, elsewhere -EOPNOTSUPP. Made if it is missing. */
 int cgroup_open_leaf(const char *pod_path, const char *leaf);
-/* Where a process of one thread that is to enter a cgroup writes "0", in every hierarchy: for a fresh child that must
- * not allocate, or by cgroup_entry_take(). On v1 it need not wait for the kernel, as whoever is moved by others has to
- * (Linux 5.5 and later). */
+/* How a process of one thread comes into a cgroup: it writes "0" into these files, one of each hierarchy (a fresh child
+ * that must not allocate does, or cgroup_entry_take()). On v1 it need not wait for the kernel then, as whoever is moved
+ * by others has to (Linux 5.5 and later). On v2 it would have to, unless it is born in `folder` (CLONE_INTO_CGROUP). */
 #define CGROUP_ENTRIES_MAX 16
 struct cgroup_entry {
         int fds[CGROUP_ENTRIES_MAX];
         const char *hierarchies[CGROUP_ENTRIES_MAX]; /* where each one's is mounted; not owned */
         size_t n;
+        int folder; /* v2; 0: none */
 };
 /* The cgroup has been made. `ret` is empty before, and after a failure. */
 struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) _must_check_;
+/* The same for what is executed in a container beside its first process `pid`. A container that has given controllers
+ * to cgroups of its own below `path` (v2) can have no process in that one any more: there it is the cgroup of `pid`. */
+struct error *cgroup_entry_open_beside(const char *path, pid_t pid, struct cgroup_entry *ret) _must_check_;
 void cgroup_entry_close(struct cgroup_entry *entry);
 #define _cleanup_cgroup_entry_ __attribute__((cleanup(cgroup_entry_close)))
 /* Moves the caller; 0 or an errno. It takes nothing but system calls. */
@@ -113,12 +121,14 @@ struct error *cgroup_pod_remove(const struct store *store, const char *pod_uid) 
 /* The same for one cgroup path and what is below. */
 struct error *cgroup_remove(const char *path) _must_check_;
 
-/* Does this machine have the version of cgroups of which husk makes a container's itself (v1), if the OCI runtime can
- * be told to leave them alone? */
+/* Does husk make a container's cgroup itself on this machine, if the OCI runtime can be told to leave them alone? */
 bool cgroup_container_is_ours(void);
 /* Makes a container's cgroup in every hierarchy and limits it as `resources` (linux.resources of an OCI runtime-spec)
- * has it. v1 only. What cannot be honoured is an error by name; then some of it may have been made: cgroup_remove(). */
+ * has it. What cannot be honoured is an error by name; then some of it may have been made: cgroup_remove(). */
 struct error *cgroup_container_create(const char *path, const json_t *resources) _must_check_;
+/* Was it for the kernel's refusal of a program for the devices (v2, for a husk that is itself confined, or a kernel
+ * without them) that the last cgroup_container_create() failed? An OCI runtime may know a way. */
+bool cgroup_devices_refused(void);
 /* Changes what `resources` names, of a container that may run. */
 struct error *cgroup_container_limit(const char *path, const json_t *resources) _must_check_;
 

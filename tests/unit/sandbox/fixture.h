@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "base/file.h"
+#include "sandbox/cgroup.h"
 #include "store/store.h"
 #include "test.h"
 
@@ -80,4 +81,23 @@ static inline void assert_in_child(void (*part)(void *), void *data) {
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
+}
+
+/* In a child process: a mount namespace where only the unified hierarchy is left, so that the machine is a v2 one (with
+ * few controllers, if it was a hybrid one). */
+static inline void child_leave_v1(void) {
+        static const char *const v1[] = {
+                "cpu",        "cpuacct", "cpu,cpuacct", "cpuset",  "memory",  "devices",          "freezer",
+                "blkio",      "pids",    "systemd",     "hugetlb", "net_cls", "net_cls,net_prio", "net_prio",
+                "perf_event", "rdma",    "misc"
+        };
+
+        child_check(unshare(CLONE_NEWNS) == 0);
+        child_check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        for (size_t i = 0; i < ARRAY_SIZE(v1); i++) {
+                _cleanup_free_ char *folder = path_join("/sys/fs/cgroup", v1[i]);
+                umount2(folder, MNT_DETACH);
+        }
+        cgroup_forget();
+        child_check(cgroup_version() == CGROUP_V2);
 }

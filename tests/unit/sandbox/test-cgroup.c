@@ -82,8 +82,19 @@ TEST(cpu_arithmetic_is_that_of_kubernetes) {
         }
         assert_int_equal(cgroup_weight_from_shares(2), 1);
         assert_int_equal(cgroup_weight_from_shares(0), 1);
-        assert_int_equal(cgroup_weight_from_shares(1024), 39);
+        assert_int_equal(cgroup_weight_from_shares(3), 2);
+        assert_int_equal(cgroup_weight_from_shares(102), 17);
+        assert_int_equal(cgroup_weight_from_shares(512), 59);
+        assert_int_equal(cgroup_weight_from_shares(1024), 100);
+        assert_int_equal(cgroup_weight_from_shares(262143), 10000);
         assert_int_equal(cgroup_weight_from_shares(262144), 10000);
+        assert_int_equal(cgroup_shares_from_weight(0), 2);
+        assert_int_equal(cgroup_shares_from_weight(10001), 262144);
+        for (uint64_t weight = 1; weight < 10000; weight++) {
+                uint64_t shares = cgroup_shares_from_weight(weight);
+                assert_int_equal(cgroup_weight_from_shares(shares), weight);
+                assert_true(shares == 2 || cgroup_weight_from_shares(shares - 1) < weight);
+        }
 }
 
 TEST(a_pod_is_limited_only_if_all_its_containers_are) {
@@ -386,132 +397,53 @@ static struct error *limit(const char *path, const char *text, bool is_new) {
         return err;
 }
 
-#define assert_v1_file(path, controller, file, text) assert_file(path, controller, file, text, "", "")
-
-static char *devices_of(const char *path) {
-        _cleanup_free_ char *folder = cgroup_folder("devices", path), *name = path_join(folder, "devices.list");
-        char *text = NULL;
-        assert_ok(file_read(name, 65536, &text, NULL));
-        return text;
-}
-
 TEST(a_containers_cgroup_is_limited_as_its_runtime_spec_has_it) {
         _cleanup_node_ struct node node;
         node_make(&node);
         _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
         _cleanup_free_ char *path = cgroup_container_path(pod, "c1");
 
-        if (!cgroup_container_is_ours())
+        if (cgroup_version() == CGROUP_NONE)
                 skip();
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
         assert_ok(limit(path,
                         "{\"cpu\": {\"shares\": 102, \"quota\": 20000, \"period\": 100000},"
-                        " \"memory\": {\"limit\": 67108864}, \"pids\": {\"limit\": 50},"
-                        " \"devices\": [{\"allow\": false, \"access\": \"rwm\"},"
-                        "  {\"allow\": true, \"type\": \"c\", \"major\": 10, \"minor\": 229, \"access\": \"rw\"},"
-                        "  {\"allow\": true, \"type\": \"b\", \"major\": 7, \"access\": \"r\"}]}",
+                        " \"memory\": {\"limit\": 67108864}, \"pids\": {\"limit\": 50}}",
                         true));
-        assert_v1_file(path, "cpu", "cpu.shares", "102");
-        assert_v1_file(path, "cpu", "cpu.cfs_quota_us", "20000");
-        assert_v1_file(path, "memory", "memory.limit_in_bytes", "67108864");
-        assert_v1_file(path, "pids", "pids.max", "50");
-        _cleanup_free_ char *devices = devices_of(path);
-        assert_string_equal(devices, "c 10:229 rw\nb 7:* r\nc *:* m\nb *:* m\nc 1:3 rwm\nc 1:5 rwm\nc 1:7 rwm\n"
-                                     "c 1:8 rwm\nc 1:9 rwm\nc 5:0 rwm\nc 5:1 rwm\nc 5:2 rwm\nc 136:* rwm\n");
+        assert_file(path, "cpu", "cpu.shares", "102", "cpu.weight", "4");
+        assert_file(path, "cpu", "cpu.cfs_quota_us", "20000", "cpu.max", "20000 100000");
+        assert_file(path, "memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864");
+        assert_file(path, "pids", "pids.max", "50", "pids.max", "50");
 
         /* What is not named stays; a pair goes up and down whichever of the two has to go first. */
         assert_ok(limit(path, "{\"cpu\": {\"shares\": 2, \"quota\": 5000, \"period\": 50000}}", false));
         assert_ok(limit(path, "{\"cpu\": {\"quota\": 400000, \"period\": 100000}}", false));
-        assert_v1_file(path, "cpu", "cpu.cfs_quota_us", "400000");
-        assert_v1_file(path, "cpu", "cpu.shares", "2");
-        assert_v1_file(path, "pids", "pids.max", "50");
+        assert_file(path, "cpu", "cpu.cfs_quota_us", "400000", "cpu.max", "400000 100000");
+        assert_file(path, "cpu", "cpu.shares", "2", "cpu.weight", "1");
+        assert_file(path, "pids", "pids.max", "50", "pids.max", "50");
 
         assert_error(limit(path, "{\"rdma\": {}}", false), ERROR_NOT_SUPPORTED, "linux.resources.rdma");
-        assert_error(limit(path, "{\"cpu\": {\"quota\": 1}}", false), ERROR_INTERNAL, "cpu: ");
-        assert_ok(cgroup_pod_remove(&node.store, UID_A));
-}
-
-TEST(a_privileged_container_may_use_every_device) {
-        _cleanup_node_ struct node node;
-        node_make(&node);
-        _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE);
-        _cleanup_free_ char *path = cgroup_container_path(pod, "c1");
-
-        if (!cgroup_container_is_ours())
-                skip();
-        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
-        assert_ok(limit(path, "{\"devices\": [{\"allow\": true, \"access\": \"rwm\"}]}", true));
-        _cleanup_free_ char *devices = devices_of(path);
-        assert_string_equal(devices, "a *:* rwm\n");
-        assert_ok(cgroup_pod_remove(&node.store, UID_A));
-}
-
-/* In every hierarchy, and no process that is not there yet can be left out of one. */
-TEST(a_process_that_moves_itself_is_in_every_hierarchy) {
-        _cleanup_node_ struct node node;
-        node_make(&node);
-        _cleanup_free_ char *pod = cgroup_pod_path(&node.store, UID_A, POD_QOS_BURSTABLE), *text = NULL;
-        _cleanup_free_ char *path = cgroup_container_path(pod, "c1"), *missing = cgroup_container_path(pod, "c2");
-        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
-        int pipes[2], status;
-        char c;
-
-        if (!cgroup_container_is_ours())
-                skip();
-        assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &none));
-        assert_error(cgroup_entry_open(missing, &entry), ERROR_NOT_FOUND, "enter cgroup");
-        assert_int_equal(entry.n, 0);
-        assert_ok(limit(path, "{}", true));
-        assert_ok(cgroup_entry_open(path, &entry));
-        assert_int_equal(pipe(pipes), 0);
-        pid_t pid = fork();
-        if (pid == 0) {
-                child_check(cgroup_entry_take(entry.fds, entry.n) == 0);
-                child_check(write(pipes[1], "x", 1) == 1);
-                for (;;)
-                        pause();
+        assert_error(limit(path, "{\"cpu\": {\"quota\": 1, \"period\": 100000}}", false), ERROR_INTERNAL, "cpu: ");
+        struct error *err = limit(path, "{\"unified\": {\"memory.oom.group\": \"1\"}}", false);
+        if (is_v2()) {
+                assert_ok(err);
+                assert_file(path, "memory", "", "", "memory.oom.group", "1");
+                assert_error(limit(path, "{\"unified\": {\"../memory.max\": \"1\"}}", false), ERROR_INVALID, "no file");
+        } else {
+                assert_error(err, ERROR_NOT_SUPPORTED, "linux.resources.unified cannot be set on cgroup v1");
         }
-        assert_int_equal(read(pipes[0], &c, 1), 1);
-        _cleanup_free_ char *name = xasprintf("/proc/%d/cgroup", pid);
-        assert_ok(file_read(name, 65536, &text, NULL));
-        size_t lines = 0, inside = 0;
-        for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                lines += !str_starts_with(line, "0::"); /* of a hybrid machine: nobody's */
-                inside += strstr(line, path) != NULL;
-        }
-        assert_int_equal(inside, lines);
-        bool empty;
-        assert_ok(cgroup_kill(path, &empty));
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        close(pipes[0]);
-        close(pipes[1]);
         assert_ok(cgroup_pod_remove(&node.store, UID_A));
-        assert_false(folder_exists("pids", path));
 }
 
-/* In a mount namespace where only the unified hierarchy is left, the machine is a v2 one (with few controllers). */
 static void on_v2(void *data) {
         struct node *node = data;
-        static const char *const v1[] = {
-                "cpu",        "cpuacct", "cpu,cpuacct", "cpuset",  "memory",  "devices",          "freezer",
-                "blkio",      "pids",    "systemd",     "hugetlb", "net_cls", "net_cls,net_prio", "net_prio",
-                "perf_event", "rdma",    "misc"
-        };
         struct cgroup_limits memory = { 2, -1, 100000, 64 << 20, -1 };
         _cleanup_free_ char *path = cgroup_pod_path(&node->store, UID_A, POD_QOS_BURSTABLE);
         _cleanup_free_ char *container = cgroup_container_path(path, "c1");
         bool empty = true;
         int status;
 
-        child_check(unshare(CLONE_NEWNS) == 0);
-        child_check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-        for (size_t i = 0; i < ARRAY_SIZE(v1); i++) {
-                _cleanup_free_ char *folder = path_join("/sys/fs/cgroup", v1[i]);
-                umount2(folder, MNT_DETACH);
-        }
-        cgroup_forget();
-        child_check(cgroup_version() == CGROUP_V2);
-
+        child_leave_v1();
         child_ok(cgroup_pod_create(&node->store, UID_A, POD_QOS_BURSTABLE, &none));
         struct error *err = cgroup_pod_create(&node->store, UID_A, POD_QOS_BURSTABLE, &memory);
         if (err) { /* a hybrid machine's unified hierarchy has no memory controller: the message must name it */
