@@ -7,8 +7,6 @@
  * <run>/resolver/running) and starts it anew when it dies, or when a file that it goes by is another one. What goes
  * wrong stands in <run>/resolver/log. */
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <malloc.h>
 #include <signal.h>
@@ -26,8 +24,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "husk-resolver/nameservers.h"
 #include "husk-resolver/serve.h"
-#include "sandbox/hosts.h"
+#include "net/net.h"
 #include "store/node-config.h"
 
 #define LAST_POD_DELAY_NS (100 * NSEC_PER_MSEC)
@@ -44,8 +43,9 @@ enum ending { ENDED_NO_PODS = 0, ENDED_FAILED = 1, ENDED_CHANGED = 3 };
 struct resolver {
         struct loop *loop;
         struct store *store;
-        struct node_config config;
+        struct node_config *config; /* the last one without mistakes */
         struct net_gateway gateway;
+        int running; /* the file of the place */
         struct loop_timer *last_pod;
         enum ending ending;
 };
@@ -75,25 +75,12 @@ static void pod_came_or_went(void *arg, uint32_t events, const char *name) {
 }
 
 static void root_changed(void *arg, uint32_t events, const char *name) {
-        if (streq(name, "net.json") || streq(name, "config.yaml"))
+        if (events & IN_Q_OVERFLOW || streq(name, "net.json") || streq(name, "config.yaml"))
                 end(arg, ENDED_CHANGED);
 }
 
-/* Files like resolv.conf are replaced, and often links: watched is the folder they are in. */
-static void nameservers_changed(void *arg, uint32_t events, const char *name) {
-        if (streq(name, "resolv.conf") || str_ends_with(name, "resolv.conf"))
-                end(arg, ENDED_CHANGED);
-}
-
-static struct error *watch_folder_of(struct resolver *r, const char *path) {
-        _cleanup_free_ char *folder = xstrdup(path);
-        struct loop_watch *watch;
-        struct error *err =
-                loop_watch_new(r->loop, dirname(folder), IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_CREATE,
-                               nameservers_changed, r, &watch);
-
-        /* Without the folder there is nothing to wait for that a change of the configuration would not bring. */
-        return err && error_errnum(err) == ENOENT ? error_free(err) : err;
+static void nameservers_changed(void *arg) {
+        end(arg, ENDED_CHANGED);
 }
 
 /* Watches live as long as the process. They come before what they watch is read. */
@@ -113,15 +100,6 @@ static struct error *watch_root(struct resolver *r) {
         return err;
 }
 
-static struct error *watch_nameservers(struct resolver *r, const char *path) {
-        _cleanup_free_ char *real = realpath(path, NULL);
-        struct error *err = watch_folder_of(r, path);
-
-        if (!err && real && !streq(real, path))
-                err = watch_folder_of(r, real);
-        return err;
-}
-
 /* Root's files stay readable below these folders, and nothing is writable. */
 static struct error *confine(const struct resolver *r) {
         static const int none[] = { -1 };
@@ -135,15 +113,26 @@ static struct error *confine(const struct resolver *r) {
         return err ? err : confine_capabilities(none);
 }
 
-/* The machine's nameservers but ourselves. */
-static struct error *read_nameservers(const struct resolver *r, const char *path, char ***ret) {
-        _cleanup_strv_ char **all = NULL;
-        struct error *err = resolv_conf_nameservers(path, &all);
+/* A configuration with a mistake in it changes nothing: what was good before is gone on with. Read when it is watched,
+ * so that no change is missed. */
+static struct error *read_config(struct resolver *r) {
+        struct node_config config = { 0 };
+        struct error *err = node_config_read(r->store, &config);
 
-        for (char **s = all; !err && s && *s; s++)
-                if (!streq(*s, r->gateway.ip4) && !streq(*s, r->gateway.ip6))
-                        *ret = strv_add(*ret, *s);
+        if (!err) {
+                node_config_release(r->config);
+                *r->config = config;
+        } else if (r->config->resolver) {
+                log_error("%s; going on with what it said before", error_message(err));
+                err = error_free(err);
+        }
         return err;
+}
+
+/* Says in the file whose lock is the place that the resolver listens. */
+static struct error *tell_answering(const struct resolver *r) {
+        return pwrite(r->running, "answering\n", 10, 0) == 10 ? NULL
+                                                              : error_errno(errno, "write <run>/resolver/running");
 }
 
 static struct error *serve(struct resolver *r) {
@@ -154,25 +143,28 @@ static struct error *serve(struct resolver *r) {
         if (!err)
                 err = watch_root(r);
         if (!err)
-                err = node_config_read(r->store, &r->config);
+                err = read_config(r);
         if (!err)
                 err = net_gateway_read(r->store, &r->gateway);
         if (err)
                 return err;
-        if (!r->config.resolver)
+        if (!r->config->resolver)
                 return error_new(ERROR_NOT_SUPPORTED, "%s/config.yaml does not ask for it (resolver: true)",
                                  r->store->root);
-        const char *file = r->config.resolv_conf ? r->config.resolv_conf : "/etc/resolv.conf";
-        err = *file ? watch_nameservers(r, file) : NULL;
+        const char *file = r->config->resolv_conf ? r->config->resolv_conf : "/etc/resolv.conf";
+        const char *own[] = { r->gateway.ip4, r->gateway.ip6, NULL };
+        err = *file ? nameservers_watch(r->loop, file, nameservers_changed, r) : NULL;
         if (!err && *file)
-                err = read_nameservers(r, file, &nameservers);
+                err = nameservers_read(file, own, &nameservers);
         if (err)
                 return err;
         struct forwarder *forwarder = forwarder_new(r->loop, nameservers);
-        struct pods *pods = pods_new(r->store, node_config_cluster_domain(&r->config));
+        struct pods *pods = pods_new(r->store, node_config_cluster_domain(r->config));
         err = serve_new(r->loop, pods, forwarder, &r->gateway, &s);
         if (!err)
                 err = confine(r);
+        if (!err)
+                err = tell_answering(r);
         malloc_trim(0);
         if (!err)
                 err = loop_run(r->loop);
@@ -182,8 +174,18 @@ static struct error *serve(struct resolver *r) {
         return err;
 }
 
-static _noreturn_ void serve_main(struct store *store, pid_t parent) {
-        struct resolver r = { .store = store, .ending = ENDED_FAILED };
+/* ---- its parent ---- */
+
+struct place {
+        struct store *store;
+        char *folder;
+        struct node_config config; /* the last one without mistakes */
+        int running;               /* the lock that says that there is a resolver; what is in it, that it answers */
+        bool has_port;             /* port 53 of the bridge is kept for it */
+};
+
+static _noreturn_ void serve_main(struct place *p, pid_t parent) {
+        struct resolver r = { .store = p->store, .config = &p->config, .running = p->running, .ending = ENDED_FAILED };
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
@@ -194,14 +196,6 @@ static _noreturn_ void serve_main(struct store *store, pid_t parent) {
                 log_error("%s", error_message(err));
         _exit(err ? ENDED_FAILED : r.ending);
 }
-
-/* ---- its parent ---- */
-
-struct place {
-        struct store *store;
-        char *folder;
-        int running; /* the lock that says that there is a resolver */
-};
 
 /* Takes the place. *ret_taken is false if another one has it. */
 static struct error *place_take(struct place *p, bool *ret_taken) {
@@ -214,23 +208,42 @@ static struct error *place_take(struct place *p, bool *ret_taken) {
         _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return error_errno(errno, "open %s", path);
-        *ret_taken = flock(fd, LOCK_EX | LOCK_NB) == 0;
-        if (*ret_taken)
-                p->running = TAKE_FD(fd);
+        struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        *ret_taken = fcntl(fd, F_SETLK, &whole) == 0;
+        if (!*ret_taken)
+                return NULL;
+        if (ftruncate(fd, 0) < 0) /* whoever was killed answers no more */
+                return error_errno(errno, "truncate %s", path);
+        p->running = TAKE_FD(fd);
         return NULL;
+}
+
+static void refresh_config(struct place *p) {
+        struct node_config config = { 0 };
+        _cleanup_error_ struct error *err = node_config_read(p->store, &config);
+
+        if (err)
+                return;
+        node_config_release(&p->config);
+        p->config = config;
+}
+
+static void leave_port(struct place *p) {
+        if (p->has_port)
+                error_free(net_keep_resolver_port(p->store, false));
+        p->has_port = false;
 }
 
 /* Gives it up if nobody needs it. Under the lock of the folder, under which whoever starts a pod looks whether there is
  * a resolver: a pod that comes at this moment starts another. */
 static bool place_leave(struct place *p) {
         _cleanup_close_ int lock = -EBADF;
-        _cleanup_node_config_ struct node_config config = { 0 };
         _cleanup_error_ struct error *err = folder_lock(p->folder, &lock);
 
-        if (!err)
-                err = node_config_read(p->store, &config);
-        if (!err && config.resolver && any_pod(p->store))
+        refresh_config(p);
+        if (err || (p->config.resolver && any_pod(p->store)))
                 return false;
+        leave_port(p);
         p->running = fd_close(p->running);
         return true;
 }
@@ -256,21 +269,37 @@ static void log_limit(void) {
                 return;
 }
 
-static void supervise(struct place *p) {
+/* Serves until that ends, and returns how. */
+static enum ending serve_once(struct place *p) {
         pid_t parent = getpid();
+        int status = 0;
+        _cleanup_error_ struct error *err = net_keep_resolver_port(p->store, true);
+
+        if (err) {
+                log_error("%s", error_message(err));
+                return ENDED_FAILED;
+        }
+        p->has_port = true;
+        pid_t pid = fork();
+        if (pid == 0)
+                serve_main(p, parent);
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (ftruncate(p->running, 0) < 0)
+                log_error("truncate running: %s", strerror(errno));
+        return pid > 0 && WIFEXITED(status) ? (enum ending)WEXITSTATUS(status) : ENDED_FAILED;
+}
+
+static void supervise(struct place *p) {
         useconds_t retry = RETRY_FIRST_US;
 
+        refresh_config(p);
         for (;;) {
                 int64_t begun = clock_monotonic_ns();
-                int status = 0;
-                pid_t pid = fork();
-                if (pid == 0)
-                        serve_main(p->store, parent);
-                while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                        ;
+                enum ending how = serve_once(p);
                 if (place_leave(p))
                         return;
-                if (WIFEXITED(status) && WEXITSTATUS(status) == ENDED_CHANGED)
+                if (how == ENDED_CHANGED)
                         continue;
                 if (clock_monotonic_ns() - begun > STEADY_NS)
                         retry = RETRY_FIRST_US;
@@ -300,6 +329,7 @@ static struct error *run(int argc, char **argv) {
                 log_open(&p);
                 supervise(&p);
         }
+        node_config_release(&p.config);
         free(p.folder);
         store_free(p.store);
         return err;

@@ -224,7 +224,7 @@ static struct error *show(struct cli *cli, struct arguments *arguments, enum for
         /* Who may not look at nftables is told of the pods all the same. */
         if (!l.overview.cni_conf_dir)
                 error_free(net_obstacles(store, &l.obstacles));
-        l.resolver_runs = l.overview.resolver && resolver_is_running(store);
+        l.resolver_runs = l.overview.resolver && resolver_is_answering(store);
         l.resolver_log = resolver_log_path(store);
         if (check)
                 check_all(cli, store, &l, ns, arguments);

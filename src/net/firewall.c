@@ -362,18 +362,48 @@ struct error *firewall_exists(struct netlink *nl, const char *table, bool *ret) 
         return NULL;
 }
 
-/* Translated to itself: a pod's host port 53 of all addresses would take it otherwise. */
+/* Port 53 of the bridge's addresses translated to itself: a pod's host port 53 of all addresses would take it
+ * otherwise. Whose the elements are to be is `ports`. */
+#define RESOLVER_PORTS 4
+static struct lease resolver_lease(const struct net_ranges *ranges, struct lease_port ports[static RESOLVER_PORTS]) {
+        struct net_address gateway4 = range_address(&ranges->ip4, 1), gateway6 = range_address(&ranges->ip6, 1);
+        const struct lease_port own[RESOLVER_PORTS] = { { IPPROTO_UDP, RESOLVER_PORT, RESOLVER_PORT, gateway4 },
+                                                        { IPPROTO_TCP, RESOLVER_PORT, RESOLVER_PORT, gateway4 },
+                                                        { IPPROTO_UDP, RESOLVER_PORT, RESOLVER_PORT, gateway6 },
+                                                        { IPPROTO_TCP, RESOLVER_PORT, RESOLVER_PORT, gateway6 } };
+
+        memcpy(ports, own, sizeof(own));
+        return (struct lease){ .ip4 = gateway4,
+                               .ip6 = gateway6,
+                               .ports = ports,
+                               .n_ports = gateway6.family == AF_INET6 ? RESOLVER_PORTS : RESOLVER_PORTS / 2 };
+}
+
+bool firewall_takes_resolver_port(const struct net_ranges *ranges, const struct lease *lease) {
+        struct lease_port ports[RESOLVER_PORTS];
+        struct lease own = resolver_lease(ranges, ports);
+
+        for (size_t i = 0; i < lease->n_ports; i++)
+                for (size_t k = 0; lease->ports[i].host_ip.family != AF_UNSPEC && k < own.n_ports; k++)
+                        if (lease_ports_conflict(&lease->ports[i], &own.ports[k]))
+                                return true;
+        return false;
+}
+
 static void keep_for_resolver(struct netlink_batch *b, const struct firewall *fw) {
-        struct net_address gateway4 = range_address(&fw->ranges->ip4, 1), gateway6 = range_address(&fw->ranges->ip6, 1);
-        struct lease_port ports[] = { { IPPROTO_UDP, 53, 53, gateway4 },
-                                      { IPPROTO_TCP, 53, 53, gateway4 },
-                                      { IPPROTO_UDP, 53, 53, gateway6 },
-                                      { IPPROTO_TCP, 53, 53, gateway6 } };
-        struct lease own = {
-                .ip4 = gateway4, .ip6 = gateway6, .ports = ports, .n_ports = gateway6.family == AF_INET6 ? 4 : 2
-        };
+        struct lease_port ports[RESOLVER_PORTS];
+        struct lease own = resolver_lease(fw->ranges, ports);
 
         map_elements(b, fw->table, &own, true);
+}
+
+struct error *firewall_keep_for_resolver(struct netlink *nl, const struct firewall *fw) {
+        struct lease_port ports[RESOLVER_PORTS];
+        struct lease own = resolver_lease(fw->ranges, ports);
+
+        if (fw->resolver)
+                return firewall_add_ports(nl, fw, &own);
+        return firewall_remove_ports(nl, fw->table, &own);
 }
 
 struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, const struct lease *leases, size_t n) {

@@ -364,6 +364,9 @@ static struct error *host_rebuild(struct host *host, const struct lease_list *li
                 return err;
         struct firewall fw = host_firewall(host);
         fw.resolver = config.resolver;
+        for (size_t i = 0; i < list->n; i++)
+                fw.resolver &=
+                        !firewall_takes_resolver_port(&host->ranges, &leases[i]); /* of before it was asked for */
         err = host_filter(host);
         if (!err)
                 err = firewall_rebuild(&host->filter, &fw, leases, list->n);

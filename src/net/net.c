@@ -291,6 +291,20 @@ static void lease_fill(struct lease *lease, const struct host *host, uint32_t nu
         host_ifname_of(host->store, lease->uid, lease->host_ifname);
 }
 
+/* A host port 53 of all addresses leaves the bridge's to the resolver; of the bridge's address alone it cannot. */
+static struct error *ports_spare_resolver(const struct host *host, const struct lease *lease) {
+        if (!firewall_takes_resolver_port(&host->ranges, lease))
+                return NULL;
+        _cleanup_node_config_ struct node_config config = { 0 };
+        struct error *err = node_config_read(host->store, &config);
+        if (err || !config.resolver)
+                return err;
+        return error_new(ERROR_CONFLICT,
+                         "host port %d: this port of the bridge's own address is the resolver's (resolver: true in "
+                         "%s/config.yaml); leave hostIP out to have it on all others",
+                         RESOLVER_PORT, host->store->root);
+}
+
 /* Picks an address and writes down who has it. */
 static struct error *lease_new(struct host *host, struct lease_list *list, struct lease *lease) {
         uint32_t last = ranges_last_number(&host->ranges), number = lease_list_free_number(host->store, list, last);
@@ -529,6 +543,8 @@ static struct error *attach_reserve(struct host *host, const char *pod_uid, cons
         if (!err)
                 err = host_ready(host, &list);
         if (!err)
+                err = ports_spare_resolver(host, lease);
+        if (!err)
                 err = lease_new(host, &list, lease);
         return err ? err : ports_open(host, lease);
 }
@@ -598,6 +614,38 @@ struct error *net_repair(const struct store *store) {
                 if (!err)
                         err = others_look_again(&host);
         }
+        return error_context(err, "network");
+}
+
+static struct error *keep_resolver_port(struct host *host, bool keep) {
+        bool found, table = false;
+        struct error *err = ranges_read(host->store, &host->ranges, &found);
+
+        if (!err)
+                err = host_filter(host);
+        if (!err && found)
+                err = firewall_exists(&host->filter, host->table, &table);
+        if (err || !table)
+                return err;
+        struct firewall fw = host_firewall(host);
+        fw.resolver = keep;
+        err = firewall_keep_for_resolver(&host->filter, &fw);
+        if (!err || error_errnum(err) != EEXIST)
+                return err;
+        error_free(err);
+        return error_new(ERROR_CONFLICT, "port %d of the bridge's own address is the host port of a pod",
+                         RESOLVER_PORT);
+}
+
+struct error *net_keep_resolver_port(const struct store *store, bool keep) {
+        _cleanup_host_ struct host host;
+        _cleanup_close_ int lock = -EBADF;
+        struct error *err = host_open(store, &host);
+
+        if (!err)
+                err = net_lock(store, &lock);
+        if (!err)
+                err = keep_resolver_port(&host, keep);
         return error_context(err, "network");
 }
 

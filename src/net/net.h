@@ -121,6 +121,10 @@ struct error *net_plugins_ready(const struct store *store) _must_check_;
 /* Makes anew whatever of the node's side is gone or is not let through by Docker, if pods need it: after
  * `nft flush ruleset`, say. The next pod that starts does the same. */
 struct error *net_repair(const struct store *store) _must_check_;
+/* Keeps port 53 of the bridge for the node's resolver while it runs, also from pods that have it as their host port of
+ * all addresses. ERROR_CONFLICT: a pod has it as the host port of this very address. Without a table that is none of
+ * its business: who makes it goes by the node's configuration. */
+struct error *net_keep_resolver_port(const struct store *store, bool keep) _must_check_;
 /* Sentences, each with the commands that help, about other firewalls that drop the pods' packets; a string list of the
  * caller's. */
 struct error *net_obstacles(const struct store *store, char ***ret) _must_check_;

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import BUSYBOX, SLOW
+from conftest import BUSYBOX, SLOW, until
 
 POD = """
 apiVersion: v1
@@ -323,20 +323,105 @@ def test_a_resolver_that_cannot_start_costs_no_pod(node, named):
     named.until("whole.default.svc.cluster.local", (0, [node.get("whole")["status"]["podIP"]]))
 
 
-def test_a_host_port_53_leaves_the_resolver_alone(node, named):
-    node.apply("""
+def taker(node, name, host_ip="", check=True):
+    """A pod whose host port 53 is a server of its own, which says its name."""
+    return node.apply("""
         apiVersion: v1
         kind: Pod
-        metadata: {name: taker}
+        metadata: {name: %s}
         spec:
           terminationGracePeriodSeconds: 0
           containers:
-          - {name: a, image: "%s", command: [sleep, "100000"], ports: [{containerPort: 53, hostPort: 53, protocol: UDP, hostIP: ""}]}
-        """ % BUSYBOX)
+          - {name: a, image: "%s", command: [sh, -c, "while true; do echo of the pod | nc -l -p 53; done"],
+             ports: [{containerPort: 53, hostPort: 53, protocol: TCP, hostIP: "%s"}, {containerPort: 53, hostPort: 53, protocol: UDP, hostIP: "%s"}]}
+        """ % (name, BUSYBOX, host_ip, host_ip), check)
+
+
+def gateway_of(node):
+    return json.load(open(node.root + "/net.json"))["ipv4"].rsplit(".", 1)[0] + ".1"
+
+
+def configure(node, text):
+    with open(node.root + "/config.yaml.new", "w") as f:
+        f.write(text)
+    os.rename(node.root + "/config.yaml.new", node.root + "/config.yaml")
+
+
+def test_a_host_port_53_leaves_the_resolver_alone(node, named):
+    taker(node, "taker")
     pod = node.running("taker")
     node.remember("taker")
     named.until("taker.default.svc.cluster.local", (0, [pod["status"]["podIP"]]))
     assert pod["status"]["podIP"] in node.sh("taker", "nslookup taker.default.svc.cluster.local")
+    # of the bridge's own address it is the resolver's, and that is said
+    apply(node, "stays")
+    node.husk("delete", "pod", "taker", "--grace-period=0")
+    taker(node, "greedy", gateway_of(node))
+    node.remember("greedy")
+    words = node.told("this port of the bridge's own address is the resolver's", "greedy")["message"]
+    assert "host port 53" in words and node.root + "/config.yaml" in words
+
+
+def test_the_resolver_is_turned_on_and_off_while_pods_run(node, named):
+    own = open(node.root + "/config.yaml").read()
+    configure(node, "resolver: false\n")
+    taker(node, "taker")
+    ip = node.running("taker")["status"]["podIP"]
+    node.remember("taker")
+    gateway = gateway_of(node)
+    ask = "echo | nc -w 2 %s 53" % gateway  # the bridge's address is one of the machine's, so the host port answers there
+    apply(node, "peer")
+    node.until("peer", ask, "of the pod")
+    configure(node, own)
+    apply(node, "second")  # starts it
+    named.until("taker.default.svc.cluster.local", (0, [ip]))
+    assert node.sh("second", "nslookup taker.default.svc.cluster.local").count(ip) == 1
+    # a mistake in the file changes nothing
+    running = named.processes()
+    configure(node, "resolver: maybe\n")
+    until("the resolver has looked at the file", lambda: "going on with what it said before" in open(node.run + "/resolver/log").read())
+    named.until("taker.default.svc.cluster.local", (0, [ip]))
+    assert min(running) in named.processes()
+    configure(node, "resolver: false\n")
+    until("no resolver", lambda: named.processes() == [])
+    node.until("peer", ask, "of the pod")
+    configure(node, own)
+
+
+def test_the_nameservers_are_followed_whatever_their_file_is_called(node, named, tmp_path):
+    link, between, file = tmp_path / "servers", tmp_path / "links" / "current", tmp_path / "files" / "upstream-1"
+    for path in between, file:
+        path.parent.mkdir()
+    file.write_text("nameserver 127.7.7.7\n")
+    between.symlink_to(file)
+    link.symlink_to("links/current")
+    configure(node, "resolver: true\nresolvConf: %s\n" % link)
+    apply(node, "curious")
+    named.until("curious.default.svc.cluster.local", (0, [node.get("curious")["status"]["podIP"]]))
+    file.write_text("nameserver %s\n" % named.upstream.address)  # written
+    named.until("one.example.org", (0, ["192.0.2.53"]))
+    file.write_text("nameserver 127.7.7.7\n")
+    named.until("two.example.org", (2, []))
+    other = tmp_path / "files" / "upstream-2"
+    other.write_text("nameserver %s\n" % named.upstream.address)
+    between.with_name("new").symlink_to(other)
+    os.rename(between.with_name("new"), between)  # the link between leads elsewhere
+    named.until("three.example.org", (0, ["192.0.2.53"]))
+
+
+def test_a_resolver_that_cannot_listen_says_so(node, named):
+    apply(node, "first")
+    named.until("first.default.svc.cluster.local", (0, [node.get("first")["status"]["podIP"]]))
+    assert "Names are answered by husk-resolver\n" in node.husk("network").out
+    parent, = (pid for pid in named.processes() if int(open("/proc/%d/stat" % pid).read().split()[3]) not in named.processes())
+    os.kill(parent, signal.SIGSTOP)  # so that its child is not started anew
+    for pid in set(named.processes()) - {parent}:
+        os.kill(pid, signal.SIGKILL)
+    with socket.create_server((gateway_of(node), 53)):
+        os.kill(parent, signal.SIGCONT)
+        until("that it does not run", lambda: "which does not run: see " in node.husk("network").out)
+        until("why", lambda: "listen on port 53" in open(node.run + "/resolver/log").read())
+    until("that it runs", lambda: "Names are answered by husk-resolver\n" in node.husk("network").out)
 
 
 def test_servers_and_domain_may_be_named_instead(node):

@@ -316,3 +316,48 @@ MACHINE_TEST(every_protocol_keeps_to_the_address_it_was_given) {
         check_text(ask(-1, TCP, "192.0.2.2", HOST_PORT), "refused");
         check_text(ask(m->outside, UDP, "192.0.2.2", HOST_PORT), "refused");
 }
+
+static void ask_for_resolver(const struct store *store, bool on) {
+        _cleanup_free_ char *path = path_join(store->root, "config.yaml");
+        const char *text = on ? "resolver: true\n" : "resolver: false\n";
+        check_ok(file_replace(path, text, strlen(text), 0600, 0));
+}
+
+MACHINE_TEST(port_53_of_the_bridge_is_the_resolvers_while_there_is_one) {
+        static const struct net_port all[] = { { "TCP", 53, 53, NULL } };
+        char bridge[IFNAMSIZ], table[32];
+
+        net_names(&m->store, bridge, table);
+        check_ok(net_keep_resolver_port(&m->store, true)); /* before the first pod there is nothing to keep */
+        struct pod_fixture a = pod_new(&m->store, "uid-a", all, 1), b = pod_new(&m->store, "uid-b", NULL, 0), c;
+        server(a.netns, TCP, 53);
+        const char *gateway = a.net.gateway4;
+        const struct net_port one[] = { { "TCP", 53, 53, gateway } }, other[] = { { "TCP", 53, 5353, gateway } };
+
+        check_text(ask(b.netns, TCP, gateway, 53), gateway);
+        for (unsigned i = 0; i < 2; i++) { /* twice each is once */
+                check_ok(net_keep_resolver_port(&m->store, true));
+                check_ok(net_keep_resolver_port(&m->store, true));
+                check_text(ask(b.netns, TCP, gateway, 53), "refused"); /* it is the machine's own */
+                check_text(ask(b.netns, TCP, a.net.gateway6, 53), "refused");
+                check_text(ask(m->outside, TCP, "192.0.2.2", 53), "192.0.2.1");
+                check_ok(net_keep_resolver_port(&m->store, false));
+                check_ok(net_keep_resolver_port(&m->store, false));
+                check_text(ask(b.netns, TCP, gateway, 53), gateway);
+        }
+        check_ok(net_detach(&m->store, "uid-a"));
+
+        ask_for_resolver(&m->store, true);
+        check_error(pod_try(&m->store, "uid-c", one, 1, &c), ERROR_CONFLICT,
+                    "network: host port 53: this port of the bridge's own address is the resolver's");
+        check_ok(pod_try(&m->store, "uid-d", other, 1, &c));
+        /* A pod that has it already keeps it, also in a table that is made anew. */
+        ask_for_resolver(&m->store, false);
+        check_ok(pod_try(&m->store, "uid-e", one, 1, &c));
+        server(c.netns, TCP, 53);
+        ask_for_resolver(&m->store, true);
+        check_error(net_keep_resolver_port(&m->store, true), ERROR_CONFLICT, "is the host port of a pod");
+        SHELL("nft delete table inet %s", table);
+        check_ok(net_repair(&m->store));
+        check_text(ask(b.netns, TCP, gateway, 53), gateway);
+}
