@@ -6,6 +6,7 @@
 #include "husk-image/content.h"
 #include "husk-image/install.h"
 #include "husk-image/options.h"
+#include "husk-image/proxy.h"
 #include "husk-image/registries.h"
 #include "husk-image/result.h"
 #include "image/layout.h"
@@ -134,22 +135,13 @@ static struct error *fetch_sources(struct context *context, struct installer *in
         return err;
 }
 
-/* libcurl reads the name in capitals for HTTPS only, since for programs behind a web server the other may be a header
- * of the request. husk-image is none, and people set all of them in capitals. */
-static void take_proxy(void) {
-        const char *proxy = getenv("HTTP_PROXY");
-
-        if (proxy)
-                setenv("http_proxy", proxy, 0);
-}
-
 /* What needs the machine's files and programs, and so comes before they are out of sight: where to ask, and as whom. */
 static struct error *read_configuration(const struct options *o, struct credentials *credentials,
                                         struct image_sources *sources) {
         _cleanup_registries_ struct registries *registries = NULL;
         struct error *err = registries_read(o->certs, o->insecure, &registries);
 
-        take_proxy();
+        proxy_read_environment();
         if (!err)
                 err = registries_sources(registries, o->arguments[0], sources);
         if (!err)

@@ -403,15 +403,30 @@ static const struct entry *entry_for(const struct registries *r, const char *nam
 
 /* ---- endpoints ---- */
 
-/* The folder of certs.d that speaks of a host, if there is one. */
-static char *certs_folder(const struct registries *r, const char *host) {
+/* "host_5000_" of "host:5000": containerd's other name for its folder, where a colon is unwelcome. NULL: no port. */
+static char *name_without_colon(const char *host) {
+        const char *colon = strrchr(host, ':');
+
+        return colon && !strchr(colon, ']') ? xasprintf("%.*s_%s_", (int)(colon - host), host, colon + 1) : NULL;
+}
+
+static char *folder_below(const char *certs, const char *name) {
+        _cleanup_free_ char *folder = path_join(certs, name);
         struct stat st;
 
+        return stat(folder, &st) == 0 && S_ISDIR(st.st_mode) ? TAKE_PTR(folder) : NULL;
+}
+
+/* The folder of certs.d that speaks of a host, if there is one. */
+static char *certs_folder(const struct registries *r, const char *host) {
+        _cleanup_free_ char *other = name_without_colon(host);
+
         for (size_t i = 0; r->certs && r->certs[i]; i++) {
-                char *folder = path_join(r->certs[i], host);
-                if (stat(folder, &st) == 0 && S_ISDIR(st.st_mode))
+                char *folder = folder_below(r->certs[i], host);
+                if (!folder && other)
+                        folder = folder_below(r->certs[i], other);
+                if (folder)
                         return folder;
-                free(folder);
         }
         return NULL;
 }
@@ -463,10 +478,11 @@ static struct error *configured_endpoints(const struct registries *r, const stru
 
 /* What hosts.toml of the registry, or of _default, says; nothing if there is none. */
 static struct error *hosts_toml_endpoints(const struct registries *r, struct image_source *source) {
-        const char *const names[] = { source->reference->domain, "_default" };
+        _cleanup_free_ char *other = name_without_colon(source->reference->domain);
+        const char *const names[] = { source->reference->domain, other, "_default" };
 
         for (size_t n = 0; n < ARRAY_SIZE(names); n++)
-                for (size_t i = 0; r->certs && r->certs[i]; i++) {
+                for (size_t i = 0; names[n] && r->certs && r->certs[i]; i++) {
                         _cleanup_free_ char *folder = path_join(r->certs[i], names[n]), *text = NULL,
                                             *path = path_join(folder, "hosts.toml");
                         size_t len;

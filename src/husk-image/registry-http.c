@@ -1,4 +1,5 @@
 /* registry-http.c - one exchange with a server by way of libcurl, and what it means when it fails. */
+#include "husk-image/proxy.h"
 #include "husk-image/registry-private.h"
 
 #include <ctype.h>
@@ -116,6 +117,19 @@ static void set_certificates(CURL *easy, const struct registry_options *o, const
         }
 }
 
+/* Is the host of `url`, with its port, among those that are asked without a proxy? */
+static bool is_passed_by(const char *url) {
+        char *host = NULL, *port = NULL;
+        CURLU *parts = curl_url();
+        bool passed = !curl_url_set(parts, CURLUPART_URL, url, 0) && !curl_url_get(parts, CURLUPART_HOST, &host, 0) &&
+                      !curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) && proxy_is_passed_by(host, port);
+
+        curl_free(host);
+        curl_free(port);
+        curl_url_cleanup(parts);
+        return passed;
+}
+
 /* `where`: the endpoint on whose behalf `url` is asked; NULL: nobody's. */
 CURL *exchange_open(struct registry *registry, struct exchange *x, const char *url,
                     const struct registry_endpoint *where, bool loopback) {
@@ -149,7 +163,7 @@ CURL *exchange_open(struct registry *registry, struct exchange *x, const char *u
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(o->stall_timeout_s ? o->stall_timeout_s : 30));
         curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
         set_certificates(easy, o, where);
-        if (loopback)
+        if (loopback || is_passed_by(url))
                 curl_easy_setopt(easy, CURLOPT_PROXY, "");
         return easy;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "image/reference.h"
 
 /* ErrImagePull is shown that long before it becomes ImagePullBackOff. */
 #define PULL_ERROR_SHOWN_NS (2 * NSEC_PER_SEC)
@@ -107,15 +108,14 @@ static void image_hopeless(struct container *c, const char *event, const char *r
 static bool look_for_image(struct pod *pod, struct container *c) {
         const char *policy = policy_of_needed(c), *image = pod_image_needed(c);
         struct image_facts facts = { 0 };
-        _cleanup_free_ char *message = NULL;
+        _cleanup_free_ char *message = NULL, *complaint = NULL;
 
         c->image_looked = true;
         switch (pod->ops->image_lookup(pod->ctx, image, &facts)) {
         case IMAGE_INVALID_NAME:
-                message =
-                        xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid "
-                                  "reference format",
-                                  image, image);
+                complaint = reference_complaint(image);
+                message = xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": %s",
+                                    image, image, complaint);
                 image_hopeless(c, "InspectFailed", "InvalidImageName", message);
                 return true;
         case IMAGE_PRESENT:

@@ -206,6 +206,21 @@ struct error *reference_parse(const char *text, struct reference **ret) {
         return NULL;
 }
 
+char *reference_complaint(const char *text) {
+        _cleanup_free_ char *domain = NULL, *path = NULL;
+
+        if (strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64)
+                return xasprintf("invalid repository name (%s), cannot specify 64-byte hexadecimal strings", text);
+        split_domain(text, &domain, &path);
+        path[strcspn(path, ":")] = '\0';
+        for (const char *p = path; *p; p++)
+                if (isupper((unsigned char)*p))
+                        return xasprintf("invalid reference format: repository name (%s) must be lowercase", path);
+        if (strlen(path) > NAME_MAX_LENGTH)
+                return xasprintf("repository name must not be more than %d characters", NAME_MAX_LENGTH);
+        return xstrdup("invalid reference format");
+}
+
 struct reference *reference_free(struct reference *r) {
         if (!r)
                 return NULL;

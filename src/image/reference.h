@@ -23,6 +23,9 @@ static inline void reference_freep(struct reference **reference) {
 }
 #define _cleanup_reference_ _cleanup_(reference_freep)
 
+/* Why a text is no reference, in the words of the parser that a kubelet uses: they stand in a pod's status. */
+char *reference_complaint(const char *text);
+
 /* Whole text: "docker.io/library/redis:7", "quay.io/x/y@sha256:…" (a tag beside a digest is left out). */
 char *reference_format(const struct reference *reference);
 /* "docker.io/library/redis" */

@@ -165,6 +165,12 @@ TEST(hosts_toml_of_a_registry_and_of_all) {
         assert_string_equal(sources_text(r, "registry.example/app"),
                             "mirror.example:5000/v2/app path.example/prefix/v2/app!# api.example/own/app! "
                             "origin.example/v2/app");
+        _cleanup_free_ char *port = xasprintf("%s/registry.example_5000_", folder),
+                            *port_file = path_join(port, "hosts.toml");
+        assert_ok(mkdir_parents(port, 0755));
+        assert_ok(file_replace(port_file, "[host.'https://port.example']\n", 30, 0644, 0));
+        assert_string_equal(sources_text(r, "registry.example:5000/app"),
+                            "port.example/v2/app registry.example:5000/v2/app");
         assert_string_equal(sources_text(r, "other.example/app"), "all.example/v2/app other.example/v2/app");
         _cleanup_image_sources_ struct image_sources sources = { 0 };
         assert_ok(registries_sources(r, "registry.example/app", &sources));

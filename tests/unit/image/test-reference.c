@@ -86,6 +86,24 @@ TEST(what_cannot_be_a_reference_is_refused_with_the_reason) {
         assert_null(image_reference_normalize("Redis"));
 }
 
+TEST(what_is_wrong_is_said_as_a_kubelet_says_it) {
+        static const char *const cases[][2] = {
+                { "Busybox", "invalid reference format: repository name (library/Busybox) must be lowercase" },
+                { "quay.io/Team/app:1", "invalid reference format: repository name (Team/app) must be lowercase" },
+                { "a//b", "invalid reference format" },
+                { "busybox:", "invalid reference format" },
+                { "busybox@sha256:12", "invalid reference format" },
+                { "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                  "invalid repository name (0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef), cannot "
+                  "specify 64-byte hexadecimal strings" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *said = reference_complaint(cases[i][0]);
+                assert_string_equal(said, cases[i][1]);
+        }
+}
+
 TEST(only_whole_lower_case_sha256_digests_are_digests) {
         assert_true(digest_is_valid("sha256:" HEX64));
         assert_false(digest_is_valid(NULL));
