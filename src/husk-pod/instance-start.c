@@ -139,12 +139,12 @@ static struct error *cgroup_prepare(struct preparation *p, struct oci_runtime *o
 
         if (!oci->no_cgroups)
                 return NULL;
-        p->failure = START_START_ERROR;
         struct error *err = cgroup_container_create(i->cgroup, resources);
         if (err && cgroup_devices_refused()) {
                 leave_to_runtime(i, oci, err);
                 return NULL;
         }
+        p->failure = START_START_ERROR;
         if (!err)
                 err = cgroup_entry_open(i->cgroup, ret);
         return error_context(err, "failed to start container \"%s\"", i->name);

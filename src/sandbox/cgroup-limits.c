@@ -288,24 +288,17 @@ static struct error *huge_pages_refuse(const struct cgroup_limits *l) {
 
 /* Every size the machine has: what is not asked for is not given. */
 static struct error *huge_pages_apply(const struct cgroup_limits *l, const char *path) {
-        const struct hierarchy *h = hierarchy_of("hugetlb");
-        bool v2 = cgroup_machine()->version == CGROUP_V2;
-
-        if (!h)
+        if (!hierarchy_of("hugetlb"))
                 return l->n_huge_pages ? huge_pages_refuse(l) : NULL;
-        _cleanup_free_ char *folder = xasprintf("%s%s", h->folder, path);
         _cleanup_strv_ char **sizes = huge_page_sizes();
         for (size_t i = 0; i < l->n_huge_pages; i++)
                 if (!strv_contains(sizes, l->huge_pages[i].size))
                         return error_new(ERROR_NOT_SUPPORTED, "this machine has no huge pages of %s",
                                          l->huge_pages[i].size);
         for (char **size = sizes; size && *size; size++) {
-                _cleanup_free_ char *file = xasprintf("hugetlb.%s.%s", *size, v2 ? "max" : "limit_in_bytes");
-                char text[32];
-                snprintf(text, sizeof(text), "%" PRId64, huge_pages_wanted(l, *size));
-                struct error *err = folder_write(folder, file, text);
+                struct error *err = cgroup_huge_pages_limit(path, *size, huge_pages_wanted(l, *size));
                 /* A controller that is not given to this part of the hierarchy matters to who wants something. */
-                if (err && !l->n_huge_pages && error_errnum(err) == ENOENT)
+                if (err && !l->n_huge_pages && (error_is(err, ERROR_NOT_SUPPORTED) || error_errnum(err) == ENOENT))
                         err = error_free(err);
                 if (err)
                         return error_context(err, "huge pages of %s", *size);

@@ -44,6 +44,9 @@ bool cgroup_controller_acts(const char *path, const char *controller);
  * not act there. */
 struct error *cgroup_resource_write(const char *path, const char *controller, const char *file,
                                     const char *text) _must_check_;
+/* Limits the huge pages of one size ("2MB"), those that are used and, where the kernel counts them, those that are
+ * reserved: so that a program learns of the limit when it asks, and is not killed later. */
+struct error *cgroup_huge_pages_limit(const char *path, const char *size, int64_t bytes) _must_check_;
 /* Lets processes in the cgroup `folder` use the devices that `rules` (linux.resources.devices of a runtime-spec) allow,
  * and those every container has: by the files of v1, by a program on v2. */
 struct error *cgroup_devices_write(const char *folder, const json_t *rules) _must_check_;

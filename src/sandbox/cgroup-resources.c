@@ -134,28 +134,32 @@ static struct error *pids_write(const char *path, const json_t *pids) {
         return number_write(path, "pids", "pids.max", json_object_get(pids, "limit"));
 }
 
-/* On v2 and on v1 alike a page is counted when it is used; where the kernel counts what is reserved, too, a program
- * learns of the limit when it asks, and is not killed later. */
-static struct error *huge_pages_of_size(const char *path, const char *size, const json_t *limit, bool v2) {
-        _cleanup_free_ char *used = xasprintf("hugetlb.%s.%s", size, v2 ? "max" : "limit_in_bytes");
-        _cleanup_free_ char *reserved = xasprintf("hugetlb.%s.rsvd.%s", size, v2 ? "max" : "limit_in_bytes");
-        struct error *err = number_write(path, "hugetlb", used, limit);
+struct error *cgroup_huge_pages_limit(const char *path, const char *size, int64_t bytes) {
+        const char *what = cgroup_version() == CGROUP_V2 ? "max" : "limit_in_bytes";
+        _cleanup_free_ char *used = xasprintf("hugetlb.%s.%s", size, what);
+        _cleanup_free_ char *reserved = xasprintf("hugetlb.%s.rsvd.%s", size, what);
+        char text[32];
 
+        snprintf(text, sizeof(text), "%" PRId64, bytes);
+        struct error *err = cgroup_resource_write(path, "hugetlb", used, text);
         if (err)
                 return err;
-        err = number_write(path, "hugetlb", reserved, limit);
+        err = cgroup_resource_write(path, "hugetlb", reserved, text);
         return err && error_errnum(err) == ENOENT ? error_free(err) : err; /* Linux before 5.7 */
 }
 
 static struct error *huge_pages_write(const char *path, const json_t *limits) {
-        bool v2 = cgroup_version() == CGROUP_V2;
-        struct error *err = NULL;
         json_t *one;
         size_t n;
 
-        json_array_foreach((json_t *)limits, n, one) if (!err) err = huge_pages_of_size(
-                path, json_string_value(json_object_get(one, "pageSize")) ?: "", json_object_get(one, "limit"), v2);
-        return err;
+        json_array_foreach((json_t *)limits, n, one) {
+                struct error *err =
+                        cgroup_huge_pages_limit(path, json_string_value(json_object_get(one, "pageSize")) ?: "",
+                                                json_integer_value(json_object_get(one, "limit")));
+                if (err)
+                        return err;
+        }
+        return NULL;
 }
 
 typedef struct error *(*resource_writer)(const char *path, const json_t *value);

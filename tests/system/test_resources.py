@@ -420,6 +420,7 @@ def test_huge_pages(node, huge_pages):
     p = node.running("huge")
     for g in (Cgroup(p), Cgroup(p, "a")):
         assert g.read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(8 << 20)
+        assert g.read("hugetlb", "hugetlb.2MB.rsvd.limit_in_bytes", "hugetlb.2MB.rsvd.max") == str(8 << 20)
     p = pod(node, "plain-pages", container("a"))
     assert Cgroup(p).read("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == "0"
 
