@@ -532,6 +532,20 @@ TEST(volumes_that_fail_keep_the_pod_creating_until_they_heal) {
         assert_string_equal(world_state(&w, "a"), "running");
 }
 
+TEST(a_pod_that_ends_while_its_sandbox_is_made_does_not_wait_for_that) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x'}]}");
+        w.hold_sandbox = true;
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        world_delete(&w, 20);
+        world_run(&w);
+        assert_lines(&w, "sandbox-stop 0\nfinished\n");
+        assert_int_equal(w.end, POD_END_DELETED);
+}
+
 TEST(a_sandbox_that_cannot_be_made_is_tried_again) {
         _cleanup_world_ struct world w;
 

@@ -94,6 +94,7 @@ struct world {
         size_t n_pulling;
 
         bool sandbox_exists;
+        bool hold_sandbox; /* making one never ends */
         unsigned sandbox_attempt;
         const char *sandbox_fails, *volumes_fail, *pull_fails, *pull_reason;
         const char *absent_image; /* the one image that is not here */
@@ -262,7 +263,8 @@ static void world_sandbox_start(void *ctx, unsigned attempt) {
         w->sandbox_exists = w->sandbox_fails == NULL;
         if (w->told_to_end)
                 BREACH(w, "a sandbox for a pod that ends");
-        world_answer(w, (struct answer){ .kind = ANSWER_SANDBOX, .at_ns = w->now_ns, .attempt = attempt });
+        if (!w->hold_sandbox)
+                world_answer(w, (struct answer){ .kind = ANSWER_SANDBOX, .at_ns = w->now_ns, .attempt = attempt });
 }
 
 static void world_sandbox_stop(void *ctx, unsigned attempt) {
