@@ -408,7 +408,8 @@ static struct error *docker_file(const struct archive *a, const json_t *name, co
 }
 
 /* One entry of docker's manifest.json becomes an OCI manifest of the same configuration and layers. */
-static struct error *docker_image(const struct archive *a, const json_t *entry, struct archive_image *image) {
+static struct error *docker_image(const char *images, const struct archive *a, const json_t *entry,
+                                  struct archive_image *image) {
         json_auto_t *layers = json_array(), *manifest = NULL;
         const struct archive_file *file;
         struct error *err;
@@ -424,7 +425,7 @@ static struct error *docker_image(const struct archive *a, const json_t *entry, 
                 err = docker_file(a, item, &file);
                 if (err)
                         return err;
-                json_array_append_new(layers, docker_descriptor(file, "application/vnd.oci.image.layer.v1.tar"));
+                json_array_append_new(layers, docker_descriptor(file, content_layer_type(images, file->digest)));
         }
         err = docker_file(a, json_object_get(entry, "Config"), &file);
         if (err)
@@ -437,7 +438,7 @@ static struct error *docker_image(const struct archive *a, const json_t *entry, 
         return NULL;
 }
 
-static struct error *docker_images(const struct archive *a, struct image_list *out) {
+static struct error *docker_images(const char *images, const struct archive *a, struct image_list *out) {
         json_auto_t *json = json_loadb(a->docker, a->docker_len, JSON_REJECT_DUPLICATES, NULL);
         struct error *err;
         json_t *entry;
@@ -447,7 +448,7 @@ static struct error *docker_images(const struct archive *a, struct image_list *o
                 return error_new(ERROR_BAD_REQUEST, "malformed manifest.json");
         out->list = xcalloc(json_array_size(json) + 1, sizeof(*out->list));
         json_array_foreach(json, i, entry) {
-                err = docker_image(a, entry, &out->list[out->n++]);
+                err = docker_image(images, a, entry, &out->list[out->n++]);
                 if (err)
                         return err;
         }
@@ -456,7 +457,7 @@ static struct error *docker_images(const struct archive *a, struct image_list *o
 
 struct error *archive_images(const char *images, const struct archive *a, struct archive_image **ret, size_t *ret_n) {
         struct image_list out = { 0 };
-        struct error *err = a->index ? oci_images(images, a, &out) : docker_images(a, &out);
+        struct error *err = a->index ? oci_images(images, a, &out) : docker_images(images, a, &out);
 
         if (!err && !out.n)
                 err = error_new(ERROR_BAD_REQUEST, "the archive holds no image");

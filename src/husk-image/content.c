@@ -98,6 +98,26 @@ bool content_has_blob(const char *images, const char *digest, uint64_t *ret_size
         return true;
 }
 
+const char *content_layer_type(const char *images, const char *digest) {
+        static const struct {
+                const char *type;
+                uint8_t magic[4];
+                size_t len;
+        } compressed[] = {
+                { "application/vnd.oci.image.layer.v1.tar+gzip", { 0x1f, 0x8b }, 2 },
+                { "application/vnd.oci.image.layer.v1.tar+zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4 },
+        };
+        _cleanup_free_ char *path = layout_blob(images, digest);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        uint8_t head[4] = { 0 };
+
+        (void)!read(fd, head, sizeof(head)); /* what cannot be read is told by whoever copies it */
+        for (size_t i = 0; i < ARRAY_SIZE(compressed); i++)
+                if (memcmp(head, compressed[i].magic, compressed[i].len) == 0)
+                        return compressed[i].type;
+        return "application/vnd.oci.image.layer.v1.tar";
+}
+
 bool content_has_layer(const char *images, const char *diff_id) {
         _cleanup_free_ char *path = layout_layer(images, diff_id);
         return file_exists(path);

@@ -21,6 +21,8 @@ struct error *content_lock(const char *images, bool exclusive, int *ret) _must_c
 struct error *content_sweep(const char *images, int keep_days) _must_check_;
 
 bool content_has_blob(const char *images, const char *digest, uint64_t *ret_size);
+/* OCI's media type of a layer's stored blob, by its first bytes. */
+const char *content_layer_type(const char *images, const char *digest);
 bool content_has_layer(const char *images, const char *diff_id);
 /* Reads a small blob of at most `max` bytes and verifies it. */
 struct error *content_read_blob(const char *images, const char *digest, size_t max, char **ret,

@@ -143,10 +143,9 @@ static struct error *make_manifest(struct save *s, const char *id, char **ret_di
                         break;
                 if (!content_has_blob(s->images, blob, &blob_size))
                         return error_new(ERROR_NOT_FOUND, "the blob %s of a layer is not kept here any more", blob);
-                const char *type = streq(blob, diff_ids[i]) ? "application/vnd.oci.image.layer.v1.tar"
-                                                            : "application/vnd.oci.image.layer.v1.tar+gzip";
-                json_array_append_new(layers, json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", blob, "size",
-                                                        (json_int_t)blob_size));
+                json_array_append_new(layers,
+                                      json_pack("{s:s, s:s, s:I}", "mediaType", content_layer_type(s->images, blob),
+                                                "digest", blob, "size", (json_int_t)blob_size));
         }
         if (err)
                 return err;

@@ -447,6 +447,69 @@ def test_hostile_layers_touch_nothing_outside_and_are_refused(store, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["root", "run", "secret"]
 
 
+def raw(name, type=b"0", size=b"%011o\0" % 0, link=b"", data=b""):
+    """A header as no program writes it, and what follows."""
+    h = bytearray(512)
+    for at, field in ((0, name), (100, b"0000644\0"), (108, b"0000000\0"), (116, b"0000000\0"), (124, size), (136, b"00000000000\0"),
+                      (148, b" " * 8), (156, type), (157, link), (257, b"ustar\x0000"), (329, b"0000000\0"), (337, b"0000000\0")):
+        h[at:at + len(field)] = field
+    h[148:156] = b"%06o\0 " % sum(h)
+    return bytes(h) + data + b"\0" * (-len(data) % 512)
+
+
+def raw_file(name, data):
+    return raw(name, size=b"%011o\0" % len(data), data=data)
+
+
+def raw_pax(**records):
+    text = b""
+    for key, value in records.items():
+        body = b" %s=%s\n" % (key.replace("__", ".").encode(), value)
+        text += next(b"%d" % n + body for n in range(len(body), len(body) + 20) if n == len(b"%d" % n + body))
+    return raw(b"pax", b"x", b"%011o\0" % len(text), data=text)
+
+
+def test_archives_that_no_program_writes_end_in_words_and_leave_nothing(store, tmp_path):
+    gigabyte = b"%011o\0" % (1 << 30)
+    refused = {
+        "a NUL in a name": (raw_pax(path=b"a\0b") + raw(b"x"), "NUL byte"),
+        "a pax header of a gigabyte": (raw(b"p", b"x", gigabyte), "larger than 1 MiB"),
+        "a name of a gigabyte": (raw(b"p", b"L", gigabyte), "larger than 1 MiB"),
+        "a negative size": (raw(b"x", size=b"\xff" * 12), "bad number"),
+        "a size beyond all numbers": (raw(b"x", size=b"\x80" + b"\x7f" * 11), "bad number"),
+        "a size that does not come": (raw(b"x", size=b"\x80\0\0\0\x7f" + b"\xff" * 7), "truncated"),
+        "a map that overflows": (raw_pax(GNU__sparse__major=b"1", GNU__sparse__minor=b"0", GNU__sparse__realsize=b"18446744073709551615") +
+                                 raw_file(b"f", b"1\n18446744073709551000\n999\n" + b"\0" * 483), "map of a sparse file"),
+        "too many attributes": (raw_pax(**{"SCHILY__xattr__user__a%d" % i: b"v" for i in range(2000)}) + raw(b"f"), "extended attributes"),
+        "a whiteout of the folder": (raw(b"d/.wh.."), "whiteout of nothing"),
+        "a whiteout of nothing": (raw(b".wh."), "whiteout of nothing"),
+        "a link to itself": (raw(b"e", b"1", link=b"e"), "not in the layer"),
+        "a loop": (raw(b"l", b"2", link=b"l") + raw(b"e", b"1", link=b"l/x"), "too many links"),
+        "the root as a link": (raw(b"./", b"2", link=b"/etc"), "the root is not a folder"),
+        "the store": (raw_file(b"../../../blobs/sha256/x", b"x"), '".."'),
+        "an archive in an archive": (gzip.compress(b"\0" * (1 << 20)), "wrong checksum"),
+    }
+    for name, (layer, words) in refused.items():
+        err = store("load", "-", stdin=archive(("localhost/bad:1", Image([layer + bytes(1024)]))), code=7)
+        assert words in err, (name, err)
+        assert store.under_way() == [] and store.layers() == set(), name
+    # what looks as bad and stays inside of the layer
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    inside = (raw(b"s", b"2", link=str(outside).encode()) + raw(b"t", b"1", link=b"s") + raw_file(b"t/escaped", b"x") +
+              raw(b".wh.d") + raw(b"e", b"1", link=b"d") + raw_file(b"d/f", b"1") +
+              raw_pax(SCHILY__xattr__trusted__overlay__redirect=b"/etc", SCHILY__xattr__user__overlay__opaque=b"y",
+                      SCHILY__xattr__user__mine=b"1") + raw(b"x") + raw_file(b"proc/self/root/etc/x", b"x"))
+    image = Image([inside + bytes(1024)])
+    store("load", "-", stdin=archive(("localhost/inside:1", image)))
+    layer = store.layer(image.diff_ids[0])
+    assert os.listdir(outside) == [] and os.path.exists(layer + str(outside) + "/escaped")
+    assert os.listxattr(layer + "/x") == ["user.mine"]
+    assert os.getxattr(layer + "/d", "trusted.overlay.opaque") == b"y" and os.stat(layer + "/e").st_rdev == 0
+    assert stat.S_ISCHR(os.stat(layer + "/e").st_mode)
+    store("verify")
+
+
 def test_names_in_an_archive_move_no_cursor(store):
     """What is said of a hostile name is one line of printable text, that a pod's status can hold, too."""
     name = b"\x1b[2Jx\nrm -rf\xff/../y"
@@ -744,6 +807,28 @@ def test_what_is_no_image_is_refused_by_its_type(store, registry):
              "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest(b"{}"), "size": 2}}
     err = store("pull", registry.add_text("chart", "1", chart, OCI_MANIFEST), code=9)
     assert "it is no container image, but an artifact of type application/vnd.cncf.helm.config.v1+json" in err
+
+
+def test_documents_that_are_bombs_end_in_words(store, registry):
+    image = Image([None])
+    registry.add("m", image)
+    entry = json.dumps(image.config)
+    bombs = {"deep": ("[" * 100000, 7, "depth"), "objects": ('{"a":' * 100000, 7, "depth"),
+             "number": ('{"config":%s,"layers":[{"digest":"%s","size":99999999999999999999}]}' % (entry, image.id), 7, "too big integer"),
+             "layers": ('{"config":%s,"layers":[%s]}' % (entry, ",".join([entry] * 20000)), 9, "overlayfs takes at most 500"),
+             "twice": ('{"config":%s,"config":%s,"layers":[]}' % (entry, entry), 7, "duplicate")}
+    for tag, (text, code, words) in bombs.items():
+        assert words in store("pull", registry.add_text("m", tag, text.encode(), OCI_MANIFEST), code=code), tag
+
+    def endless(handler, kind, what):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b" " * 65536)
+    registry.hook = lambda *a: endless(*a) or True
+    assert "larger than 4194304 bytes" in store("pull", "--retries", "0", registry.host + "/m:endless", code=7)
 
 
 def test_manifests_that_are_two_things_or_too_large_are_refused(store, registry):
@@ -1273,6 +1358,19 @@ def test_saved_images_are_read_by_others_and_come_back_the_same(store, tmp_path)
         f.write(b"broken")
     assert "damaged" in store("save", "--output", path + "2", "localhost/one:1", code=7)
     assert not [n for n in os.listdir(tmp_path) if n.startswith("out.tar2")]
+
+
+def test_layers_are_saved_under_the_type_of_their_compression(store, tmp_path):
+    layers = [tar(("a", "1")), tar(("b", "2")), tar(("c", "3"))]
+    config = json.dumps({"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest(l) for l in layers]}})
+    blobs = [compress(l, how) for l, how in zip(layers, ("gzip", "zstd", "plain"))]
+    entries = {"Config": "c.json", "RepoTags": ["localhost/d:1"], "Layers": ["%d/layer.tar" % i for i in range(3)]}
+    store("load", "-", stdin=tar(("c.json", config), *(("%d/layer.tar" % i, b) for i, b in enumerate(blobs)), ("manifest.json", json.dumps([entries]))))
+    store("save", "--output", str(tmp_path / "saved.tar"), "localhost/d:1")
+    with tarfile.open(tmp_path / "saved.tar") as t:
+        index = json.load(t.extractfile("index.json"))
+        manifest = json.load(t.extractfile("blobs/sha256/" + index["manifests"][0]["digest"][7:]))
+    assert [l["mediaType"].split(".")[-1] for l in manifest["layers"]] == ["tar+gzip", "tar+zstd", "tar"]
 
 
 def test_verify_finds_what_is_wrong_and_repairs_it(store):
