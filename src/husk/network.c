@@ -31,7 +31,8 @@ struct listing {
         size_t n;
         char **obstacles; /* other firewalls, and what would help */
         bool resolver_runs;
-        char *resolver_log; /* where it says why it does not */
+        char *resolver_log;      /* where it says why it does not */
+        struct error *not_ready; /* CNI plugins, and why */
 };
 
 static void listing_release(struct listing *l) {
@@ -39,6 +40,7 @@ static void listing_release(struct listing *l) {
         net_overview_release(&l->overview);
         strv_free(l->obstacles);
         free(l->resolver_log);
+        error_free(l->not_ready);
 }
 
 /* The namespace and the names that were given choose. */
@@ -84,7 +86,9 @@ static void print_table(const struct listing *l, const char *ns, const struct ar
         const struct net_overview *o = &l->overview;
 
         if (o->cni_conf_dir)
-                printf("CNI plugins, by the configuration in %s\n\n", o->cni_conf_dir);
+                printf("CNI plugins, by the configuration in %s%s%s%s%s\n\n", o->cni_conf_dir,
+                       o->cni_summary ? ": " : "", o->cni_summary ? o->cni_summary : "",
+                       l->not_ready ? "\nNot ready: " : "", l->not_ready ? error_message(l->not_ready) : "");
         else
                 printf("Bridge %s (%s), ranges %s and %s, nftables table inet %s\n\n", o->bridge,
                        o->is_up ? "up" : "not made yet", *o->range4 ? o->range4 : "(chosen with the first pod)",
@@ -143,6 +147,11 @@ static void print_json(const struct listing *l, const char *ns, const struct arg
                         json_array_append_new(pods, entry_json(&l->list[i]));
         json_auto_t *json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:O}", "bridge", o->bridge, "up", (int)o->is_up,
                                       "ipv4", o->range4, "ipv6", o->range6, "nftablesTable", o->table, "pods", pods);
+        if (o->cni_conf_dir)
+                json_object_set_new(json, "cni",
+                                    json_pack("{s:s, s:s*, s:b, s:s*}", "configuration", o->cni_conf_dir, "summary",
+                                              o->cni_summary, "ready", (int)!l->not_ready, "message",
+                                              l->not_ready ? error_message(l->not_ready) : NULL));
         _cleanup_free_ char *text = json_dumps(json, JSON_INDENT(4));
         puts(text);
 }
@@ -224,6 +233,8 @@ static struct error *show(struct cli *cli, struct arguments *arguments, enum for
         /* Who may not look at nftables is told of the pods all the same. */
         if (!l.overview.cni_conf_dir)
                 error_free(net_obstacles(store, &l.obstacles));
+        else
+                l.not_ready = net_plugins_ready(store);
         l.resolver_runs = l.overview.resolver && resolver_is_answering(store);
         l.resolver_log = resolver_log_path(store);
         if (check)

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "net/cni-plugin.h"
 #include "net/cni-result.h"
+#include "store/network-problem.h"
 
 #define DEAD_MOST 4       /* dead pods whose networks are taken back before one pod's is made: it waits for that */
 #define LOCKED_WAIT_MS 50 /* until the lock of the records is tried again */
@@ -294,12 +295,16 @@ static void gc_end(struct net_job *job, struct error *err) {
         error_free(err);
 }
 
+/* Older plugins are not asked: a network that is configured is ready. */
 static void status_begin(struct net_job *job) {
         if (cni_config_is_1_1(&job->own.config))
                 chain_start(job, &job->own, CNI_STATUS);
+        else
+                network_problem_tell(job->store, NULL);
 }
 
 static void status_end(struct net_job *job, struct error *err) {
+        network_problem_tell(job->store, err ? error_message(err) : NULL);
         job->err = error_context(err, "the network is not ready");
 }
 

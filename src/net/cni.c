@@ -7,7 +7,18 @@
 #include "base/str.h"
 #include "net/cni-capability.h"
 #include "net/cni-job.h"
+#include "net/cni-plugin.h"
 #include "net/cni-result.h"
+#include "store/network-problem.h"
+
+/* Without one the node's network is not ready. */
+static struct error *read_config(const struct store *store, const struct node_config *config, struct cni_config *ret) {
+        struct error *err = cni_config_read(config->cni_conf_dir, ret);
+
+        if (err)
+                network_problem_tell(store, error_message(err));
+        return err;
+}
 
 /* ---- attaching and detaching ---- */
 
@@ -28,7 +39,7 @@ static struct error *attachment_init(const struct store *store, const struct nod
         if (fstat(netns_fd, &st) < 0)
                 return error_errno(errno, "look at the pod's network namespace");
         a->netns = st.st_ino;
-        struct error *err = cni_config_read(config->cni_conf_dir, &a->config);
+        struct error *err = read_config(store, config, &a->config);
         return err ? err : cni_capabilities_check(&a->config, a->runtime_config);
 }
 
@@ -108,9 +119,26 @@ struct error *cni_check(const struct store *store, const char *pod_uid) {
 
 struct error *cni_status(const struct store *store, const struct node_config *config) {
         _cleanup_attachment_ struct attachment a = { .store = store, .bin_dirs = strv_copy(config->cni_bin_dirs) };
-        struct error *err = cni_config_read(config->cni_conf_dir, &a.config);
+        struct error *err = read_config(store, config, &a.config);
 
         return err ? err : finish(cni_job_status(store, config, &a));
+}
+
+char *cni_summary(const struct node_config *config) {
+        struct cni_config list = { 0 };
+        _cleanup_strv_ char **types = NULL;
+        const json_t *plugin;
+        char *text;
+        size_t i;
+
+        _cleanup_error_ struct error *err = cni_config_read(config->cni_conf_dir, &list);
+        if (err)
+                return NULL;
+        json_array_foreach(list.plugins, i, plugin) types = strv_add(types, cni_plugin_type(plugin));
+        _cleanup_free_ char *names = strv_join(types, ", ");
+        text = xasprintf("network \"%s\" of %s: %s", list.name, list.file, names);
+        cni_config_release(&list);
+        return text;
 }
 
 struct each {

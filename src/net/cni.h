@@ -29,3 +29,6 @@ struct error *cni_each(const struct store *store,
 struct error *cni_check(const struct store *store, const char *pod_uid) _must_check_;
 /* Can pods be attached (STATUS)? Waits. */
 struct error *cni_status(const struct store *store, const struct node_config *config) _must_check_;
+/* For people: 'network "pods" of /etc/cni/net.d/10-pods.conflist: bridge, portmap'; NULL: there is none. The caller's.
+ */
+char *cni_summary(const struct node_config *config);

@@ -89,6 +89,7 @@ struct error *net_list(const struct store *store, struct net_entry **ret, size_t
 
 void net_overview_release(struct net_overview *overview) {
         free(overview->cni_conf_dir);
+        free(overview->cni_summary);
 }
 
 struct error *net_overview(const struct store *store, struct net_overview *ret) {
@@ -103,6 +104,7 @@ struct error *net_overview(const struct store *store, struct net_overview *ret) 
                 return err;
         *ret = (struct net_overview){ 0 };
         ret->resolver = config.resolver;
+        ret->cni_summary = config.cni_conf_dir ? cni_summary(&config) : NULL;
         ret->cni_conf_dir = TAKE_PTR(config.cni_conf_dir);
         net_names(store, ret->bridge, ret->table);
         ret->is_up = if_nametoindex(ret->bridge) != 0;

@@ -109,6 +109,7 @@ struct net_overview {
         char range4[64], range6[64]; /* "" where there is none, or none yet */
         bool resolver;               /* asked for */
         char *cni_conf_dir;          /* plugins make new pods' network; NULL: husk does */
+        char *cni_summary;           /* which; NULL: there is no configuration, or a faulty one */
 };
 struct error *net_overview(const struct store *store, struct net_overview *ret) _must_check_;
 void net_overview_release(struct net_overview *overview);

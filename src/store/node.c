@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "store/cdi.h"
+#include "store/network-problem.h"
 #include "store/node-config.h"
 #include "store/store.h"
 
@@ -228,6 +229,21 @@ static void add_device_problems(const struct cdi_registry *devices, const char *
                                                     "InvalidSpecification", "message", message));
 }
 
+/* In a kubelet's words, where CNI plugins make the network and were not ready when they were asked last. */
+static json_t *ready_condition(const struct store *store, const struct node_config *config, const char *since,
+                               const char *now) {
+        _cleanup_free_ char *begun = NULL, *problem = config->cni_conf_dir ? network_problem_read(store, &begun) : NULL;
+        _cleanup_free_ char *message = problem ? xasprintf("container runtime network not ready: NetworkReady=false "
+                                                           "reason:NetworkPluginNotReady message:Network plugin "
+                                                           "returns error: %s",
+                                                           problem)
+                                               : xstrdup("husk is ready to run pods");
+
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "Ready", "status", problem ? "False" : "True",
+                         "lastHeartbeatTime", now, "lastTransitionTime", problem ? begun : since, "reason",
+                         problem ? "KubeletNotReady" : "KubeletReady", "message", message);
+}
+
 void node_fill_status(const struct store *store, json_t *node) {
         _cleanup_node_config_ struct node_config config = { 0 };
         _cleanup_cdi_ struct cdi_registry devices = CDI_REGISTRY_INIT;
@@ -242,10 +258,7 @@ void node_fill_status(const struct store *store, json_t *node) {
         add_devices(&devices, resources);
         rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, now);
         json_t *conditions = json_array();
-        json_t *ready = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "Ready", "status", "True",
-                                  "lastHeartbeatTime", now, "lastTransitionTime", since ? since : now, "reason",
-                                  "KubeletReady", "message", "husk is ready to run pods");
-        json_array_append_new(conditions, ready);
+        json_array_append_new(conditions, ready_condition(store, &config, since ? since : now, now));
         add_device_problems(&devices, since ? since : now, conditions);
         json_object_set_new(node, "status",
                             json_pack("{s:o, s:O, s:o, s:o, s:{s:{s:i}}, s:o}", "addresses",

@@ -133,6 +133,29 @@ def test_an_infra_process_that_dies_meanwhile_ends_the_attachment(node, cni):
     assert not sleepers(node, 1001)
 
 
+def test_plugins_that_are_not_ready_make_the_node_not_ready_and_are_shown(node, cni):
+    cni({"type": "recorder"}, version="1.1.0")
+    cni.do("fail-STATUS", '{"code": 51, "msg": "the controller is away"}')
+    node.apply(POD % ("cni-t", "{}", "[]"))
+    node.remember("cni-t")
+    words = 'CNI plugin "recorder": STATUS failed: the controller is away (the plugin is not available, and existing pods'
+    node.told("the network is not ready: " + words)
+    assert "ADD" not in cni.commands()
+
+    def ready():
+        item = json.loads(node.husk("get", "nodes", "-o", "json").out)["items"][0]
+        return next(c for c in item["status"]["conditions"] if c["type"] == "Ready")
+    assert ready()["status"] == "False" and ready()["reason"] == "KubeletNotReady"
+    assert "reason:NetworkPluginNotReady message:Network plugin returns error: " + words in ready()["message"]
+    assert "NotReady" in node.husk("get", "nodes").out
+    assert "Not ready: " in node.husk("network").out and words in node.husk("network").out
+    cni.undo("fail-STATUS")
+    node.running("cni-t")
+    assert ready()["status"] == "True" and "Not ready" not in node.husk("network").out
+    seen = json.loads(node.husk("network", "-o", "json").out)["cni"]
+    assert seen["ready"] is True and seen["summary"].endswith("10-test.conflist: recorder") and "message" not in seen
+
+
 def test_a_del_halts_at_the_plugin_that_fails_so_that_no_address_is_given_away_too_early(node, cni):
     cni({"type": "recorder"}, {"type": "recorder"})
     apply(node, "cni-m")
