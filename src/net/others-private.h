@@ -1,5 +1,5 @@
 /* others-private.h - what the files about other firewalls share: others.c (Docker, what stands in the way, being told
- * of changes), firewalld.c, and rules.c, which reads what nftables holds of them. */
+ * of changes), firewalld.c, obstacle.c, and rules.c, which reads what nftables holds of them. */
 #pragma once
 
 #include "net/host.h" /* before the kernel's own headers, which otherwise define what <netinet/in.h> does */
@@ -23,6 +23,11 @@ bool rules_chain_exists(struct host *host, uint8_t family, const char *table, co
 unsigned rules_mention(struct host *host, uint8_t family, const char *table, const char *chain, const char *word);
 /* A number that a table gets when it is made and no other table ever has again; 0: there is no such table. */
 uint64_t rules_table_handle(struct host *host, uint8_t family, const char *table);
+
+/* ---- others.c ---- */
+
+/* Is Docker's chain asked, and does it let through what is the pods'? */
+bool docker_forwards(struct host *host, uint8_t family);
 
 /* ---- firewalld.c ---- */
 

@@ -41,6 +41,12 @@ static unsigned docker_mentions_bridge(struct host *host, uint8_t family) {
         return rules_mention(host, family, "filter", DOCKER_CHAIN, host->bridge);
 }
 
+/* Whoever empties all chains leaves Docker's without anybody who asks it. */
+bool docker_forwards(struct host *host, uint8_t family) {
+        return rules_mention(host, family, "filter", "FORWARD", DOCKER_CHAIN) &&
+               docker_mentions_bridge(host, family) >= DOCKER_RULES;
+}
+
 static struct error *docker_accept(struct host *host) {
         struct error *err = NULL;
 
@@ -90,105 +96,6 @@ void others_forget(struct host *host) {
                 firewalld_forget(host);
         }
         error_free(err);
-}
-
-/* ---- what stands in the way ---- */
-
-struct dropping {
-        struct base_chain {
-                uint8_t family;
-                char *table, *name;
-        } * list;
-        size_t n;
-};
-
-/* Chains that see what is forwarded and drop what no rule of theirs accepts. */
-static void look_for_dropping(const struct nlmsghdr *h, void *data) {
-        const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
-        struct dropping *d = data;
-        bool forwards = false, drops = false;
-        const struct nlattr *a, *inner;
-
-        mnl_attr_for_each(a, h, sizeof(*m)) {
-                if (mnl_attr_get_type(a) == NFTA_CHAIN_POLICY && mnl_attr_get_payload_len(a) == 4)
-                        drops = ntohl(mnl_attr_get_u32(a)) == NF_DROP;
-                if (mnl_attr_get_type(a) != NFTA_CHAIN_HOOK)
-                        continue;
-                mnl_attr_for_each_nested(inner, a) if (mnl_attr_get_type(inner) == NFTA_HOOK_HOOKNUM &&
-                                                       mnl_attr_get_payload_len(inner) == 4) forwards =
-                        ntohl(mnl_attr_get_u32(inner)) == NF_INET_FORWARD;
-        }
-        if (!forwards || !drops ||
-            (m->nfgen_family != NFPROTO_INET && m->nfgen_family != NFPROTO_IPV4 && m->nfgen_family != NFPROTO_IPV6))
-                return;
-        d->list = xreallocarray(d->list, d->n + 1, sizeof(*d->list));
-        d->list[d->n++] = (struct base_chain){ m->nfgen_family, xstrdup(rules_text_of(h, NFTA_CHAIN_TABLE)),
-                                               xstrdup(rules_text_of(h, NFTA_CHAIN_NAME)) };
-}
-
-static char *advice(const struct host *host, const struct base_chain *c) {
-        const char *family = c->family == NFPROTO_INET ? "inet" : c->family == NFPROTO_IPV4 ? "ip" : "ip6";
-        const char *program = c->family == NFPROTO_IPV6 ? "ip6tables" : "iptables";
-
-        if (streq(c->table, "filter") && streq(c->name, "FORWARD") && c->family != NFPROTO_INET)
-                return xasprintf(
-                        "%s drops what is forwarded unless a rule accepts it, and none speaks of the bridge. To let "
-                        "pods out and their host ports be reached:\n"
-                        "    %s -I FORWARD -i %s -j ACCEPT\n"
-                        "    %s -I FORWARD -o %s -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
-                        program, program, host->bridge, program, host->bridge);
-        return xasprintf(
-                "The chain \"%s %s %s\" of nftables drops what is forwarded unless a rule accepts it, and none speaks "
-                "of the bridge. To let pods out and their host ports be reached:\n"
-                "    nft insert rule %s %s %s iifname %s accept\n"
-                "    nft insert rule %s %s %s oifname %s ct state established,related accept\n"
-                "    nft insert rule %s %s %s oifname %s ct status dnat accept",
-                family, c->table, c->name, family, c->table, c->name, host->bridge, family, c->table, c->name,
-                host->bridge, family, c->table, c->name, host->bridge);
-}
-
-/* Whoever empties all chains leaves Docker's without anybody who asks it. */
-static bool docker_forwards(struct host *host, const struct base_chain *c) {
-        return streq(c->table, "filter") && streq(c->name, "FORWARD") && c->family != NFPROTO_INET &&
-               rules_mention(host, c->family, "filter", "FORWARD", DOCKER_CHAIN) &&
-               docker_mentions_bridge(host, c->family) >= DOCKER_RULES;
-}
-
-static char *firewalld_advice(const struct host *host) {
-        _cleanup_free_ char *why = firewalld_failure(host);
-
-        return xasprintf(
-                "firewalld has the bridge in no zone, and rejects what is forwarded between others.%s%s%s To let "
-                "pods out, their host ports be reached, and pods ask the machine:\n"
-                "    firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload",
-                why ? " husk could not put it into one (" : "", why ? why : "", why ? ")." : "", host->bridge);
-}
-
-struct error *net_obstacles(const struct store *store, char ***ret) {
-        struct nfgenmsg all = { .nfgen_family = NFPROTO_UNSPEC };
-        struct dropping d = { 0 };
-        _cleanup_host_ struct host host;
-        bool firewalld = false;
-        struct error *err = host_open(store, &host);
-
-        if (!err)
-                err = host_filter(&host);
-        if (!err)
-                err = firewall_exists(&host.filter, FIREWALLD_TABLE, &firewalld);
-        if (!err)
-                err = netlink_dump(&host.filter, nft_type(NFT_MSG_GETCHAIN), &all, sizeof(all), look_for_dropping, &d);
-        if (firewalld && !rules_mention(&host, NFPROTO_INET, FIREWALLD_TABLE, NULL, host.bridge))
-                *ret = strv_add_take(*ret, firewalld_advice(&host));
-        for (size_t i = 0; i < d.n; i++) {
-                struct base_chain *c = &d.list[i];
-                if (!docker_forwards(&host, c) && !rules_mention(&host, c->family, c->table, c->name, host.bridge) &&
-                    !(firewalld && streq(c->table, FIREWALLD_TABLE)))
-                        *ret = strv_add_take(*ret, advice(&host, c));
-                free(c->table);
-                free(c->name);
-        }
-        free(d.list);
-        return error_context(err, "look at other firewalls");
 }
 
 /* ---- being told ---- */

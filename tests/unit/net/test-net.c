@@ -375,6 +375,25 @@ MACHINE_TEST(a_firewall_that_drops_is_told_of_with_what_would_help) {
         reaches_all(m, &a);
 }
 
+MACHINE_TEST(a_firewall_that_drops_what_comes_in_is_told_of_where_pods_ask_the_resolver) {
+        static const char config[] = "resolver: true\n";
+        _cleanup_free_ char *path = path_join(m->store.root, "config.yaml");
+        struct pod_fixture a = pod_new(&m->store, "uid-a", NULL, 0);
+
+        server(-1, UDP, 53);
+        server(-1, TCP, 53);
+        SHELL("nft 'add table inet fw; add chain inet fw input { type filter hook input priority 0; policy drop; }'");
+        SHELL("iptables -P INPUT DROP");
+        check(count_obstacles(&m->store) == 0); /* what pods may ask of the machine is not husk's to say */
+        check_ok(file_replace(path, config, strlen(config), 0600, 0));
+        check(count_obstacles(&m->store) == 2);
+        check_text(ask_within(a.netns, UDP, a.net.gateway4, 53, 300), "timeout");
+        take_advice(&m->store);
+        check(count_obstacles(&m->store) == 0);
+        check_text(ask(a.netns, UDP, a.net.gateway4, 53), a.net.ip4);
+        check_text(ask(a.netns, TCP, a.net.gateway4, 53), a.net.ip4);
+}
+
 MACHINE_TEST(a_lost_record_does_not_stand_in_the_way) {
         static const struct net_port ports[] = { { "TCP", 80, 80, NULL } };
         struct pod_fixture a = pod_new(&m->store, "uid-a", ports, 1), again;
