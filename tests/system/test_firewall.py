@@ -135,9 +135,14 @@ def bridge(machine):
 def firewalld(machine):
     machine.start("dbus-daemon", "--config-file=/run/dbus.conf", "--nofork")
     until("a bus", lambda: machine.run("test", "-S", "/run/dbus/system_bus_socket", check=False).returncode == 0)
-    machine.start("firewalld", "--nofork", "--nopid")
-    until("firewalld", lambda: "running" in machine.run("firewall-cmd", "--state", check=False).stdout, 60)
+    firewalld_starts(machine)
     return machine
+
+
+def firewalld_starts(machine):
+    machine.start("firewalld", "--nofork")
+    until("firewalld", lambda: machine.run("firewall-cmd", "--state", check=False).stdout.strip() == "running", 60)
+
 
 
 def zone_of(machine):
@@ -166,6 +171,13 @@ def test_beside_firewalld_pods_have_all_their_ways_and_have_them_again_after_its
     huskd(machine)
     machine.run("firewall-cmd", "--reload")
     until("huskd has put it back", lambda: zone_of(machine) == "trusted")
+    assert machine.closed("peer", ip) == []
+    # it ends, and begins when pods are there already
+    subprocess.run(machine.line("sh", "-c", "kill $(cat /run/firewalld.pid)", pids=True), check=True)
+    until("no firewalld", lambda: "firewalld" not in machine.run("nft", "list", "tables").stdout)
+    assert machine.closed("peer", ip) == []
+    firewalld_starts(machine)
+    until("huskd has told it of the bridge", lambda: zone_of(machine) == "trusted")
     assert machine.closed("peer", ip) == []
     machine.husk("delete", "pod", "guarded", "peer", "third", "--grace-period=0")
     until("no trace of the node", lambda: zone_of(machine) != "trusted")
