@@ -18,7 +18,7 @@ MAY_USE = {
     "volume": ["base", "api", "store", "image"],
     "server": ["base", "api", "store"],
     "husk": ["base", "loop", "api", "server", "husk-pod"] + LIBRARIES,  # of husk-pod only its socket's protocol
-    "husk-pod": ["base", "loop", "api", "husk-keeper"] + LIBRARIES,  # of husk-keeper only its protocol
+    "husk-pod": ["base", "loop", "api", "server", "husk-keeper"] + LIBRARIES,  # of server only the dependents, of husk-keeper its protocol
     "husk-keeper": ["base"],
     "husk-infra": ["husk-keeper"],  # the few lines of start-up both share
     "husk-probe": ["base", "api"],
@@ -42,6 +42,8 @@ def main():
                             wrong.append("%s:%d: %s may not use %s" % (path, number, folder, m.group(1)))
                         if m and m.group(1) == "husk-keeper" and folder == "husk-pod" and "protocol.h" not in line:
                             wrong.append("%s:%d: of husk-keeper only protocol.h is for others" % (path, number))
+                        if m and m.group(1) == "server" and folder == "husk-pod" and "dependents.h" not in line:
+                            wrong.append("%s:%d: of server only dependents.h is for husk-pod" % (path, number))
                         if m and m.group(1) == "husk-pod" and folder == "husk" and "control.h" not in line:
                             wrong.append("%s:%d: of husk-pod only control.h is for others" % (path, number))
                         if folder == "base" and KUBERNETES.search(line) and "metav1" not in line:

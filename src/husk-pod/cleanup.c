@@ -19,6 +19,7 @@
 #include "oci/device-lease.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/userns.h"
+#include "server/dependents.h"
 #include "store/claim.h"
 
 #define CGROUP2_MAGIC 0x63677270
@@ -133,6 +134,14 @@ static void sweep_claims(struct runtime *rt) {
                 log_warning("after the end of pod %s: %s", rt->uid, error_message(err));
 }
 
+/* The same for what the pod owned. */
+static void collect_dependents(struct runtime *rt) {
+        _cleanup_error_ struct error *err = dependents_collect(rt->store);
+
+        if (err)
+                log_warning("after the end of pod %s: %s", rt->uid, error_message(err));
+}
+
 /* Garbage collection takes first what was not used for longest, as a kubelet's does, and until now they were in use. */
 static void mark_images_used(struct runtime *rt) {
         json_auto_t *object = NULL;
@@ -172,8 +181,10 @@ struct error *cleanup_pod(struct runtime *rt, enum pod_end end) {
         mark_images_used(rt);
         if (!first) /* while something is left, the pod's folders say so */
                 first = store_pod_remove(rt->store, rt->uid);
-        if (!first)
+        if (!first) {
                 sweep_claims(rt);
+                collect_dependents(rt);
+        }
         return first;
 }
 

@@ -18,7 +18,7 @@
 #include "husk/verbs.h"
 
 static struct selection selection;
-static const char *output_text, *template_text, *dry_run_text;
+static const char *output_text, *template_text, *dry_run_text, *cascade_text;
 static bool force;
 static int64_t grace = -1, timeout_ns;
 
@@ -47,7 +47,7 @@ const struct flag apply_flags[] = {
         { "openapi-patch", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "the schema is built in" },
         { "all", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "concerns --prune alone" },
         { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--force always waits" },
-        { "cascade", 0, FLAG_ACCEPTED, NULL, "HOW", NULL, "no kind here has dependents" },
+        FLAG_CASCADE(cascade_text),
         { 0 },
 };
 
@@ -117,13 +117,17 @@ struct error *apply_run(struct cli *cli, struct arguments *arguments) {
                 return usage_error("must specify the objects with -f FILE");
         if (grace >= 0 && !force)
                 return usage_error("--grace-period must have --force specified");
-        err = dry_run_parse(dry_run_text, &dry_run);
+        enum cascade cascade;
+        err = cascade_parse(cascade_text, &cascade);
+        if (!err)
+                err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
                 err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = plan_make(cli, &selection, apply_decide, &plan);
         if (err)
                 return err;
-        plan.delete_options = (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns };
+        plan.delete_options =
+                (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns, .cascade = cascade };
         return plan_carry_out(cli, &plan, dry_run, &output);
 }

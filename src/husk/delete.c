@@ -8,9 +8,11 @@
 #include "server/field.h"
 #include "husk/output.h"
 #include "husk/selection.h"
+#include "server/dependents.h"
 #include "server/object.h"
 #include "server/supervisor.h"
 #include "store/claim.h"
+#include "store/owner.h"
 #include "husk/submit.h"
 #include "husk/watch.h"
 #include "husk/verbs.h"
@@ -65,10 +67,12 @@ static struct error *pod_wait(struct store *store, const json_t *pod, int64_t ti
         }
 }
 
-/* The pod's claims go with it. Whoever removed the pod has seen to that, or was killed just before. */
-static void sweep_claims(struct store *store) {
+/* The pod's claims go with it, and what it owned. Whoever removed the pod has seen to that, or was killed just before.
+ */
+static void sweep(struct store *store) {
         _cleanup_error_ struct error *err = claims_sweep(store);
 
+        error_keep_first(&err, dependents_collect(store));
         if (err)
                 fprintf(stderr, "Warning: %s\n", error_message(err));
 }
@@ -143,11 +147,81 @@ static struct error *namespace_delete(struct cli *cli, struct store *store, cons
 
 /* ---- any object ---- */
 
+struct error *cascade_parse(const char *text, enum cascade *ret) {
+        static const struct {
+                const char *text;
+                enum cascade cascade;
+                const char *instead; /* of a boolean */
+        } words[] = { { "background", CASCADE_BACKGROUND, NULL },
+                      { "orphan", CASCADE_ORPHAN, NULL },
+                      { "foreground", CASCADE_FOREGROUND, NULL },
+                      { "true", CASCADE_BACKGROUND, "background" },
+                      { "false", CASCADE_ORPHAN, "orphan" } };
+
+        *ret = CASCADE_BACKGROUND;
+        for (size_t i = 0; text && i < ARRAY_SIZE(words); i++) {
+                if (!streq(words[i].text, text))
+                        continue;
+                if (words[i].instead)
+                        fprintf(stderr,
+                                "warning: --cascade=%s is deprecated (boolean value) and can be replaced with "
+                                "--cascade=%s.\n",
+                                text, words[i].instead);
+                *ret = words[i].cascade;
+                return NULL;
+        }
+        return text ? usage_error("invalid cascade value (%s). Must be \"background\", \"foreground\", or \"orphan\"",
+                                  text)
+                    : NULL;
+}
+
+static bool blocks(const json_t *dependent, const char *owner) {
+        const json_t *reference;
+        size_t i;
+
+        json_array_foreach(field_at(dependent, "metadata.ownerReferences"), i, reference) {
+                if (streq_ptr(field_text(reference, "uid"), owner) &&
+                    json_is_true(json_object_get(reference, "blockOwnerDeletion")))
+                        return true;
+        }
+        return false;
+}
+
+static struct error *not_found_is_fine(struct error *err) {
+        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
+}
+
+/* Those that belong to it first. Which of them are waited for, they say themselves (blockOwnerDeletion). */
+static struct error *dependents_delete(struct cli *cli, struct store *store, const json_t *owner,
+                                       const struct delete_options *options) {
+        struct delete_options own_grace = *options;
+        _cleanup_json_ json_t *dependents = NULL;
+        struct error *err = owner_dependents(store, owner, true, &dependents);
+        json_t *object;
+        size_t i;
+
+        own_grace.grace = -1;
+        json_array_foreach(dependents, i, object) {
+                if (!err)
+                        err = not_found_is_fine(
+                                delete_begin(cli, api_kind_of(field_text_or(object, "kind", "")), object, &own_grace));
+        }
+        json_array_foreach(dependents, i, object) {
+                if (!err && blocks(object, field_text_or(owner, "metadata.uid", "")))
+                        err = delete_wait(cli, api_kind_of(field_text_or(object, "kind", "")), object, &own_grace);
+        }
+        return err;
+}
+
 struct error *delete_begin(struct cli *cli, const struct api_kind *kind, const json_t *object,
                            const struct delete_options *options) {
         struct store *store;
         struct error *err = cli_store(cli, &store);
 
+        if (!err && options->cascade == CASCADE_ORPHAN)
+                err = dependents_orphan(store, object);
+        else if (!err && options->cascade == CASCADE_FOREGROUND)
+                err = dependents_delete(cli, store, object, options);
         if (err)
                 return err;
         if (streq(kind->kind, "Pod"))
@@ -171,7 +245,7 @@ struct error *delete_wait(struct cli *cli, const struct api_kind *kind, const js
                 return object_wait(store, kind, object, options->timeout_ns);
         err = pod_wait(store, object, options->timeout_ns);
         if (!err)
-                sweep_claims(store);
+                sweep(store);
         return err;
 }
 
@@ -187,7 +261,7 @@ struct error *delete_object(struct cli *cli, const struct api_kind *kind, const 
 static struct selection selection;
 static struct delete_options options = DELETE_OPTIONS_INIT;
 static bool force, now, interactive;
-static const char *output_text, *dry_run_text;
+static const char *output_text, *dry_run_text, *cascade_text;
 
 const struct flag delete_flags[] = {
         FLAGS_FILENAME(selection),
@@ -204,7 +278,7 @@ const struct flag delete_flags[] = {
         { "timeout", 0, FLAG_DURATION, &options.timeout_ns, NULL, NULL, "Longest time to wait (0: for ever)" },
         { "interactive", 'i', FLAG_BOOL, &interactive, NULL, NULL, "Show what is meant and ask first" },
         { "raw", 0, FLAG_REFUSED, NULL, "URI", NULL, "there is no server to send it to" },
-        { "cascade", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "no kind here has dependents" },
+        FLAG_CASCADE(cascade_text),
         FLAG_DRY_RUN(dry_run_text),
         { "output", 'o', FLAG_TEXT, &output_text, "name", NULL, "Print type/name only" },
         { 0 },
@@ -224,7 +298,7 @@ static struct error *options_check(void) {
                 return usage_error("--force and --grace-period greater than 0 cannot be specified together");
         if (output_text && !streq(output_text, "name"))
                 return usage_error("unexpected -o output mode: %s. We only support '-o name'", output_text);
-        return NULL;
+        return cascade_parse(cascade_text, &options.cascade);
 }
 
 /* -i: what is meant, and the question kubectl asks. */
@@ -265,7 +339,9 @@ static struct error *delete_all(struct cli *cli, const json_t *objects, enum dry
         json_array_foreach(objects, i, object) {
                 const struct api_kind *kind = api_kind_of(field_text_or(object, "kind", ""));
                 struct error *err = dry_run ? NULL : delete_begin(cli, kind, object, &options);
-                if (selection.ignore_not_found && error_is(err, ERROR_NOT_FOUND))
+                /* It may have gone with its owner just now. */
+                if ((selection.ignore_not_found || field_at(object, "metadata.ownerReferences")) &&
+                    error_is(err, ERROR_NOT_FOUND))
                         err = error_free(err);
                 if (err) {
                         cli_report(cli, err);

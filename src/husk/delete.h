@@ -8,10 +8,22 @@
 #include "api/api.h"
 #include "husk/cli.h"
 
+/* What becomes of the objects that name a deleted one as their owner: kubectl's --cascade. */
+enum cascade { CASCADE_BACKGROUND, CASCADE_ORPHAN, CASCADE_FOREGROUND };
+/* NULL: background. The booleans that kubectl still takes are taken with its warning. */
+struct error *cascade_parse(const char *text, enum cascade *ret) _must_check_;
+#define FLAG_CASCADE(var) \
+        { \
+                "cascade", 0, FLAG_TEXT, &(var), "background|orphan|foreground", "background", \
+                        "Objects that belong to a deleted one (ownerReferences): delete them, keep them, or delete " \
+                        "them first" \
+        }
+
 struct delete_options {
         int64_t grace;      /* seconds; negative: the pod's own terminationGracePeriodSeconds */
         bool wait;          /* until it is gone */
         int64_t timeout_ns; /* for waiting; 0 or less: for ever */
+        enum cascade cascade;
 };
 #define DELETE_OPTIONS_INIT \
         { .grace = -1, .wait = true }

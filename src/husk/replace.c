@@ -5,7 +5,7 @@
 #include "husk/verbs.h"
 
 static struct selection selection;
-static const char *output_text, *template_text, *dry_run_text;
+static const char *output_text, *template_text, *dry_run_text, *cascade_text;
 static bool force, save_config;
 static int64_t grace = -1, timeout_ns;
 
@@ -21,7 +21,7 @@ const struct flag replace_flags[] = {
         FLAG_FIELD_MANAGER,
         { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--force always waits" },
         { "save-config", 0, FLAG_BOOL, &save_config, NULL, NULL, "Let a later apply know what this manifest has" },
-        { "cascade", 0, FLAG_ACCEPTED, NULL, "HOW", NULL, "no kind here has dependents" },
+        FLAG_CASCADE(cascade_text),
         FLAG_DRY_RUN(dry_run_text),
         FLAG_OUTPUT(output_text),
         FLAG_TEMPLATE(template_text),
@@ -56,13 +56,17 @@ struct error *replace_run(struct cli *cli, struct arguments *arguments) {
                 return usage_error("must specify the objects with -f FILE");
         if (grace >= 0 && !force)
                 return usage_error("--grace-period must have --force specified");
-        err = dry_run_parse(dry_run_text, &dry_run);
+        enum cascade cascade;
+        err = cascade_parse(cascade_text, &cascade);
+        if (!err)
+                err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
                 err = output_parse(output_text, template_text, &output);
         if (!err)
                 err = plan_make(cli, &selection, plan_one, &plan);
         if (err)
                 return err;
-        plan.delete_options = (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns };
+        plan.delete_options =
+                (struct delete_options){ .grace = grace, .wait = true, .timeout_ns = timeout_ns, .cascade = cascade };
         return plan_carry_out(cli, &plan, dry_run, &output);
 }

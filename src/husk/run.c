@@ -13,7 +13,7 @@
 #include "husk/verbs.h"
 #include "server/field.h"
 
-static const char *image, *port, *restart, *output_text, *template_text, *dry_run_text;
+static const char *image, *port, *restart, *output_text, *template_text, *dry_run_text, *cascade_text;
 static const char *pull_policy, *labels, *overrides, *override_type = "merge";
 static struct delete_options removal = DELETE_OPTIONS_INIT;
 static char **env, **annotations;
@@ -59,7 +59,7 @@ const struct flag run_flags[] = {
         { "recursive", 'R', FLAG_REFUSED, NULL, NULL, NULL, "`husk apply -f` runs what a file describes" },
         { "save-config", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "a later apply merges without it" },
         { "wait", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "--rm always waits" },
-        { "cascade", 0, FLAG_ACCEPTED, NULL, NULL, NULL, "no kind here has dependents" },
+        FLAG_CASCADE(cascade_text),
         { 0 },
 };
 
@@ -197,7 +197,9 @@ struct error *run_run(struct cli *cli, struct arguments *arguments) {
                 return usage_error("--rm should only be used for attached containers");
         if (use_tty && !use_stdin)
                 return usage_error("-i/--stdin is required for containers with -t/--tty=true");
-        err = dry_run_parse(dry_run_text, &dry_run);
+        err = cascade_parse(cascade_text, &removal.cascade);
+        if (!err)
+                err = dry_run_parse(dry_run_text, &dry_run);
         if (!err)
                 err = output_parse(output_text, template_text, &output);
         if (!err)

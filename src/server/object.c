@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "server/dependents.h"
 #include "server/field.h"
 #include "server/supervisor.h"
 
@@ -41,7 +42,7 @@ static bool goes_by_itself(const struct api_kind *kind) {
         return streq(kind->kind, "Pod") || streq(kind->kind, "PersistentVolumeClaim");
 }
 
-struct error *object_delete(struct store *store, const struct api_kind *kind, const json_t *object) {
+struct error *object_remove(struct store *store, const struct api_kind *kind, const json_t *object) {
         _cleanup_json_ json_t *marked = NULL;
         char now[RFC3339_MAX];
 
@@ -56,6 +57,12 @@ struct error *object_delete(struct store *store, const struct api_kind *kind, co
         return store_update(store, kind, marked);
 }
 
+struct error *object_delete(struct store *store, const struct api_kind *kind, const json_t *object) {
+        struct error *err = object_remove(store, kind, object);
+
+        return err ? err : dependents_collect(store);
+}
+
 struct error *object_update(struct store *store, const struct api_kind *kind, json_t *object) {
         struct error *err = store_update(store, kind, object);
 
@@ -64,7 +71,9 @@ struct error *object_update(struct store *store, const struct api_kind *kind, js
         /* Its deletion has waited, and nothing holds it any more. */
         if (streq(kind->kind, "Pod"))
                 return pod_cleanup_if_alone(store, field_text_or(object, "metadata.uid", ""));
-        return goes_by_itself(kind) ? NULL : store_delete(store, kind, object_namespace(object), object_name(object));
+        if (!goes_by_itself(kind))
+                err = store_delete(store, kind, object_namespace(object), object_name(object));
+        return err ? err : dependents_collect(store);
 }
 
 bool pod_is_held(struct store *store, const char *uid) {

@@ -11,8 +11,11 @@ struct error *object_create(struct store *store, const struct api_kind *kind, js
 /* Replaces an object that has been checked. One that was deleted and is held by no finalizer any more goes, a pod when
  * it has ended. */
 struct error *object_update(struct store *store, const struct api_kind *kind, json_t *object) _must_check_;
-/* Removes an object that is no pod; one with finalizers is marked as deleted and stays until they are gone. */
+/* Removes an object that is no pod, and has those deleted that it owned; one with finalizers is marked as deleted and
+ * stays until they are gone. */
 struct error *object_delete(struct store *store, const struct api_kind *kind, const json_t *object) _must_check_;
+struct error *object_remove(struct store *store, const struct api_kind *kind,
+                            const json_t *object) _must_check_; /* the object alone */
 /* Kinds in the order in which objects may need each other: 0 first, pods last. */
 int object_rank(const struct api_kind *kind);
 /* Marks a pod as deleted: its supervisor ends it. `grace` in seconds, negative: as its spec says. A deletion under way

@@ -213,11 +213,15 @@ static struct error *put_aside(const struct store *store, const char *uid) {
 }
 
 /* The object first: a folder without one is swept away, an object whose folder is gone would be a broken promise. */
-static struct error *remove_claim(const struct store *store, const json_t *claim, const char *path) {
+static struct error *remove_claim(struct store *store, const json_t *claim, const char *path) {
         const char *uid = text(claim, "metadata", "uid");
+        struct error *err = owner_leaves(store, claim_kind(), claim);
 
+        if (err)
+                return err;
         if (unlink(path) < 0 && errno != ENOENT)
                 return error_errno(errno, "remove %s", path);
+        owner_forget(store, claim_kind(), claim);
         return str_empty(uid) || strchr(uid, '/') ? NULL : put_aside(store, uid);
 }
 

@@ -392,9 +392,13 @@ struct error *store_pod_remove(struct store *store, const char *uid) {
         err = store_pod_spec_read(store, uid, &pod);
         error_free(err); /* damaged or gone: then the links are searched */
 
-        err = remove_tree(run_folder);
+        err = pod ? owner_leaves(store, api_kind_of("Pod"), pod) : NULL;
+        if (!err)
+                err = remove_tree(run_folder);
         if (!err)
                 err = remove_tree(folder);
+        if (!err && pod)
+                owner_forget(store, api_kind_of("Pod"), pod);
         if (err) {
                 json_decref(pod);
                 return err;

@@ -54,6 +54,15 @@ bool store_may_have_any(struct store *store, const struct api_kind *kind);
 /* Keeps what a writer may not change, and counts what has changed. */
 void store_carry_over(struct store *store, const struct api_kind *kind, json_t *object, const json_t *old);
 
+/* ---- owner.c; under the lock ---- */
+
+/* Before the object is written: notes which owners it names. */
+struct error *owner_note(struct store *store, const struct api_kind *kind, const json_t *object) _must_check_;
+/* Before the object is removed: what it owns is to be collected. */
+struct error *owner_leaves(struct store *store, const struct api_kind *kind, const json_t *object) _must_check_;
+/* After it was removed. */
+void owner_forget(struct store *store, const struct api_kind *kind, const json_t *object);
+
 /* ---- store-pod.c ---- */
 
 /* Spec and newest status in one (store_get()). */

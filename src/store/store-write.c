@@ -54,6 +54,9 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
         json_object_set_new(metadata, "creationTimestamp",
                             json_string(rfc3339_format(clock_realtime_ns() / NSEC_PER_SEC, stamp)));
         store_set_version(store, metadata);
+        err = owner_note(store, kind, object);
+        if (err)
+                return err;
         if (kind_is_pod(kind)) {
                 json_object_set_new(metadata, "generation", json_integer(1));
                 return store_pod_create(store, kind, ns, name, object);
@@ -136,7 +139,10 @@ struct error *store_update(struct store *store, const struct api_kind *kind, jso
         }
         /* Of a claim whose deletion waited, somebody may have taken away what held it. */
         bool ends = claim_is_kind(kind) && claim_update(stored, old);
-        if (ends)
+        err = owner_note(store, kind, stored);
+        if (err)
+                ends = false;
+        else if (ends)
                 err = claim_delete(store, stored, path);
         else if (kind_is_pod(kind) || kind_is_node(kind))
                 err = store_file_write(path, stored, file_mode(kind), FILE_DURABLE);
@@ -179,7 +185,14 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
         _cleanup_free_ char *path = store_object_path(store, kind, ns, name);
         if (claim_is_kind(kind))
                 return claim_remove(store, kind, ns, name, path, TAKE_FD(lock));
+        json_auto_t *object = NULL;
+        error_free(store_get(store, kind, ns, name, &object)); /* damaged: then nobody knows what it owned */
+        err = object ? owner_leaves(store, kind, object) : NULL;
+        if (err)
+                return err;
         if (unlink(path) < 0)
                 return errno == ENOENT ? store_not_found(kind, name) : error_errno(errno, "remove %s", path);
+        if (object)
+                owner_forget(store, kind, object);
         return NULL;
 }
