@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -15,6 +16,7 @@
 
 #define OUTPUT_MAX (10 * 1024) /* of an exec probe, as a kubelet keeps it */
 #define KILL_GRACE_NS (2 * NSEC_PER_SEC)
+#define DESCRIPTORS_KEPT_MAX 256 /* of husk-pod as a whole, when files of cgroups are kept open */
 
 static const char *const kind_names[] = {
         [RUN_STARTUP_PROBE] = "startup", [RUN_LIVENESS_PROBE] = "liveness", [RUN_READINESS_PROBE] = "readiness",
@@ -117,6 +119,18 @@ static char *hook_failure(const struct action *a, const struct loop_command_resu
         return strbuf_take(&text);
 }
 
+/* What the next run would take for its own. An empty log it would not, nor a pid that is no child of its OCI runtime:
+ * after a success, as a rule, nothing has to be removed. */
+static void forget_files(const char *pid, const char *log) {
+        unlink(pid);
+        unlink(log);
+}
+
+static bool has_text(const char *path) {
+        struct stat st;
+        return stat(path, &st) == 0 && st.st_size > 0;
+}
+
 static void exec_done(void *arg, struct loop_command_result *result) {
         struct action *a = arg;
         _cleanup_free_ char *message = NULL, *pid = file_of(a, "pid"), *log = file_of(a, "log");
@@ -126,8 +140,8 @@ static void exec_done(void *arg, struct loop_command_result *result) {
         message = result->failure           ? xstrdup(result->failure)
                   : success || a->timed_out ? xstrdup("")
                                             : exec_runtime_message(a);
-        unlink(pid);
-        unlink(log);
+        if (!success || has_text(log))
+                forget_files(pid, log);
         if (a->timed_out) {
                 _cleanup_free_ char *text = xasprintf("command timed out: \"%s\" timed out after %llds", a->words,
                                                       (long long)(a->timeout_ns / NSEC_PER_SEC));
@@ -173,6 +187,18 @@ static char *words_of(const V1ExecAction *exec) {
         return strbuf_take(&words);
 }
 
+/* Where the command enters the container's cgroup. A probe comes again and again: a quarter of what it takes of
+ * husk-pod would be to open these files, so they stay open as long as husk-pod has few. Not on v2: there are two, and
+ * which cgroup it is can change. */
+static struct error *entry_open(struct instance *i) {
+        return i->entry.n ? NULL : cgroup_entry_open_beside(i->cgroup, i->pid, &i->entry);
+}
+
+static void entry_settle(struct instance *i) {
+        if (i->entry.folder > 0 || (i->entry.n && i->entry.fds[i->entry.n - 1] >= DESCRIPTORS_KEPT_MAX))
+                cgroup_entry_close(&i->entry);
+}
+
 static struct error *exec_start(struct action *a, const struct action_run *run) {
         struct instance *i = instance_running(a->rt, run->container);
         struct error *err;
@@ -188,10 +214,10 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 err = process_file_make(i, run->exec, process);
         if (err)
                 return err;
-        unlink(log);
-        unlink(pid);
-        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
-        err = oci.no_cgroups ? cgroup_entry_open_beside(i->cgroup, i->pid, &entry) : NULL;
+        if (!(i->probed & 1u << run->kind)) /* a husk-pod before this one may have been killed meanwhile */
+                forget_files(pid, log);
+        i->probed |= 1u << run->kind;
+        err = oci.no_cgroups ? entry_open(i) : NULL;
         if (err)
                 return err;
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&oci, i->id, process, pid, NULL, false);
@@ -202,15 +228,16 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 .merge = !a->hook,
                 .output_max = OUTPUT_MAX,
                 .linger_ms = 20,
-                .enter = entry.fds,
-                .n_enter = entry.n,
-                .born_in = entry.folder,
+                .enter = i->entry.fds,
+                .n_enter = i->entry.n,
+                .born_in = i->entry.folder,
         };
         if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
                 options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);
                 options.pipe_gid = id_map_outside(&a->rt->ids, (uint32_t)i->gid);
         }
         err = loop_command_new(a->rt->loop, &options, exec_done, a, &a->command);
+        entry_settle(i);
         if (!err && run->timeout_ns > 0)
                 loop_timer_set(a->timer, run->timeout_ns);
         return err;

@@ -58,6 +58,7 @@ struct instance *instance_free(struct instance *i) {
         if (!i)
                 return NULL;
         loop_io_free(i->foreign);
+        cgroup_entry_close(&i->entry);
         fd_close(i->pidfd);
         fd_close(i->stdin_fd);
         instance_console_free(i->console);
@@ -148,6 +149,7 @@ void instance_exit_take(struct instance *i, const struct keeper_exit *e) {
         i->state = INSTANCE_ENDED;
         i->foreign = loop_io_free(i->foreign);
         i->pidfd = fd_close(i->pidfd);
+        cgroup_entry_close(&i->entry);
         /* In a pid namespace of its own the kernel has killed the rest with it; in a shared one nobody has yet. */
         if (!i->own_pidns && i->cgroup)
                 error_free(cgroup_kill(i->cgroup, &empty));

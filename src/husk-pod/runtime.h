@@ -216,6 +216,8 @@ struct instance {
         struct loop_io *foreign; /* pidfd watched, because the process is not the keeper's child */
         int64_t started_ns;      /* realtime */
         int64_t started_monotonic_ns;
+        struct cgroup_entry entry; /* of its cgroup, kept for exec probes (action.c); empty: not open */
+        unsigned probed;           /* 1 << enum run_kind: what this husk-pod has executed in it */
 
         struct loop_command *command; /* run or delete */
         pid_t runner;                 /* pid of a predecessor's OCI runtime, while its end is awaited */
