@@ -10,8 +10,8 @@
 #include "store/node-config.h"
 
 #define ZONE_DEFAULT "trusted" /* all that comes from there is accepted, to the machine and through it */
-#define FIREWALL_CMD_TIMEOUT_MS 20000
-#define AGAIN_AFTER_S 60
+#define FIREWALL_CMD_TIMEOUT_MS 10000
+#define AGAIN_AFTER_S 300 /* the network is locked while it is asked */
 #define NOTE_MAX 4096
 
 /* <run>/net/firewalld, "HANDLE ZONE[\nWHY]": that husk puts the bridge into this zone, written before it does, and why

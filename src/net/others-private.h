@@ -32,7 +32,7 @@ bool docker_forwards(struct host *host, uint8_t family);
 /* ---- firewalld.c ---- */
 
 /* Puts the bridge into the zone of the node's configuration, if firewalld is there and has it in none. What firewalld
- * answers keeps no pod from starting: it is noted for firewalld_failure(), and asked again after a minute, or when
+ * answers keeps no pod from starting: it is noted for firewalld_failure(), and asked again after five minutes, or when
  * firewalld has made its table anew. The caller holds the node's lock. */
 struct error *firewalld_accept(struct host *host) _must_check_;
 /* The next firewalld_accept() asks, whatever was answered before. */
