@@ -41,12 +41,12 @@ void runtime_hurry_release(struct runtime *rt) {
         free(h);
 }
 
-/* An OCI runtime that leaves cgroups alone moves nothing (sandbox/cgroup-container.c). */
+/* An OCI runtime that finds the container's cgroup moves nothing (sandbox/cgroup-container.c). */
 static bool somebody_will_move(struct runtime *rt) {
         struct oci_runtime oci;
         _cleanup_error_ struct error *err = runtime_oci(rt, NULL, &oci);
 
-        return !err && !oci.no_cgroups;
+        return !err && !oci.finds_cgroup;
 }
 
 void runtime_hurry(struct runtime *rt) {

@@ -236,13 +236,11 @@ static struct error *prepare_devices(const struct preparation *p, json_t *spec) 
         return err;
 }
 
-static struct error *bundle_write(struct instance *i, const json_t *spec) {
+struct error *instance_bundle_write(const struct instance *i, const json_t *spec) {
         _cleanup_free_ char *path = path_join(i->bundle, "config.json"), *text = json_dumps(spec, JSON_COMPACT);
-        struct error *err =
-                text ? mkdir_parents(i->bundle, 0700) : error_new(ERROR_INTERNAL, "config.json is not JSON");
-        if (err)
-                return err;
-        return file_replace(path, text, strlen(text), 0600, 0);
+
+        return text ? file_replace(path, text, strlen(text), 0600, 0)
+                    : error_new(ERROR_INTERNAL, "config.json is not JSON");
 }
 
 static void facts_note(struct preparation *p) {
@@ -293,7 +291,7 @@ struct error *preparation_make(struct preparation *p) {
         if (!err)
                 err = prepare_devices(p, p->spec);
         if (!err)
-                err = bundle_write(i, p->spec);
+                err = mkdir_parents(i->bundle, 0700);
         if (err)
                 return err;
         facts_note(p);

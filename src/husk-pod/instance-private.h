@@ -75,7 +75,7 @@ struct preparation {
         struct oci_user user;
         struct mount_list mounts;
         char **argv;
-        json_t *spec; /* the runtime-spec, as it is in the bundle */
+        json_t *spec; /* the runtime-spec, as it will be in the bundle */
         char *rootfs;
         char *hosts, *resolv, *hostname_file, *termination_log;
         char *namespaces[5];
@@ -86,10 +86,12 @@ struct preparation {
                 .instance = (i), .run = (r), .streams = { { -EBADF, -EBADF, -EBADF } } \
         }
 
-/* Writes the record, then makes all a run needs up to the bundle. p->failure says what a failure means to the machine;
- * what has been made by then is undone by instance_purge(). */
+/* Writes the record, then makes all a run needs up to what is in the bundle. p->failure says what a failure means to
+ * the machine; what has been made by then is undone by instance_purge(). */
 struct error *preparation_make(struct preparation *p) _must_check_;
 void preparation_release(struct preparation *p);
+/* Writes the runtime-spec into the bundle, whose folder preparation_make() has made. */
+struct error *instance_bundle_write(const struct instance *i, const json_t *spec) _must_check_;
 
 /* ---- instance-start.c ---- */
 

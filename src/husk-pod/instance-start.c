@@ -128,25 +128,28 @@ static void leave_to_runtime(const struct instance *i, struct oci_runtime *oci, 
         told = true;
         error_free(reason);
         instance_warn(i, cgroup_remove(i->cgroup));
-        oci->no_cgroups = false;
+        oci->finds_cgroup = oci->no_cgroups = false;
 }
 
-/* Where the OCI runtime leaves cgroups alone, it is in the container's already when it starts. As with a runtime that
- * does it by itself, a limit that the kernel refuses is a start that failed, not a container that cannot be made. */
+/* As with a runtime that makes the cgroup by itself, a limit that the kernel refuses is a start that failed, not a
+ * container that cannot be made. A runtime that leaves cgroups alone is in the container's when it starts; another that
+ * finds the cgroup has nothing to limit any more. */
 static struct error *cgroup_prepare(struct preparation *p, struct oci_runtime *oci, struct cgroup_entry *ret) {
         struct instance *i = p->instance;
-        const json_t *resources = json_object_get(json_object_get(p->spec, "linux"), "resources");
+        json_t *linux_ = json_object_get(p->spec, "linux");
 
-        if (!oci->no_cgroups)
+        if (!oci->finds_cgroup)
                 return NULL;
-        struct error *err = cgroup_container_create(i->cgroup, resources);
+        struct error *err = cgroup_container_create(i->cgroup, json_object_get(linux_, "resources"));
         if (err && cgroup_devices_refused()) {
                 leave_to_runtime(i, oci, err);
                 return NULL;
         }
         p->failure = START_START_ERROR;
-        if (!err)
+        if (!err && oci->no_cgroups)
                 err = cgroup_entry_open(i->cgroup, ret);
+        else if (!err)
+                json_object_del(linux_, "resources");
         return error_context(err, "failed to start container \"%s\"", i->name);
 }
 
@@ -159,6 +162,8 @@ static struct error *run_spawn(struct preparation *p) {
 
         if (!err)
                 err = cgroup_prepare(p, &oci, &entry);
+        if (!err)
+                err = instance_bundle_write(i, p->spec);
         if (err)
                 return err;
         _cleanup_strv_ char **argv =

@@ -135,6 +135,8 @@ struct error *runtime_oci(struct runtime *rt, const char *log, struct oci_runtim
         if (log && rt->host_mounts >= 0)
                 protect_all(rt->oci_program);
         *ret = (struct oci_runtime){ .program = rt->oci_program, .state_root = rt->oci_state_root, .log = log };
-        ret->no_cgroups = rt->sb.cgroup && cgroup_container_is_ours() && oci_runtime_can_leave_cgroups(rt->oci_program);
+        ret->finds_cgroup =
+                rt->sb.cgroup && cgroup_container_is_ours() && oci_runtime_can_leave_cgroups(rt->oci_program);
+        ret->no_cgroups = ret->finds_cgroup && cgroup_runtime_is_inside();
         return NULL;
 }

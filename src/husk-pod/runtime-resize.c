@@ -35,7 +35,7 @@ static struct error *resize_container(struct runtime *rt, const struct instance 
         if (err)
                 return error_context(err, "container %s", i->name);
         json_t *resources = oci_resources(runtime_allocated(rt), container, 0);
-        err = oci.no_cgroups ? cgroup_container_limit(i->cgroup, resources) : update(&oci, i, resources);
+        err = oci.finds_cgroup ? cgroup_container_limit(i->cgroup, resources) : update(&oci, i, resources);
         json_decref(resources);
         return error_context(err, "container %s", i->name);
 }

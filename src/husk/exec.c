@@ -157,7 +157,7 @@ static void take_null(bool no_input) {
 static struct error *open_cgroup(const struct running *running, const char *program, struct cgroup_entry *ret) {
         const char *path = field_text_or(running->config, "linux.cgroupsPath", "");
 
-        if (!*path || !oci_runtime_can_leave_cgroups(program) || !cgroup_container_is_ours())
+        if (!*path || !oci_runtime_can_leave_cgroups(program) || !cgroup_runtime_is_inside())
                 return NULL;
         return cgroup_entry_open_beside(path, running->pid, ret);
 }

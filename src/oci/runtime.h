@@ -11,7 +11,8 @@ struct oci_runtime {
         const char *program;    /* "crun", looked up in PATH, or a path */
         const char *state_root; /* --root: <run>/pods/<uid>/crun */
         const char *log;        /* file the runtime appends its JSON log to; NULL: standard error */
-        bool no_cgroups; /* it leaves cgroups alone: the container inherits its own (oci_runtime_can_leave_cgroups) */
+        bool finds_cgroup; /* it is to find the container's cgroup made and limited (oci_runtime_can_leave_cgroups) */
+        bool no_cgroups;   /* and to leave cgroups alone: the container inherits its own */
 };
 
 /* The program that makes a pod's containers, where it is not the node's usual one (a RuntimeClass chose it, or

@@ -1,10 +1,11 @@
 /* cgroup-container.c - the cgroup of one container, where husk makes it and not the OCI runtime.
  *
- * Who moves another process into a cgroup waits for an RCU grace period of the kernel (10 ms and more), and every OCI
- * runtime does so in the middle of each start. On cgroup v1 a thread that moves itself, alone, need not wait
- * (Linux 5.5), on v2 a process that is born in the cgroup (CLONE_INTO_CGROUP, Linux 5.7). So the cgroup is made and
- * limited here, a child of husk-pod is in it and becomes the runtime, and the runtime leaves cgroups alone. What has to
- * be written stands in `linux.resources` of the runtime-spec, as ever. */
+ * On cgroup v1 whoever moves another process into a cgroup waits for an RCU grace period of the kernel (10 ms and
+ * more), and every OCI runtime does so in the middle of each start. A thread that moves itself, alone, need not wait
+ * (Linux 5.5). So the cgroup is made and limited here, a child of husk-pod moves itself into it and becomes the
+ * runtime, and the runtime leaves cgroups alone. On v2 crun (since 1.7) lets the container be born in its cgroup, and
+ * waits for nothing; there the runtime is better outside, where it is not limited with the container, and finds the
+ * cgroup made and limited. What has to be written stands in `linux.resources` of the runtime-spec, as ever. */
 #include "sandbox/cgroup-private.h"
 
 #include <fcntl.h>
@@ -15,6 +16,10 @@
 
 bool cgroup_container_is_ours(void) {
         return cgroup_version() != CGROUP_NONE;
+}
+
+bool cgroup_runtime_is_inside(void) {
+        return cgroup_version() == CGROUP_V1;
 }
 
 struct error *cgroup_container_create(const char *path, const json_t *resources) {

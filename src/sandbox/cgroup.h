@@ -123,6 +123,9 @@ struct error *cgroup_remove(const char *path) _must_check_;
 
 /* Does husk make a container's cgroup itself on this machine, if the OCI runtime can be told to leave them alone? */
 bool cgroup_container_is_ours(void);
+/* Is the runtime then started in it, to leave cgroups alone (v1), or outside, to let the container be born there (v2)?
+ */
+bool cgroup_runtime_is_inside(void);
 /* Makes a container's cgroup in every hierarchy and limits it as `resources` (linux.resources of an OCI runtime-spec)
  * has it. What cannot be honoured is an error by name; then some of it may have been made: cgroup_remove(). */
 struct error *cgroup_container_create(const char *path, const json_t *resources) _must_check_;

@@ -307,6 +307,7 @@ def config(node):
         os.unlink(path)
 
 
+@pytest.mark.skipif(V2, reason="cgroup v2: the OCI runtime prepares the container outside of its cgroup, and busybox fits in")
 def test_a_memory_limit_that_is_too_low_for_any_start(node):
     pod(node, "tiny", container(resources={"limits": {"memory": "512Ki"}}), spec="restartPolicy: Never", wait=False)
     p = node.wait("tiny", "failure to start", lambda p: p["status"].get("containerStatuses") and "terminated" in status(p)["state"])
