@@ -45,6 +45,8 @@ struct error *owner_note(struct store *store, const struct api_kind *kind, const
         const json_t *reference;
         size_t i;
 
+        if (streq(kind->kind, "Namespace") || kind_is_node(kind)) /* nothing takes these along */
+                return NULL;
         json_array_foreach(references_of(object), i, reference) {
                 if (!kind_of_owner(reference))
                         continue;
