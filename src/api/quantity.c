@@ -238,13 +238,6 @@ struct quantity quantity_from_int(int64_t value, enum quantity_format format) {
         return q;
 }
 
-struct quantity quantity_from_milli(int64_t milli) {
-        struct quantity q = { .value = milli, .scale = -3, .format = QUANTITY_DECIMAL_SI };
-
-        normalize(&q);
-        return q;
-}
-
 int quantity_sign(struct quantity q) {
         return q.value > 0 ? 1 : q.value < 0 ? -1 : 0;
 }
@@ -287,10 +280,6 @@ struct quantity quantity_add(struct quantity a, struct quantity b) {
         sum.value = x + y;
         normalize(&sum);
         return sum;
-}
-
-struct quantity quantity_sub(struct quantity a, struct quantity b) {
-        return quantity_add(a, quantity_neg(b));
 }
 
 struct quantity quantity_round_up(struct quantity q, int32_t scale) {
@@ -337,16 +326,6 @@ int64_t quantity_divide_up(struct quantity q, struct quantity divisor) {
         if (a == INT64_MIN && b == -1)
                 return INT64_MAX;
         return a / b + (a % b != 0 && (a < 0) == (b < 0));
-}
-
-double quantity_double(struct quantity q) {
-        double value = (double)q.value;
-
-        for (; q.scale > 0; q.scale--)
-                value *= 10;
-        for (; q.scale < 0; q.scale++)
-                value /= 10;
-        return value;
 }
 
 static void add_number(struct strbuf *b, __int128 value) {

@@ -23,7 +23,6 @@ struct quantity {
 /* False if the text is no quantity; *ret_reason (may be NULL) then says why in Kubernetes' words. */
 bool quantity_parse(const char *text, struct quantity *ret, const char **ret_reason);
 struct quantity quantity_from_int(int64_t value, enum quantity_format format);
-struct quantity quantity_from_milli(int64_t milli);
 
 /* Canonical text: no fraction, the largest suffix that needs none, suffix family kept. */
 char *quantity_format(struct quantity q);
@@ -33,7 +32,6 @@ char *quantity_canonical(const char *text);
 int quantity_compare(struct quantity a, struct quantity b); /* <0, 0, >0 */
 int quantity_sign(struct quantity q);
 struct quantity quantity_add(struct quantity a, struct quantity b);
-struct quantity quantity_sub(struct quantity a, struct quantity b);
 struct quantity quantity_neg(struct quantity q);
 /* Rounds up to a multiple of 10^scale: -3 for milli. */
 struct quantity quantity_round_up(struct quantity q, int32_t scale);
@@ -43,7 +41,6 @@ int64_t quantity_value(struct quantity q);
 int64_t quantity_milli(struct quantity q);
 /* q / divisor rounded up, as resourceFieldRef shows it; a zero divisor counts as 1. */
 int64_t quantity_divide_up(struct quantity q, struct quantity divisor);
-double quantity_double(struct quantity q);
 
 /* Short cuts from text that was validated before; text that is none (or NULL) counts as 0. */
 int64_t quantity_text_value(const char *text);

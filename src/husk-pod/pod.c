@@ -295,7 +295,3 @@ struct pod *pod_free(struct pod *pod) {
 const V1PodStatus *pod_status(const struct pod *pod) {
         return pod->status;
 }
-
-const V1Pod *pod_spec(const struct pod *pod) {
-        return pod->spec;
-}

@@ -109,7 +109,6 @@ void pod_restored(struct pod *pod); /* that was all; the machine takes over and 
 
 /* The status as it was published last (NULL before); owned by the pod, valid until the next step. */
 const V1PodStatus *pod_status(const struct pod *pod);
-const V1Pod *pod_spec(const struct pod *pod);
 /* The same with the resources that the node has granted, which are other ones while a resize has to wait; good until
  * the next event function is called. */
 const V1Pod *pod_allocated(const struct pod *pod);

@@ -70,10 +70,6 @@ bool range_overlaps(const struct net_range *a, const struct net_range *b) {
         return a->base.family == b->base.family && same_prefix(&a->base, &b->base, MIN(a->prefix_len, b->prefix_len));
 }
 
-bool range_contains(const struct net_range *range, const struct net_address *address) {
-        return range->base.family == address->family && same_prefix(&range->base, address, range->prefix_len);
-}
-
 struct net_address range_address(const struct net_range *range, uint32_t number) {
         struct net_address a = range->base;
 

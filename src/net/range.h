@@ -36,7 +36,6 @@ bool range_parse(const char *text, struct net_range *ret);
 void range_format(const struct net_range *range, char *buf, size_t size);
 void address_format(const struct net_address *address, char *buf, size_t size);
 bool range_overlaps(const struct net_range *a, const struct net_range *b);
-bool range_contains(const struct net_range *range, const struct net_address *address);
 /* The address with this number. */
 struct net_address range_address(const struct net_range *range, uint32_t number);
 /* Largest number a pod may have: limited by the smaller of the two ranges. The first is 2. */

@@ -103,12 +103,6 @@ char **oci_runtime_exec_argv(const struct oci_runtime *rt, const char *id, const
         return strv_add(argv, id);
 }
 
-char **oci_runtime_kill_argv(const struct oci_runtime *rt, const char *id, int signal) {
-        char **argv = strv_add(argv_start(rt, "kill"), id);
-
-        return strv_add_take(argv, xasprintf("%d", signal));
-}
-
 char **oci_runtime_delete_argv(const struct oci_runtime *rt, const char *id, bool force) {
         char **argv = argv_start(rt, "delete");
 
@@ -117,44 +111,11 @@ char **oci_runtime_delete_argv(const struct oci_runtime *rt, const char *id, boo
         return strv_add(argv, id);
 }
 
-char **oci_runtime_state_argv(const struct oci_runtime *rt, const char *id) {
-        return strv_add(argv_start(rt, "state"), id);
-}
-
 char **oci_runtime_update_argv(const struct oci_runtime *rt, const char *id) {
         /* Not "-": crun opens /dev/stdin then, which a machine without udev need not have. */
         char **argv = argv_option(argv_start(rt, "update"), "--resources", "/proc/self/fd/0");
 
         return strv_add(argv, id);
-}
-
-/* ---- state ---- */
-
-static const char *const status_names[] = {
-        [OCI_CREATING] = "creating", [OCI_CREATED] = "created", [OCI_RUNNING] = "running",
-        [OCI_STOPPED] = "stopped",   [OCI_PAUSED] = "paused",
-};
-
-struct error *oci_runtime_state_parse(const char *output, struct oci_state *ret) {
-        json_t *state, *pid;
-        const char *status;
-        json_error_t error;
-
-        if (strlen(output) > OUTPUT_MAX)
-                return error_new(ERROR_INVALID, "state of a container: too long");
-        state = json_loads(output, 0, &error);
-        if (!state)
-                return error_new(ERROR_INVALID, "state of a container: %s", error.text);
-        status = json_string_value(json_object_get(state, "status"));
-        pid = json_object_get(state, "pid");
-        *ret = (struct oci_state){ .status = OCI_UNKNOWN };
-        for (size_t i = 0; i < ARRAY_SIZE(status_names); i++)
-                if (status && status_names[i] && streq(status, status_names[i]))
-                        ret->status = i;
-        if (json_is_integer(pid) && json_integer_value(pid) > 0 && json_integer_value(pid) <= INT32_MAX)
-                ret->pid = json_integer_value(pid);
-        json_decref(state);
-        return NULL;
 }
 
 /* ---- errors ---- */

@@ -41,19 +41,10 @@ char **oci_runtime_run_argv(const struct oci_runtime *rt, const char *id, const 
  * it.*/
 char **oci_runtime_exec_argv(const struct oci_runtime *rt, const char *id, const char *process, const char *pid_file,
                              const char *console_socket, bool detach);
-char **oci_runtime_kill_argv(const struct oci_runtime *rt, const char *id, int signal);
 /* force: kill what runs, and no error if there is no such container. */
 char **oci_runtime_delete_argv(const struct oci_runtime *rt, const char *id, bool force);
-char **oci_runtime_state_argv(const struct oci_runtime *rt, const char *id);
 /* Reads new resources (oci_resources()) from standard input. */
 char **oci_runtime_update_argv(const struct oci_runtime *rt, const char *id);
-
-struct oci_state {
-        enum oci_status { OCI_UNKNOWN, OCI_CREATING, OCI_CREATED, OCI_RUNNING, OCI_STOPPED, OCI_PAUSED } status;
-        pid_t pid; /* 0: none */
-};
-/* Reads what `state` prints. */
-struct error *oci_runtime_state_parse(const char *output, struct oci_state *ret) _must_check_;
 
 /* The error text in a runtime's log (JSON lines, newest error wins; plain lines are taken as they are), shortened to
  * 1 KiB, printable; "" if there is none. Owned by the caller. */

@@ -129,12 +129,12 @@ TEST(sums_and_differences_are_exact) {
         assert_is(quantity_add(q("100m"), q("0.9")), "1");
         assert_is(quantity_add(q("1Gi"), q("1Mi")), "1025Mi");
         assert_is(quantity_add(q("0"), q("1Mi")), "1Mi");
-        assert_is(quantity_sub(q("1"), q("1n")), "999999999n");
-        assert_is(quantity_sub(q("1"), q("1")), "0");
-        assert_is(quantity_sub(q("1Mi"), q("2Mi")), "-1Mi");
+        assert_is(quantity_add(q("1"), quantity_neg(q("1n"))), "999999999n");
+        assert_is(quantity_add(q("1"), quantity_neg(q("1"))), "0");
+        assert_is(quantity_add(q("1Mi"), quantity_neg(q("2Mi"))), "-1Mi");
         assert_is(quantity_add(q("1e30"), q("1n")), "1e30");
         assert_is(quantity_add(q("1e300"), q("1e300")), "2e300");
-        assert_is(quantity_sub(q("1n"), q("1e300")), "-1e300");
+        assert_is(quantity_add(q("1n"), quantity_neg(q("1e300"))), "-1e300");
 }
 
 TEST(values_round_up) {
@@ -160,9 +160,4 @@ TEST(a_divisor_rounds_up_as_the_downward_api_does) {
         assert_int_equal(quantity_divide_up(q("100Mi"), q("1M")), 105);
         assert_int_equal(quantity_divide_up(q("100Mi"), q("0")), 104857600);
         assert_int_equal(quantity_divide_up(q("0"), q("1Mi")), 0);
-}
-
-TEST(doubles_are_near_enough) {
-        assert_true(quantity_double(q("1.5")) > 1.49 && quantity_double(q("1.5")) < 1.51);
-        assert_true(quantity_double(q("2Ki")) > 2047.9 && quantity_double(q("2Ki")) < 2048.1);
 }

@@ -65,7 +65,6 @@ TEST(a_number_is_the_same_place_in_both_ranges) {
         struct net_address a = range_address(&r.ip4, 258);
         address_format(&a, text, sizeof(text));
         assert_string_equal(text, "10.85.5.2");
-        assert_true(range_contains(&r.ip4, &a));
         a = range_address(&r.ip6, 258);
         address_format(&a, text, sizeof(text));
         assert_string_equal(text, "fd12::102");

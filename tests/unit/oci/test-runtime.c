@@ -73,6 +73,17 @@ TEST(the_newest_error_of_a_log_counts) {
         }
 }
 
+/* Runs "<runtime> VERB ID [more]", as a person does, and returns what it prints. */
+static char *runtime_says(const struct container *c, const char *verb, const char *more) {
+        char **argv = strv_add(strv_add(strv_add(NULL, c->runtime.program), "--root"), c->runtime.state_root);
+        int status;
+
+        argv = strv_add(strv_add(argv, verb), c->id);
+        char *out = run_argv(more ? strv_add(argv, more) : argv, &status, NULL);
+        assert_int_equal(status, 0);
+        return out;
+}
+
 TEST(a_running_container_takes_commands_and_signals) {
         _cleanup_fixture_ struct fixture f =
                 fixture_new("'containers': [{'name': 'a', 'image': 'x', 'command': ['sh', '-c', 'exec >/dev/null 2>&1; "
@@ -83,17 +94,17 @@ TEST(a_running_container_takes_commands_and_signals) {
         _cleanup_free_ char *err = NULL, *out = NULL, *shown = NULL, *state2 = NULL, *said = NULL, *killed = NULL;
         char *process_path = NULL,
              *command[] = { "sh", "-c", "id -u; echo $A; grep -E \"Seccomp:|CapBnd\" /proc/self/status", NULL };
-        struct oci_state parsed;
         json_t *process;
         int status;
 
         assert_ok(container_prepare(&c, &f, 0, NULL));
         out = container_run(&c, &status, &err);
         assert_int_equal(status, 0);
-        shown = run_argv(oci_runtime_state_argv(&c.runtime, c.id), &status, NULL);
-        assert_ok(oci_runtime_state_parse(shown, &parsed));
-        assert_int_equal(parsed.status, OCI_RUNNING);
-        assert_true(parsed.pid > 1);
+        shown = runtime_says(&c, "state", NULL);
+        json_auto_t *parsed = json_loads(shown, 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(parsed, "status")), "running");
+        pid_t pid = (pid_t)json_integer_value(json_object_get(parsed, "pid"));
+        assert_true(pid > 1);
 
         process = oci_process_for_exec(c.spec, command, false);
         process_path = path_join(c.bundle, "process.json");
@@ -103,12 +114,9 @@ TEST(a_running_container_takes_commands_and_signals) {
         free(process_path);
         json_decref(process);
 
-        killed = run_argv(oci_runtime_kill_argv(&c.runtime, c.id, SIGKILL), &status, NULL);
-        assert_int_equal(status, 0);
-        assert_int_equal(waitpid(parsed.pid, &status, 0), parsed.pid);
+        killed = runtime_says(&c, "kill", "KILL");
+        assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
-        state2 = run_argv(oci_runtime_state_argv(&c.runtime, c.id), &status, NULL);
-        assert_ok(oci_runtime_state_parse(state2, &parsed));
-        assert_int_equal(parsed.status, OCI_STOPPED);
-        assert_error(oci_runtime_state_parse("{", &parsed), ERROR_INVALID, "state of a container");
+        state2 = runtime_says(&c, "state", NULL);
+        assert_non_null(strstr(state2, "\"stopped\""));
 }
