@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,6 +25,8 @@ ip link set lo up
 ip netns add outside
 ip link add out0 type veth peer name in0 netns outside
 ip addr add 192.0.2.2/24 dev out0 && ip link set out0 up && ip route add default via 192.0.2.1
+ip -6 addr add 2001:db8::2/64 dev out0 nodad && ip -6 route add default via 2001:db8::1
+ip -n outside -6 addr add 2001:db8::1/64 dev in0 nodad
 ip -n outside link set lo up && ip -n outside addr add 192.0.2.1/24 dev in0 && ip -n outside link set in0 up
 echo 0 > /proc/sys/net/ipv4/ip_forward
 touch /run/is-set-up
@@ -80,7 +83,7 @@ class Machine:
 
     def answer(self, *within, url):
         # not wget -T, which crashes in Debian's static busybox
-        return self.run(*within, "busybox", "timeout", str(2 * SLOW), "busybox", "wget", "-q", "-O", "-", url, check=False).stdout.strip()
+        return self.run(*within, "busybox", "timeout", str(2 * SLOW), "busybox", "wget", "-q", "-O", "-", url, check=False, env=self.node.env).stdout.strip()
 
     def web_servers(self):
         """Of the machine and of the world outside, at port 81."""
@@ -89,16 +92,16 @@ class Machine:
 
     def paths(self, pod, other_ip):
         """Each way that pods have: what answers there."""
-        gateway = json.load(open(self.node.root + "/net.json"))["ipv4"].rsplit(".", 1)[0] + ".1"
+        ranges = json.load(open(self.node.root + "/net.json"))
+        gateway, gateway6 = ranges["ipv4"].rsplit(".", 1)[0] + ".1", ranges["ipv6"].split("/")[0] + "1"
         outside, inside = ["nsenter", "--net=/run/netns/outside"], [HUSK, "exec", pod, "--"]
         ways = [("from outside to a host port", outside, "http://192.0.2.2:80/"), ("from the machine to a host port", [], "http://127.0.0.1:80/"),
                 ("from a pod to a host port", inside, "http://192.0.2.2:80/"), ("from pod to pod", inside, "http://%s:8080/" % other_ip),
-                ("from a pod to the outside", inside, "http://192.0.2.1:81/"), ("from a pod to the machine", inside, "http://%s:81/" % gateway)]
-        os.environ.update(HUSK_ROOT=self.node.root, HUSK_RUN=self.node.run)
-        try:
-            return {what: self.answer(*within, url=url) for what, within, url in ways}
-        finally:
-            del os.environ["HUSK_ROOT"], os.environ["HUSK_RUN"]
+                ("from a pod to the outside", inside, "http://192.0.2.1:81/"), ("from a pod to the machine", inside, "http://%s:81/" % gateway),
+                ("from outside to a host port, IPv6", outside, "http://[2001:db8::2]:80/"), ("from a pod to a host port, IPv6", inside, "http://[2001:db8::2]:80/"),
+                ("from a pod to the outside, IPv6", inside, "http://[2001:db8::1]:81/"), ("from a pod to the machine, IPv6", inside, "http://[%s]:81/" % gateway6)]
+        with ThreadPoolExecutor(4) as pool:
+            return dict(zip([what for what, _, _ in ways], pool.map(lambda way: self.answer(*way[1], url=way[2]), ways)))
 
     def closed(self, pod, other_ip):
         return [what for what, answer in self.paths(pod, other_ip).items() if not answer.startswith("of the ")]
