@@ -221,7 +221,7 @@ static struct error *remove_claim(struct store *store, const json_t *claim, cons
                 return err;
         if (unlink(path) < 0 && errno != ENOENT)
                 return error_errno(errno, "remove %s", path);
-        owner_forget(store, claim_kind(), claim);
+        owner_forget(store, claim);
         return str_empty(uid) || strchr(uid, '/') ? NULL : put_aside(store, uid);
 }
 

@@ -1,12 +1,14 @@
 #include "store/owner.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/file.h"
 #include "base/str.h"
 #include "store/store-private.h"
+
+#define UID_LENGTH 36 /* of every object that is stored */
+#define MARKER_MAX 1024
 
 static char *owners_folder(const struct store *store) {
         return path_join(store->root, "owners");
@@ -20,23 +22,22 @@ static const char *meta(const json_t *object, const char *key) {
         return string_of(json_object_get(object, "metadata"), key);
 }
 
+static bool is_uid(const char *uid) {
+        return uid && strlen(uid) == UID_LENGTH && store_name_is_part(uid) && !strchr(uid, ',');
+}
+
 /* The kind of the owner, if it is one that is stored here and can be deleted. */
 static const struct api_kind *kind_of_owner(const json_t *reference) {
         const char *kind = string_of(reference, "kind");
         const struct api_kind *found = kind ? api_kind_of(kind) : NULL;
 
-        return found && !kind_is_node(found) && streq_ptr(string_of(reference, "apiVersion"), found->api_version) &&
-                               store_name_is_part(string_of(reference, "uid")) &&
-                               !strchr(string_of(reference, "uid"), ',')
-                       ? found
-                       : NULL;
+        if (!found || kind_is_node(found) || !streq_ptr(string_of(reference, "apiVersion"), found->api_version))
+                return NULL;
+        return is_uid(string_of(reference, "uid")) ? found : NULL;
 }
 
-static char *marker_path(const struct store *store, const char *owner, const struct api_kind *kind,
-                         const json_t *object) {
-        const char *ns = store_namespace(kind, meta(object, "namespace"));
-
-        return xasprintf("%s/owners/%s/%s,%s,%s", store->root, owner, kind->kind, ns, meta(object, "name"));
+static char *marker_path(const struct store *store, const char *owner, const json_t *object) {
+        return xasprintf("%s/owners/%s/%s", store->root, owner, meta(object, "uid"));
 }
 
 /* ---- what the store notes ---- */
@@ -45,19 +46,21 @@ struct error *owner_note(struct store *store, const struct api_kind *kind, const
         const json_t *reference;
         size_t i;
 
-        if (streq(kind->kind, "Namespace") || kind_is_node(kind)) /* nothing takes these along */
-                return NULL;
+        if (streq(kind->kind, "Namespace") || kind_is_node(kind) || !is_uid(meta(object, "uid")))
+                return NULL; /* nothing takes these along */
+        _cleanup_free_ char *text = xasprintf("%s,%s,%s", kind->kind, store_namespace(kind, meta(object, "namespace")),
+                                              meta(object, "name"));
+        _cleanup_free_ char *temporary = path_join(store->root, "owners/.new");
         json_array_foreach(references_of(object), i, reference) {
                 if (!kind_of_owner(reference))
                         continue;
                 _cleanup_free_ char *folder = xasprintf("%s/owners/%s", store->root, string_of(reference, "uid"));
-                _cleanup_free_ char *path = marker_path(store, string_of(reference, "uid"), kind, object);
+                _cleanup_free_ char *path = marker_path(store, string_of(reference, "uid"), object);
                 struct error *err = mkdir_parents(folder, 0700);
+                if (!err)
+                        err = file_replace_through(temporary, path, text, strlen(text), 0600, 0);
                 if (err)
                         return err;
-                _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-                if (fd < 0)
-                        return error_errno(errno, "create %s", path);
         }
         return NULL;
 }
@@ -77,7 +80,7 @@ static struct error *markers_move(const char *folder, const char *to) {
 struct error *owner_leaves(struct store *store, const struct api_kind *kind, const json_t *object) {
         const char *uid = meta(object, "uid");
 
-        if (!store_name_is_part(uid) || strchr(uid, ','))
+        if (!is_uid(uid))
                 return NULL;
         _cleanup_free_ char *folder = xasprintf("%s/owners/%s", store->root, uid);
         _cleanup_free_ char *gone = xasprintf("%s,%s", folder, store_namespace(kind, meta(object, "namespace")));
@@ -88,15 +91,15 @@ struct error *owner_leaves(struct store *store, const struct api_kind *kind, con
         return markers_move(folder, gone); /* who was removing it was killed, and others have come since */
 }
 
-void owner_forget(struct store *store, const struct api_kind *kind, const json_t *object) {
+void owner_forget(struct store *store, const json_t *object) {
         const json_t *reference;
         size_t i;
 
         json_array_foreach(references_of(object), i, reference) {
-                if (!kind_of_owner(reference))
+                if (!kind_of_owner(reference) || !is_uid(meta(object, "uid")))
                         continue;
                 _cleanup_free_ char *folder = xasprintf("%s/owners/%s", store->root, string_of(reference, "uid"));
-                _cleanup_free_ char *path = marker_path(store, string_of(reference, "uid"), kind, object);
+                _cleanup_free_ char *path = marker_path(store, string_of(reference, "uid"), object);
                 unlink(path);
                 rmdir(folder);
         }
@@ -110,14 +113,18 @@ void dependent_release(struct dependent *d) {
         *d = (struct dependent){ 0 };
 }
 
-/* "ConfigMap,default,name" */
-static const struct api_kind *marker_read(struct store *store, const char *marker, json_t **ret, struct error **err) {
-        _cleanup_free_ char *text = xstrdup(marker);
-        char *save = NULL, *word = strtok_r(text, ",", &save), *ns = strtok_r(NULL, ",", &save),
-             *name = strtok_r(NULL, "", &save);
-        const struct api_kind *kind = word ? api_kind_of(word) : NULL;
+/* What "ConfigMap,default,name" in it means, if it is there. */
+static const struct api_kind *marker_read(struct store *store, const char *path, json_t **ret, struct error **err) {
+        _cleanup_free_ char *text = NULL;
+        char *save = NULL;
 
-        *err = kind && ns && name ? store_get(store, kind, kind->namespaced ? ns : NULL, name, ret) : NULL;
+        *err = file_read(path, MARKER_MAX, &text, NULL);
+        char *word = *err ? NULL : strtok_r(text, ",", &save), *ns = word ? strtok_r(NULL, ",", &save) : NULL,
+             *name = ns ? strtok_r(NULL, "", &save) : NULL;
+        const struct api_kind *kind = name ? api_kind_of(word) : NULL;
+
+        if (kind)
+                *err = store_get(store, kind, kind->namespaced ? ns : NULL, name, ret);
         if (error_is(*err, ERROR_NOT_FOUND))
                 *err = error_free(*err);
         return *ret ? kind : NULL;
@@ -170,13 +177,13 @@ static struct error *references_left(struct store *store, const json_t *object, 
 /* What one marker leads to. */
 enum dependence { NO_DEPENDENT, OWNER_IS_THERE, OWNER_IS_GONE };
 
-static struct error *dependent_read(struct store *store, const char *uid, const char *ns, const char *marker,
+static struct error *dependent_read(struct store *store, const char *uid, const char *ns, const char *path,
                                     struct dependent *ret, enum dependence *ret_is) {
         _cleanup_dependent_ struct dependent d = { 0 };
         struct error *err;
         bool named = false, there = false;
 
-        d.kind = marker_read(store, marker, &d.object, &err);
+        d.kind = marker_read(store, path, &d.object, &err);
         *ret_is = NO_DEPENDENT;
         if (!d.kind)
                 return err;
@@ -211,7 +218,7 @@ static struct error *next_of(struct store *store, const char *gone, json_t *skip
                 if (json_object_get(skip, path))
                         continue;
                 json_object_set_new_nocheck(skip, path, json_true());
-                err = dependent_read(store, uid, ns, *m, ret, &is);
+                err = dependent_read(store, uid, ns, path, ret, &is);
                 *ret_any = is == OWNER_IS_GONE && (ret->left || !is_on_its_way(ret->object));
                 if (!err && is != OWNER_IS_THERE && !*ret_any)
                         unlink(path);
@@ -245,8 +252,9 @@ struct error *owner_dependents(struct store *store, const json_t *owner, bool al
 
         for (char **m = markers; !err && m && *m; m++) {
                 _cleanup_dependent_ struct dependent d = { 0 };
+                _cleanup_free_ char *path = path_join(folder, *m);
                 enum dependence is = NO_DEPENDENT;
-                err = dependent_read(store, uid, store_namespace(kind, meta(owner, "namespace")), *m, &d, &is);
+                err = dependent_read(store, uid, store_namespace(kind, meta(owner, "namespace")), path, &d, &is);
                 if (!err && is == OWNER_IS_THERE && !(alone && d.left))
                         json_array_append(list, d.object);
         }

@@ -1,10 +1,10 @@
 /* owner.h - which objects belong to which (metadata.ownerReferences), so that those whose owner is deleted can go, too.
  *
- * <root>/owners/<uid of an owner>/<kind>,<namespace>,<name> says that this object names that owner. It is written
- * before the object, and only a hint: who follows it looks whether it is so. When the owner is removed the folder is
- * first renamed to <uid>,<namespace> ("_": none), which says that its dependents are to be collected, whoever is killed
- * meanwhile. References to kinds that are not stored here lead nowhere: an owner that is not known is not known to be
- * gone. */
+ * <root>/owners/<uid of an owner>/<uid> says that an object, "<kind>,<namespace>,<name>" in it, names that owner. It is
+ * written before the object, and only a hint: who follows it looks whether it is so. When the owner is removed the
+ * folder is first renamed to <uid>,<namespace> ("_": none), which says that its dependents are to be collected, whoever
+ * is killed meanwhile. References to kinds that are not stored here lead nowhere: an owner that is not known is not
+ * known to be gone. */
 #pragma once
 
 #include <jansson.h>

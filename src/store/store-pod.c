@@ -398,7 +398,7 @@ struct error *store_pod_remove(struct store *store, const char *uid) {
         if (!err)
                 err = remove_tree(folder);
         if (!err && pod)
-                owner_forget(store, api_kind_of("Pod"), pod);
+                owner_forget(store, pod);
         if (err) {
                 json_decref(pod);
                 return err;

@@ -61,7 +61,7 @@ struct error *owner_note(struct store *store, const struct api_kind *kind, const
 /* Before the object is removed: what it owns is to be collected. */
 struct error *owner_leaves(struct store *store, const struct api_kind *kind, const json_t *object) _must_check_;
 /* After it was removed. */
-void owner_forget(struct store *store, const struct api_kind *kind, const json_t *object);
+void owner_forget(struct store *store, const json_t *object);
 
 /* ---- store-pod.c ---- */
 

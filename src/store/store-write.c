@@ -193,6 +193,6 @@ struct error *store_delete(struct store *store, const struct api_kind *kind, con
         if (unlink(path) < 0)
                 return errno == ENOENT ? store_not_found(kind, name) : error_errno(errno, "remove %s", path);
         if (object)
-                owner_forget(store, kind, object);
+                owner_forget(store, object);
         return NULL;
 }

@@ -46,6 +46,14 @@ def test_dependents_go_with_their_owner_and_theirs_with_them(node):
     assert names(node) == set() and os.listdir(node.root + "/owners") == []
 
 
+def test_the_longest_of_names_may_have_an_owner(node):
+    owner, name = make(node, "owner"), "x" * 61 + "." + "y" * 63 + "." + "z" * 63 + "." + "a" * 63
+    node.husk("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "ownerReferences": [reference(owner)]}, "spec": {
+        "terminationGracePeriodSeconds": 0, "containers": [{"name": "a", "image": BUSYBOX}]}}))
+    node.husk("delete", "configmap", "owner")
+    until("it is gone", lambda: node.get(name) is None)
+
+
 def test_what_a_pod_owns_goes_when_the_pod_is_gone(node):
     pod = make_pod(node, "owner", grace=30, command="trap 'while [ ! -e /end ]; do sleep 0.1; done; exit' TERM; while :; do sleep 0.1; done")
     make(node, "belongs", reference(pod))
