@@ -187,22 +187,22 @@ TEST(a_pods_cgroups_get_their_limits_and_leave_nothing) {
         struct cgroup_limits l = { 512, 50000, 100000, 64 << 20, 100 };
 
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
-        assert_file(path, "cpu", "cpu.shares", "512", "cpu.weight", "20");
+        assert_file(path, "cpu", "cpu.shares", "512", "cpu.weight", "59");
         assert_file(path, "cpu", "cpu.cfs_quota_us", "50000", "cpu.max", "50000 100000");
         assert_file(path, "memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864");
         assert_file(path, "pids", "pids.max", "100", "pids.max", "100");
-        assert_file(burstable, "cpu", "cpu.shares", "512", "cpu.weight", "20");
+        assert_file(burstable, "cpu", "cpu.shares", "512", "cpu.weight", "59");
         assert_weighs_the_machine(top);
         assert_true(folder_exists("freezer", path));
 
         /* Again, with other limits: a resize. */
         l = (struct cgroup_limits){ 1024, -1, 100000, -1, -1 };
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BURSTABLE, &l));
-        assert_file(path, "cpu", "cpu.shares", "1024", "cpu.weight", "39");
+        assert_file(path, "cpu", "cpu.shares", "1024", "cpu.weight", "100");
         assert_file(path, "cpu", "cpu.cfs_quota_us", "-1", "cpu.max", "max 100000");
         assert_file(path, "memory", "memory.limit_in_bytes", "9223372036854771712", "memory.max", "max");
         assert_file(path, "pids", "pids.max", "max", "pids.max", "max");
-        assert_file(burstable, "cpu", "cpu.shares", "1024", "cpu.weight", "39");
+        assert_file(burstable, "cpu", "cpu.shares", "1024", "cpu.weight", "100");
 
         struct cgroup_usage usage;
         assert_ok(cgroup_usage(path, &usage));
