@@ -117,6 +117,12 @@ enum start_failure {
         _START_FAILURE_MAX,
 };
 
+/* A run that was resized. */
+struct resized_run {
+        const char *name;
+        unsigned attempt;
+};
+
 struct container_exit {
         int exit_code; /* 128 + signal when a signal ended it */
         int signal;    /* 0, or the signal (state.terminated.signal stays unset as a kubelet leaves it) */
@@ -225,10 +231,8 @@ struct pod_ops {
          * runtime puts a later container_start() or sandbox_stop() behind it. Idempotent. */
         void (*container_remove)(void *ctx, const struct container_run *run);
         /* What is allocated to the pod (pod_allocated()) has changed: bring the pod's cgroup, and those of these `n`
-         * runs, to it. All or nothing where that can be told beforehand; ret_done[i]: that of run i has been written
-         * whatever else failed. Synchronous. Returns NULL or the failure, whose words are shown in the pod's condition.
-         */
-        struct error *(*resize)(void *ctx, const struct container_run *runs, size_t n, bool *ret_done);
+         * runs, to it. All or nothing where that can be told beforehand. One at a time. Answer: pod_resized(). */
+        void (*resize)(void *ctx, const struct container_run *runs, size_t n);
 
         /* Do a probe or hook. Answer: pod_run_done(id). */
         void (*run_start)(void *ctx, const struct action_run *run);

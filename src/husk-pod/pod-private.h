@@ -122,7 +122,9 @@ struct pod {
         bool resizing; /* ResizeStarted was told, ResizeCompleted was not */
         int64_t resizing_generation;
         bool cgroup_is_old; /* the pod's cgroup is not yet what is allocated */
-        char *resize_error; /* why the last try failed */
+        bool resize_asked;  /* of the runtime, of which the answer is awaited; what is allocated stays until then */
+        unsigned resize_sandbox; /* attempt of the sandbox that it was asked for */
+        char *resize_error;      /* why the last try failed */
         int64_t resize_retry_ns;
         V1ResourceRequirements *resources; /* spec.resources as applied to the pod's cgroup; in resources_arena */
         struct api_arena *resources_arena;

@@ -76,6 +76,10 @@ void pod_volumes_failed(struct pod *pod, char *const *messages);
 void pod_image_pulled(struct pod *pod, const char *image, const struct image_facts *facts);
 void pod_image_failed(struct pod *pod, const char *image, const char *reason, const char *message);
 
+/* Those of the runs whose cgroups have been written, whatever else failed; failure: NULL, or what is shown in the pod's
+ * condition. */
+void pod_resized(struct pod *pod, const struct resized_run *done, size_t n, const char *failure);
+
 void pod_container_started(struct pod *pod, const char *name, unsigned attempt,
                            const struct container_started *started);
 /* START_START_ERROR may carry the id the container had; NULL otherwise. */

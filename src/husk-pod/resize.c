@@ -266,21 +266,33 @@ static void complete(struct pod *pod) {
 
 static void apply(struct pod *pod, struct container **due, size_t n) {
         _cleanup_free_ struct container_run *runs = xcalloc(n + 1, sizeof(*runs));
-        _cleanup_free_ bool *done = xcalloc(n + 1, sizeof(*done));
-        _cleanup_error_ struct error *err = NULL;
 
         for (size_t i = 0; i < n; i++)
                 container_describe_run(due[i], &runs[i]);
-        err = pod->ops->resize(pod->ctx, runs, n, done);
-        for (size_t i = 0; i < n; i++)
-                if (!err || done[i])
-                        resize_remember(due[i]);
-        if (err) {
-                fail(pod, error_message(err));
+        pod->resize_asked = true;
+        pod->resize_sandbox = pod->sandbox.attempt;
+        pod->ops->resize(pod->ctx, runs, n);
+}
+
+void pod_resized(struct pod *pod, const struct resized_run *done, size_t n, const char *failure) {
+        if (!pod_listens(pod) || !pod->resize_asked)
                 return;
+        pod->resize_asked = false;
+        /* Nobody wants to know of a sandbox that is gone: the next one is made with what is allocated. */
+        bool counts = pod->sandbox.state == SANDBOX_UP && pod->sandbox.attempt == pod->resize_sandbox;
+        for (size_t i = 0; counts && i < n; i++) {
+                struct container *c = pod_container(pod, done[i].name);
+
+                if (c && c->attempt == done[i].attempt && container_is_alive(c))
+                        resize_remember(c);
         }
-        resize_remember_pod(pod);
-        complete(pod);
+        if (counts && failure) {
+                fail(pod, failure);
+        } else if (counts) {
+                resize_remember_pod(pod);
+                complete(pod);
+        }
+        pod_step(pod);
 }
 
 static void step_apply(struct pod *pod) {
@@ -310,6 +322,8 @@ static void step_apply(struct pod *pod) {
 }
 
 void resize_step(struct pod *pod) {
+        if (pod->resize_asked)
+                return;
         if (pod->ask_admission)
                 ask(pod);
         if (pod->resizing)

@@ -260,6 +260,7 @@ struct runtime *runtime_free(struct runtime *rt) {
                 return NULL;
         actions_release(rt);
         runtime_hurry_release(rt);
+        runtime_resize_release(rt);
         image_pulls_release(rt);
         disruptions_release(rt);
         watches_end(rt);

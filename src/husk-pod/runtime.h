@@ -104,6 +104,7 @@ struct runtime {
         struct action *actions;
         struct image_pull *pulls;
         struct removal *removals_of_others; /* disrupt.c */
+        struct resizing *resizing;          /* runtime-resize.c; NULL: nothing under way */
         struct publication *publication;    /* publish.c; NULL: nothing was published yet */
         struct watches *watches;
         struct storage *storage; /* NULL: the pod has no limits of it */
@@ -140,7 +141,8 @@ const V1Pod *runtime_allocated(const struct runtime *rt);
 
 /* ---- runtime-resize.c ---- */
 
-struct error *runtime_resize(void *ctx, const struct container_run *runs, size_t n, bool *ret_done) _must_check_;
+void runtime_resize(void *ctx, const struct container_run *runs, size_t n);
+void runtime_resize_release(struct runtime *rt);
 
 /* ---- runtime-sandbox.c ---- */
 

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from test_resources import Cgroup, container, events, pod, weight
+from conftest import until
+from test_resources import Cgroup, container, events, pod, resize, resized, weight
 
 RUNC = shutil.which("runc")
 CLASS = "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: %s}\nhandler: %s\n%s"
@@ -45,6 +46,24 @@ def test_runtime_class(node, wrapped):
     assert " exec " in wrapped()
     node.husk("delete", "pod", "classed", "--grace-period=0")
     assert " delete " in wrapped()
+
+
+def test_a_runtime_that_hangs_over_a_resize_holds_nothing_up(node, wrapped, tmp_path):
+    program, slow = tmp_path / "traced", tmp_path / "slow"
+    program.write_text("#!/bin/sh\necho \"$*\" >> %s/calls\n[ ! -e %s ] || case \" $* \" in *\" update \"*) exec sleep 1004;; esac\nexec %s \"$@\"\n"
+                       % (tmp_path, slow, shutil.which("crun")))
+    node.apply(CLASS % ("traced", "traced", ""))
+    pod(node, "grown", container("a", {"limits": {"cpu": "200m"}}), spec="runtimeClassName: traced")
+    resize(node, "grown", {"a": {"limits": {"cpu": "300m"}}})
+    p = resized(node, "grown")
+    assert " update " in wrapped() and Cgroup(p, "a").cpu == 300
+    slow.write_text("")
+    resize(node, "grown", {"a": {"limits": {"cpu": "400m"}}})
+    until("it hangs", lambda: wrapped().count(" update ") == 2)
+    assert next(c for c in node.get("grown")["status"]["conditions"] if c["type"] == "PodResizeInProgress")["status"] == "True"
+    assert node.sh("grown", "echo inside") == "inside"
+    node.husk("delete", "pod", "grown", "--grace-period=0", timeout=20)  # less than it may take
+    node.nothing_left()
 
 
 def test_nobody_enters_a_pod_with_another_runtime_than_its_own(node, wrapped):

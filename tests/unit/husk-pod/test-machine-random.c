@@ -103,6 +103,7 @@ static void change_behaviour(struct world *w) {
         w->absent_image = one_in(w, 4) ? PICK(w, "x", "y", "z") : NULL;
         w->admission = one_in(w, 20) ? ADMIT_WAIT : ADMIT_YES;
         w->resize_fails = one_in(w, 5) ? "no" : NULL;
+        w->resize_takes = one_in(w, 2);
 }
 
 /* The node is tainted, or it is not any more; nobody deletes the pod for it at once. */
@@ -323,6 +324,7 @@ static void supervisor_dies(struct world *w) {
         w->n_answers = kept;
         w->n_active = 0;
         w->n_pulling = 0;
+        w->resizing = false;
         w->now_ns += SECONDS(below(w, 3));
         w->pod = pod_restore(w->ops, w, w->spec, state, events, true);
         if (!w->sandbox_exists || one_in(w, 10)) /* gone, or not to be found: which is the same */

@@ -1532,6 +1532,28 @@ TEST(resources_are_resized_in_place_when_the_node_has_room) {
         assert_string_equal(world_status(&w, "a")->allocatedresources[0]->value->string, "300m");
 }
 
+TEST(while_a_resize_is_carried_out_everything_else_goes_on_and_the_next_one_waits) {
+        _cleanup_world_ struct world w;
+
+        world_init(&w, "{'containers':[{'name':'a','image':'x','resources':{'requests':{'cpu':'100m'}}}]}");
+        pod_step(w.pod);
+        world_run(&w);
+        free(world_take_lines(&w));
+        w.resize_takes = true;
+        resize(&w, "200m");
+        resize(&w, "300m"); /* it is not even asked for until the first is done */
+        assert_lines(&w, "admit\nresize a/0\n");
+        assert_int_equal(world_event(&w, "ResizeCompleted", NULL), 0);
+        world_run(&w);
+        assert_lines(&w, "admit\nresize a/0\n");
+        assert_int_equal(world_event(&w, "ResizeCompleted", NULL), 2);
+        resize(&w, "400m");
+        world_delete(&w, 5); /* nor is it waited for */
+        world_program(&w, "a")->term_takes_ns = 0;
+        world_advance(&w, 1);
+        assert_lines(&w, "admit\nresize a/0\nask a/0\nsandbox-stop 0\nfinished\n");
+}
+
 TEST(a_resize_says_whether_it_is_deferred_or_infeasible_and_how_it_went) {
         _cleanup_world_ struct world w;
 
@@ -1704,6 +1726,7 @@ static void succeed(struct world *w, bool found, bool same_boot) {
 
         pod_free(w->pod);
         w->n_active = 0;
+        w->resizing = false;
         w->pod = pod_restore(&world_ops, w, w->spec, state, events, same_boot);
         if (found && w->sandbox_exists)
                 pod_sandbox_found(w->pod, w->sandbox_attempt, &facts);

@@ -62,7 +62,8 @@ enum answer_kind {
         ANSWER_IMAGE,
         ANSWER_START,
         ANSWER_EXIT,
-        ANSWER_RUN
+        ANSWER_RUN,
+        ANSWER_RESIZE
 };
 struct answer {
         enum answer_kind kind;
@@ -108,6 +109,11 @@ struct world {
         unsigned n_renewed;
         const char *resize_fails;
         size_t resize_reaches; /* so many runs are resized before it fails */
+        bool resize_takes;     /* the answer comes later */
+        bool resizing;         /* it is on its way */
+        struct resized_run resized[8];
+        char resized_names[8][32];
+        size_t n_resized;
         bool finished;
         enum pod_end end;
         bool told_to_end;        /* deleted or evicted: nothing may be started any more */
@@ -467,23 +473,39 @@ static void world_container_remove(void *ctx, const struct container_run *run) {
                 BREACH(w, "%s is removed while it runs", run->name);
 }
 
+static inline void world_resized(struct world *w) {
+        w->resizing = false;
+        pod_resized(w->pod, w->resized, w->n_resized, w->resize_fails);
+}
+
 /* The runs that are resized, as "resize a/0 b/0"; "resize" alone is the pod's cgroup. */
-static struct error *world_resize(void *ctx, const struct container_run *runs, size_t n, bool *ret_done) {
+static void world_resize(void *ctx, const struct container_run *runs, size_t n) {
         struct world *w = ctx;
         _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
 
         if (!w->sandbox_exists)
                 BREACH(w, "a pod without a sandbox is resized");
+        if (w->resizing)
+                BREACH(w, "a pod is resized twice at a time");
+        w->resizing = true;
+        w->n_resized = 0;
         for (size_t i = 0; i < n; i++) {
                 struct process *p = world_process(w, runs[i].name);
 
                 if (!p || p->attempt != runs[i].attempt)
                         BREACH(w, "%s/%u is resized and is not there", runs[i].name, runs[i].attempt);
                 strbuf_addf(&names, " %s/%u", runs[i].name, runs[i].attempt);
-                ret_done[i] = w->resize_reaches > i;
+                if (w->resize_fails && w->resize_reaches <= i)
+                        continue;
+                char *name = w->resized_names[w->n_resized];
+                snprintf(name, sizeof(w->resized_names[0]), "%s", runs[i].name);
+                w->resized[w->n_resized++] = (struct resized_run){ name, runs[i].attempt };
         }
         world_line(w, "resize%s", strbuf_str(&names));
-        return w->resize_fails ? error_new(ERROR_INTERNAL, "%s", w->resize_fails) : NULL;
+        if (w->resize_takes)
+                world_answer(w, (struct answer){ .kind = ANSWER_RESIZE, .at_ns = w->now_ns });
+        else
+                world_resized(w);
 }
 
 static inline void world_end_run(struct world *w, uint64_t id) {
@@ -717,6 +739,9 @@ static inline void world_deliver(struct world *w, struct answer a) {
                 pod_container_exited(w->pod, a.name, a.attempt, &end);
                 break;
         }
+        case ANSWER_RESIZE:
+                world_resized(w);
+                break;
         case ANSWER_RUN:
                 world_end_run(w, a.id);
                 pod_run_done(w->pod, a.id, a.result, "said so");
