@@ -363,7 +363,8 @@ struct error *firewall_exists(struct netlink *nl, const char *table, bool *ret) 
 }
 
 /* Port 53 of the bridge's addresses translated to itself: a pod's host port 53 of all addresses would take it
- * otherwise. Whose the elements are to be is `ports`. */
+ * otherwise. `ports` has to live
+ * as long as the lease does. */
 #define RESOLVER_PORTS 4
 static struct lease resolver_lease(const struct net_ranges *ranges, struct lease_port ports[static RESOLVER_PORTS]) {
         struct net_address gateway4 = range_address(&ranges->ip4, 1), gateway6 = range_address(&ranges->ip6, 1);

@@ -42,13 +42,13 @@ struct error *firewall_rebuild(struct netlink *nl, const struct firewall *fw, co
                                size_t n) _must_check_;
 /* Opens a pod's host ports, all or none. */
 struct error *firewall_add_ports(struct netlink *nl, const struct firewall *fw, const struct lease *lease) _must_check_;
+/* Closes them; those that are closed already, and a missing table, are fine. */
+struct error *firewall_remove_ports(struct netlink *nl, const char *table, const struct lease *lease) _must_check_;
 /* Does the pod ask for port 53 of the bridge's own address? (Of all addresses is another matter: it has the others.) */
 bool firewall_takes_resolver_port(const struct net_ranges *ranges, const struct lease *lease);
 /* Keeps port 53 of the bridge for the resolver, or does so no longer (fw->resolver), in a table that is there. EEXIST:
  * a pod has that very address and port as its host port. */
 struct error *firewall_keep_for_resolver(struct netlink *nl, const struct firewall *fw) _must_check_;
-/* Closes them; those that are closed already, and a missing table, are fine. */
-struct error *firewall_remove_ports(struct netlink *nl, const char *table, const struct lease *lease) _must_check_;
 struct error *firewall_remove(struct netlink *nl, const char *table) _must_check_;
 /* Forgets the connections that were translated to this pod's address: UDP clients would go on talking to it. */
 struct error *firewall_forget_connections(struct netlink *nl, const struct lease *lease) _must_check_;
