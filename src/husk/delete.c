@@ -191,23 +191,34 @@ static struct error *not_found_is_fine(struct error *err) {
         return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
 }
 
-/* Those that belong to it first. Which of them are waited for, they say themselves (blockOwnerDeletion). */
+static void leave_out(json_t *objects, const json_t *seen) {
+        for (size_t i = json_array_size(objects); i > 0; i--)
+                if (json_object_get(seen, field_text_or(json_array_get(objects, i - 1), "metadata.uid", "")))
+                        json_array_remove(objects, i - 1);
+}
+
+/* Those that belong to it first. Which of them are waited for, they say themselves (blockOwnerDeletion). What is being
+ * deleted already is left out: owners may own one another. */
 static struct error *dependents_delete(struct cli *cli, struct store *store, const json_t *owner,
                                        const struct delete_options *options) {
+        _cleanup_json_ json_t *dependents = NULL, *seen = options->seen ? json_incref(options->seen) : json_object();
         struct delete_options own_grace = *options;
-        _cleanup_json_ json_t *dependents = NULL;
-        struct error *err = owner_dependents(store, owner, true, &dependents);
+        const char *uid = field_text_or(owner, "metadata.uid", "");
         json_t *object;
         size_t i;
 
+        json_object_set_new(seen, uid, json_true());
+        struct error *err = owner_dependents(store, owner, true, &dependents);
+        leave_out(dependents, seen);
         own_grace.grace = -1;
+        own_grace.seen = seen;
         json_array_foreach(dependents, i, object) {
                 if (!err)
                         err = not_found_is_fine(
                                 delete_begin(cli, api_kind_of(field_text_or(object, "kind", "")), object, &own_grace));
         }
         json_array_foreach(dependents, i, object) {
-                if (!err && blocks(object, field_text_or(owner, "metadata.uid", "")))
+                if (!err && blocks(object, uid))
                         err = delete_wait(cli, api_kind_of(field_text_or(object, "kind", "")), object, &own_grace);
         }
         return err;

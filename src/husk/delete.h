@@ -24,6 +24,7 @@ struct delete_options {
         bool wait;          /* until it is gone */
         int64_t timeout_ns; /* for waiting; 0 or less: for ever */
         enum cascade cascade;
+        json_t *seen; /* in the foreground: uids of those that are being deleted already; NULL: none */
 };
 #define DELETE_OPTIONS_INIT \
         { .grace = -1, .wait = true }

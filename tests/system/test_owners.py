@@ -85,6 +85,14 @@ def test_in_the_foreground_those_that_block_go_first(node):
     assert names(node) == set() and node.get("blocks") is None
 
 
+def test_owners_of_one_another_go_together(node):
+    first, second = make(node, "first"), make(node, "second")
+    for name, owner in ("first", second), ("second", first):
+        node.husk("patch", "configmap", name, "-p", json.dumps({"metadata": {"ownerReferences": [reference(owner, block=True)]}}))
+    node.husk("delete", "configmap", "first", "--cascade=foreground")
+    assert names(node) == set()
+
+
 def test_an_owner_that_is_not_known_is_not_gone(node):
     """As in a manifest that was copied from a cluster."""
     make(node, "copied", {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "4f1a8f0e-0000-4000-8000-000000000001"},
