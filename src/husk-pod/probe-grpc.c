@@ -99,7 +99,7 @@ static void grpc_judge(struct probe_io *p) {
                 return;
         }
         if (p->message.len >= 7 && m[5] == 0x08) /* HealthCheckResponse{status = 1}; left out when 0 */
-                health = m[6];
+                health = (unsigned char)m[6];
         if (health == 1)
                 probe_io_finish(p, RUN_SUCCESS, "service healthy");
         else
