@@ -1,7 +1,6 @@
 #include "base/process.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -80,19 +79,6 @@ bool process_is_running(pid_t pid, uint64_t start_time) {
         if (pid <= 0 || !read_stat(pid, &state, NULL, &start))
                 return false;
         return state != 'Z' && state != 'X' && (!start_time || start == start_time);
-}
-
-pid_t process_fork_into(int folder) {
-        struct clone_args args = {
-                .flags = CLONE_INTO_CGROUP,
-                .exit_signal = SIGCHLD,
-                .cgroup = (uint64_t)folder,
-        };
-        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-        if (pid >= 0)
-                return pid;
-        return errno == EINVAL || errno == E2BIG ? -ENOSYS : -errno;
 }
 
 int pidfd_signal(int pidfd, int signal) {

@@ -12,10 +12,6 @@ int process_open(pid_t pid, uint64_t start_time);
 /* True if that process exists and is no zombie. */
 bool process_is_running(pid_t pid, uint64_t start_time);
 int pidfd_signal(int pidfd, int signal); /* 0 or -errno */
-/* Like fork(2), but the child is born in a cgroup of v2 (CLONE_INTO_CGROUP): `folder` is a descriptor of its folder.
- * The C library does not learn of it: the child does nothing but system calls. Returns -errno for a failure; -ENOSYS if
- * the kernel (before 5.7), or who confines us, does not know how. */
-pid_t process_fork_into(int folder);
 
 struct process_options {
         const char *input; /* standard input; NULL: /dev/null */

@@ -188,14 +188,14 @@ static char *words_of(const V1ExecAction *exec) {
 }
 
 /* Where the command enters the container's cgroup. A probe comes again and again: a quarter of what it takes of
- * husk-pod would be to open these files, so they stay open as long as husk-pod has few. Not on v2: there are two, and
- * which cgroup it is can change. */
+ * husk-pod would be to open these files, so they stay open as long as husk-pod has few. (On v2 the OCI runtime does
+ * it.) */
 static struct error *entry_open(struct instance *i) {
-        return i->entry.n ? NULL : cgroup_entry_open_beside(i->cgroup, i->pid, &i->entry);
+        return i->entry.n ? NULL : cgroup_entry_open(i->cgroup, &i->entry);
 }
 
 static void entry_settle(struct instance *i) {
-        if (i->entry.folder > 0 || (i->entry.n && i->entry.fds[i->entry.n - 1] >= DESCRIPTORS_KEPT_MAX))
+        if (i->entry.n && i->entry.fds[i->entry.n - 1] >= DESCRIPTORS_KEPT_MAX)
                 cgroup_entry_close(&i->entry);
 }
 
@@ -230,7 +230,6 @@ static struct error *exec_start(struct action *a, const struct action_run *run) 
                 .linger_ms = 20,
                 .enter = i->entry.fds,
                 .n_enter = i->entry.n,
-                .born_in = i->entry.folder,
         };
         if (id_map_is_set(&a->rt->ids)) { /* else the OCI runtime does it */
                 options.pipe_uid = id_map_outside(&a->rt->ids, (uint32_t)i->uid);

@@ -175,7 +175,6 @@ static struct error *run_spawn(struct preparation *p) {
                 .errors = p->streams.fds[2],
                 .enter = entry.fds,
                 .n_enter = entry.n,
-                .born_in = entry.folder,
                 .linger_ms = 1,
         };
         return loop_command_new(i->rt->loop, &options, run_done, i, &i->command);

@@ -1,6 +1,6 @@
 /* exec.c - `husk exec`: a command in a running container.
  *
- * husk becomes the OCI runtime (become.h): it enters the pod's mount namespace, hands over a process.json made from the
+ * husk becomes the OCI runtime: it enters the pod's mount namespace, hands over a process.json made from the
  * container's own config.json, and executes `crun exec` with the caller's terminal and descriptors. Nothing stands
  * between the caller and the command: no copy, no proxy, and its exit status is the runtime's. A helper beside it sees
  * to it that the command does not outlive its caller (guard.h). */
@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/str.h"
-#include "husk/become.h"
 #include "husk/container.h"
 #include "husk/guard.h"
 #include "husk/selection.h"
@@ -154,44 +153,53 @@ static void take_null(bool no_input) {
 }
 
 /* What the OCI runtime executes in a container whose cgroup it has not made is where it is itself. */
-static struct error *open_cgroup(const struct running *running, const char *program, struct cgroup_entry *ret) {
+static struct error *enter_cgroup(const struct running *running) {
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
         const char *path = field_text_or(running->config, "linux.cgroupsPath", "");
 
-        if (!*path || !oci_runtime_can_leave_cgroups(program) || !cgroup_runtime_is_inside())
+        if (!*path)
                 return NULL;
-        return cgroup_entry_open_beside(path, running->pid, ret);
+        struct error *err = cgroup_entry_open(path, &entry);
+        int errnum = err ? 0 : cgroup_entry_take(entry.fds, entry.n);
+        return errnum ? error_errno(errnum, "enter cgroup %s", path) : err;
 }
 
-static struct error *attend(pid_t runtime) {
-        return use_tty ? window_follow(runtime) : guard_command(runtime);
-}
-
-static struct error *run_command(struct store *store, const json_t *pod, const struct running *running, char **command,
-                                 int *ret_status) {
+static struct error *run_command(struct store *store, const json_t *pod, const struct running *running,
+                                 char **command) {
         const char *uid = field_text_or(pod, "metadata.uid", "");
         _cleanup_free_ char *run = store_pod_run_folder(store, uid);
         _cleanup_free_ char *state_root = path_join(run, "crun");
         _cleanup_json_ json_t *process = oci_process_for_exec(running->config, command, use_tty);
-        _cleanup_cgroup_entry_ struct cgroup_entry entry = { 0 };
         _cleanup_free_ char *path = NULL, *program = NULL;
         struct error *err;
 
         if (use_tty)
                 add_terminal_type(process);
-        err = process_file(process, &path);
+        err = use_tty ? NULL : guard_command();
+        if (!err)
+                err = process_file(process, &path);
         if (!err)
                 err = supervisor_enter_mounts(store, uid);
         if (!err)
                 err = oci_runtime_find(run, field_text(pod, "spec.runtimeClassName"), "crun", &program);
-        if (!err)
-                err = open_cgroup(running, program, &entry);
         if (err)
                 return err;
         take_null(!use_stdin && !use_tty);
         give_pipes(running);
+        if (use_tty) {
+                err = window_follow();
+                if (err)
+                        return err;
+        }
+        if (oci_runtime_can_leave_cgroups(program) && cgroup_runtime_is_inside()) {
+                err = enter_cgroup(running);
+                if (err)
+                        return err;
+        }
         const struct oci_runtime runtime = { .program = program, .state_root = state_root };
         _cleanup_strv_ char **argv = oci_runtime_exec_argv(&runtime, running->id, path, NULL, NULL, false);
-        return become(argv, &entry, attend, ret_status);
+        execvp(argv[0], argv);
+        return error_errno(errno, "run %s", argv[0]);
 }
 
 static struct error *check_words(const struct arguments *a) {
@@ -236,5 +244,5 @@ struct error *exec_run(struct cli *cli, struct arguments *arguments) {
                         cli->status == EXIT_NOT_FOUND ? "executable file not found" : "not an executable file", name);
                 return NULL;
         }
-        return run_command(store, pod, &running, command, &cli->status);
+        return run_command(store, pod, &running, command);
 }

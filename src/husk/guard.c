@@ -118,16 +118,17 @@ static void stand_aside(void) {
 }
 
 /* The helper must not be the runtime's child: that may wait for all it has. So its parent ends at once. */
-struct error *guard_command(pid_t runtime) {
+struct error *guard_command(void) {
         bool end_command = is_pipe(STDOUT_FILENO) || is_pipe(STDERR_FILENO);
         struct lent_files lent = { 0 };
+        pid_t own = getpid();
 
         lend(&lent);
         if (!end_command && !lent.n)
                 return NULL;
-        int fd = process_open(runtime, 0);
+        int fd = process_open(own, 0);
         if (fd < 0)
-                return error_errno(-fd, "look at process %d", runtime);
+                return error_errno(-fd, "look at this process");
         pid_t between = fork();
         if (between < 0) {
                 fd_close(fd);
@@ -138,7 +139,7 @@ struct error *guard_command(pid_t runtime) {
                         _exit(0);
                 lent_keep(&lent);
                 stand_aside();
-                watch(runtime, fd, &lent, end_command);
+                watch(own, fd, &lent, end_command);
                 _exit(0);
         }
         while (waitpid(between, NULL, 0) < 0 && errno == EINTR)

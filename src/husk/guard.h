@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-/* Call this before the process `runtime` becomes the runtime (become.h): leaves a helper behind, no child of this
- * process nor that one, that ends the command which the runtime has started if the runtime ends before it (where
- * somebody reads from a pipe), and takes back files that are standard streams, whose owner the runtime changes. */
-struct error *guard_command(pid_t runtime) _must_check_;
+/* Call this before the process becomes the runtime: leaves a helper behind, no child of this process, that ends the
+ * command which the runtime has started if the runtime ends before it (where somebody reads from a pipe), and takes
+ * back files that are standard streams, whose owner the runtime changes. */
+struct error *guard_command(void) _must_check_;

@@ -80,11 +80,12 @@ static void follow(pid_t pid, int pidfd, int changes) {
 }
 
 /* The helper must not be the runtime's child: that may wait for all it has. So its parent ends at once. */
-struct error *window_follow(pid_t runtime) {
-        int pidfd = process_open(runtime, 0);
+struct error *window_follow(void) {
+        pid_t own = getpid();
+        int pidfd = process_open(own, 0);
 
         if (pidfd < 0)
-                return error_errno(-pidfd, "look at process %d", runtime);
+                return error_errno(-pidfd, "look at this process");
         pid_t between = fork();
         if (between < 0) {
                 fd_close(pidfd);
@@ -97,7 +98,7 @@ struct error *window_follow(pid_t runtime) {
                 dup2(null, STDOUT_FILENO);
                 dup2(null, STDERR_FILENO);
                 if (changes >= 0)
-                        follow(runtime, pidfd, changes);
+                        follow(own, pidfd, changes);
                 _exit(0);
         }
         while (waitpid(between, NULL, 0) < 0 && errno == EINTR)

@@ -6,6 +6,6 @@
 
 #include "base/error.h"
 
-/* Call this before the process `runtime` becomes the runtime (become.h): leaves a helper behind, no child of this
- * process nor that one, that hears of each change of standard input's window and goes with `runtime`. */
-struct error *window_follow(pid_t runtime) _must_check_;
+/* Call this before the process becomes the runtime: leaves a helper behind, no child of this process, that hears of
+ * each change of standard input's window and goes with this process. */
+struct error *window_follow(void) _must_check_;

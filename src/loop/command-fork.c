@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 
 #include "base/file.h"
-#include "base/process.h"
 #include "base/str.h"
 #include "loop/loop-private.h"
 
@@ -51,13 +50,13 @@ static void die_with(pid_t parent) {
                 _exit(127);
 }
 
-static _noreturn_ void child(const struct loop_command_options *o, bool is_in, int out, int err_fd, const int *high,
-                             int report_fd, pid_t parent) {
+static _noreturn_ void child(const struct loop_command_options *o, int out, int err_fd, const int *high, int report_fd,
+                             pid_t parent) {
         struct report report = { FAILED_GROUPS, 0 };
         sigset_t none;
 
         die_with(parent);
-        errno = is_in ? 0 : fds_poke(o->enter, o->n_enter, "0");
+        errno = fds_poke(o->enter, o->n_enter, "0");
         if (!errno) { /* before its files may be overwritten by what the program gets */
                 report.what = FAILED_REST;
                 if (!o->dies_with_us)
@@ -109,15 +108,11 @@ struct error *command_fork(const struct loop_command_options *o, int out, int er
 
         if (read_end < 0)
                 return error_errno(-read_end, "make a pipe");
-        *ret = o->born_in > 0 ? process_fork_into(o->born_in) : -ENOSYS;
-        bool is_in = *ret != -ENOSYS;
-        if (!is_in)
-                *ret = fork();
+        *ret = fork();
         if (*ret < 0)
-                return error_errno(is_in ? -*ret : errno, "run %s: fork%s", o->argv[0],
-                                   is_in ? " into its cgroup" : "");
+                return error_errno(errno, "run %s: fork", o->argv[0]);
         if (*ret == 0)
-                child(o, is_in, out, err_fd, high, write_end, parent);
+                child(o, out, err_fd, high, write_end, parent);
         *ret_report = TAKE_FD(read_end);
         return NULL;
 }

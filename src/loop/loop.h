@@ -72,8 +72,6 @@ struct loop_command_options {
         const int *enter; /* files (of cgroups) that the process writes "0" into before it executes the program; then it
                              is not waited for until it has, and result.failure says why it could not */
         size_t n_enter;
-        int born_in; /* with `enter`: a folder (of a cgroup) in which the process is born instead, where the kernel can
-                        do that; 0: none */
         size_t output_max;  /* bytes kept of each stream; the rest is read and dropped. 0: 64 KiB */
         int64_t timeout_ns; /* SIGKILL after this; 0: none */
         int linger_ms;      /* 0: 200 ms */

@@ -42,17 +42,6 @@ static struct error *entry_add(const struct hierarchy *h, const char *folder, co
         return NULL;
 }
 
-/* Descriptor 0 is taken to be none by who gets it: a program that has no standard input would hit upon it. */
-static struct error *entry_set_folder(const char *folder, struct cgroup_entry *ret) {
-        _cleanup_close_ int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd == 0)
-                ret->folder = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        else
-                ret->folder = TAKE_FD(fd);
-        return ret->folder < 0 ? error_errno(errno, "enter cgroup: open %s", folder) : NULL;
-}
-
 struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) {
         const struct machine *m = cgroup_machine();
         struct error *err = NULL;
@@ -60,47 +49,15 @@ struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) {
         for (size_t i = 0; i < m->n_hierarchies && !err; i++) {
                 _cleanup_free_ char *folder = xasprintf("%s%s", m->hierarchies[i].folder, path);
                 err = entry_add(&m->hierarchies[i], folder, m->version == CGROUP_V1 ? "tasks" : "cgroup.procs", ret);
-                if (!err && m->version == CGROUP_V2)
-                        err = entry_set_folder(folder, ret);
         }
         if (err)
                 cgroup_entry_close(ret);
         return err;
 }
 
-/* The cgroup of a process, if it is below `path`; NULL: it is not, or nobody knows. v2 only. */
-static char *path_below(const char *path, pid_t pid) {
-        _cleanup_free_ char *name = xasprintf("/proc/%d/cgroup", pid), *text = NULL;
-        _cleanup_error_ struct error *err = file_read(name, SMALL_FILE_MAX, &text, NULL);
-        size_t len = strlen(path);
-        char *save = NULL;
-
-        for (char *line = err ? NULL : strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-                if (str_starts_with(line, "0::") && str_starts_with(line + 3, path) && line[3 + len] == '/')
-                        return xstrdup(line + 3);
-        return NULL;
-}
-
-/* On v2 processes are in leaves only: has this cgroup given controllers to its children? */
-static bool has_inner_cgroups(const char *path) {
-        if (cgroup_version() != CGROUP_V2)
-                return false;
-        _cleanup_free_ char *folder = xasprintf("%s%s", cgroup_machine()->hierarchies[0].folder, path);
-        _cleanup_free_ char *given = folder_read(folder, "cgroup.subtree_control", SMALL_FILE_MAX);
-        return given && *given && *given != '\n';
-}
-
-struct error *cgroup_entry_open_beside(const char *path, pid_t pid, struct cgroup_entry *ret) {
-        _cleanup_free_ char *inner = has_inner_cgroups(path) ? path_below(path, pid) : NULL;
-
-        return cgroup_entry_open(inner ?: path, ret);
-}
-
 void cgroup_entry_close(struct cgroup_entry *entry) {
         for (size_t i = 0; i < entry->n; i++)
                 fd_close(entry->fds[i]);
-        if (entry->folder > 0)
-                fd_close(entry->folder);
         *entry = (struct cgroup_entry){ 0 };
 }
 

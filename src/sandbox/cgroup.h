@@ -85,21 +85,17 @@ struct error *cgroup_pod_create(const struct store *store, const char *pod_uid, 
 /* Folder descriptor (O_PATH) of the leaf in which a new process of the pod can be cloned with CLONE_INTO_CGROUP: v2
  * only, elsewhere -EOPNOTSUPP. Made if it is missing. */
 int cgroup_open_leaf(const char *pod_path, const char *leaf);
-/* How a process of one thread comes into a cgroup: it writes "0" into these files, one of each hierarchy (a fresh child
- * that must not allocate does, or cgroup_entry_take()). On v1 it need not wait for the kernel then, as whoever is moved
- * by others has to (Linux 5.5 and later). On v2 it would have to, unless it is born in `folder` (CLONE_INTO_CGROUP). */
+/* Where a process of one thread that is to enter a cgroup writes "0", in every hierarchy: for a fresh child that must
+ * not allocate, or by cgroup_entry_take(). On v1 it need not wait for the kernel, as whoever is moved by others has to
+ * (Linux 5.5 and later). */
 #define CGROUP_ENTRIES_MAX 16
 struct cgroup_entry {
         int fds[CGROUP_ENTRIES_MAX];
         const char *hierarchies[CGROUP_ENTRIES_MAX]; /* where each one's is mounted; not owned */
         size_t n;
-        int folder; /* v2; 0: none */
 };
 /* The cgroup has been made. `ret` is empty before, and after a failure. */
 struct error *cgroup_entry_open(const char *path, struct cgroup_entry *ret) _must_check_;
-/* The same for what is executed in a container beside its first process `pid`. A container that has given controllers
- * to cgroups of its own below `path` (v2) can have no process in that one any more: there it is the cgroup of `pid`. */
-struct error *cgroup_entry_open_beside(const char *path, pid_t pid, struct cgroup_entry *ret) _must_check_;
 void cgroup_entry_close(struct cgroup_entry *entry);
 #define _cleanup_cgroup_entry_ __attribute__((cleanup(cgroup_entry_close)))
 /* Moves the caller; 0 or an errno. It takes nothing but system calls. */

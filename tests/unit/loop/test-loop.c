@@ -3,7 +3,6 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -229,40 +228,6 @@ TEST(a_command_that_cannot_enter_does_not_run_and_says_why) {
         assert_string_equal(last_failure, "run /nonexistent: No such file or directory");
         run_command((struct loop_command_options){ .argv = SHELL("exit 127"), .enter = &fine, .n_enter = 1 });
         assert_string_equal(last_failure, "");
-}
-
-/* A folder of cgroup v2, also on a hybrid machine; -1: none can be made here. */
-static int cgroup_make(char path[static 128]) {
-        static const char *const tops[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
-                _cleanup_free_ char *procs = path_join(tops[i], "cgroup.procs");
-                snprintf(path, 128, "%s/husk-test-loop-%d", tops[i], getpid());
-                if (access(procs, F_OK) == 0 && mkdir(path, 0755) == 0)
-                        return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        }
-        return -1;
-}
-
-TEST(a_command_is_born_in_the_cgroup_it_is_given) {
-        WITH_LOOP;
-        _cleanup_(results_free) _unused_ int guard = 0;
-        _cleanup_close_ int untouched = memfd_create("untouched", MFD_CLOEXEC);
-        char path[128];
-        _cleanup_close_ int folder = cgroup_make(path);
-        struct stat st;
-
-        if (folder < 0)
-                skip();
-        run_command((struct loop_command_options){ .argv = SHELL("grep ^0: /proc/self/cgroup"),
-                                                   .gather_output = true,
-                                                   .enter = &untouched,
-                                                   .n_enter = 1,
-                                                   .born_in = folder });
-        assert_non_null(strstr(last.output, strrchr(path, '/')));
-        assert_int_equal(fstat(untouched, &st), 0);
-        assert_int_equal(st.st_size, 0);
-        assert_int_equal(rmdir(path), 0);
 }
 
 /* A write that blocks, as the child of a cgroup whose processor time is used up stands still. */
