@@ -59,7 +59,9 @@ static void start_over(struct runtime *rt) {
         instances_read(rt);
         while (rt->instances)
                 instance_purge(rt->instances);
+        rt->sb.plugins_tried = true; /* CNI plugins have their turn beside the loop, when there is a new sandbox */
         _cleanup_error_ struct error *err = cleanup_kernel_objects(rt);
+        rt->sb.plugins_tried = false;
         if (err)
                 log_warning("%s", error_message(err));
         _cleanup_free_ char *containers = path_join(rt->folder, "containers");
