@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from conftest import until
-from test_resources import Cgroup, V2, container, groups_of, pod, resize, resized, status
+from test_resources import Cgroup, V2, container, groups_of, pod, resize, resized, sleepers, status
 
 
 # /dev/kmsg, which no container has by default
@@ -64,11 +64,13 @@ def test_a_container_whose_cgroup_the_runtime_made(node, tmp_path):
     r = node.exec("before", "sh", "-c", OPEN)
     assert r.out == "2\n" and "Operation not permitted" in r.err, r
     node.sh("before", "sleep 79.5 > /dev/null 2>&1 &")
-    inside = Cgroup(p, "a").read("pids", "cgroup.procs", "cgroup.procs").split()
-    assert len(inside) == 2 and groups_of(inside[0]) == groups_of(inside[1])
+    group = Cgroup(p, "a")
+    until("both in the cgroup", lambda: sleepers(group).keys() == {"100000", "79.5"})
+    inside = sleepers(group)
+    assert groups_of(inside["100000"]) == groups_of(inside["79.5"])
     resize(node, "before", {"a": {"limits": {"cpu": "300m", "memory": "96Mi"}, "requests": {"cpu": "300m", "memory": "96Mi"}}})
     p = resized(node, "before")
     assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (96 << 20, 300)
-    os.kill(int(inside[0]), signal.SIGKILL)
+    os.kill(int(inside["100000"]), signal.SIGKILL)
     p = node.wait("before", "restart", lambda p: status(p)["restartCount"] == 1 and "running" in status(p)["state"])
     assert (Cgroup(p, "a").memory, Cgroup(p, "a").cpu) == (96 << 20, 300)

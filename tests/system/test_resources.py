@@ -329,27 +329,28 @@ def groups_of(pid):
     return {name: path for number, name, path in lines if V2 or number != "0"}
 
 
+def sleepers(group):
+    """{seconds: pid} of the processes of a cgroup that sleep: one that is elsewhere is not found."""
+    found = {}
+    for pid in group.read("pids", "cgroup.procs", "cgroup.procs").split():
+        try:
+            with open("/proc/%s/cmdline" % pid) as f:
+                words = f.read().split("\0")
+        except OSError:
+            continue
+        if words[0] == "sleep":
+            found[words[1]] = pid
+    return found
+
+
 def test_what_is_executed_in_a_container_is_in_its_cgroup(node):
     """A command of `husk exec` and that of a probe, in each hierarchy: they are limited and killed with the container."""
     probe = ", readinessProbe: {exec: {command: [sh, -c, 'sleep 77.5']}, timeoutSeconds: 60}"
     p = pod(node, "inside", container(resources={"limits": {"memory": "64Mi", "cpu": "500m"}}, more=probe))
     group = Cgroup(p, "a")
     node.sh("inside", "sleep 78.5 > /dev/null 2>&1 &")
-
-    def sleepers():
-        """{seconds: pid} of the container's cgroup: a process that is elsewhere is not found."""
-        found = {}
-        for pid in group.read("pids", "cgroup.procs", "cgroup.procs").split():
-            try:
-                with open("/proc/%s/cmdline" % pid) as f:
-                    words = f.read().split("\0")
-            except OSError:
-                continue
-            if words[0] == "sleep":
-                found[words[1]] = pid
-        return found
-    node.wait("inside", "commands of exec and probe beside the container's", lambda _: {"100000", "77.5", "78.5"} <= sleepers().keys())
-    found = sleepers()
+    node.wait("inside", "commands of exec and probe beside the container's", lambda _: {"100000", "77.5", "78.5"} <= sleepers(group).keys())
+    found = sleepers(group)
     first = groups_of(found["100000"])
     assert all(group.id in path for path in first.values()), first
     assert groups_of(found["77.5"]) == first and groups_of(found["78.5"]) == first
