@@ -171,18 +171,18 @@ struct error *runtime_pod_limits(struct runtime *rt, struct cgroup_limits *ret) 
         return err;
 }
 
-static struct error *make_cgroups(struct runtime *rt) {
+static struct error *make_cgroups(void *arg) {
+        struct runtime *rt = arg;
         struct cgroup_limits limits;
         struct error *err = runtime_pod_limits(rt, &limits);
 
+        if (!err)
+                err = cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
         if (err)
                 return err;
-        free(rt->sb.cgroup);
-        rt->sb.cgroup = pod_cgroup_path(rt);
-        err = cgroup_pod_create(rt->store, rt->uid, pod_qos(rt->spec), &limits);
-        if (!err)
-                runtime_hurry(rt);
-        return err;
+        runtime_hurry(rt);
+        trace_step(rt, "cgroups");
+        return NULL;
 }
 
 /* The network is made: the files that name its addresses, and the last words of the infra process. */
@@ -213,11 +213,15 @@ static void network_attached(struct runtime *rt, struct error *err) {
                 sandbox_ready(rt, 0);
 }
 
-/* Up to the network; while that is attached the infra process configures itself. */
+/* Up to the network. The infra process makes and configures its namespaces beside the cgroups, and gets ready beside
+ * the network. */
 static struct error *make_sandbox(struct runtime *rt) {
-        struct sandbox_config config = {
-                .store = rt->store, .pod = rt->spec, .attempt = rt->sb.attempt, .ids = &rt->ids
-        };
+        struct sandbox_config config = { .store = rt->store,
+                                         .pod = rt->spec,
+                                         .attempt = rt->sb.attempt,
+                                         .ids = &rt->ids,
+                                         .make_cgroups = make_cgroups,
+                                         .arg = rt };
         struct error *err = runtime_oci_choose(rt);
 
         forget_dns(rt); /* the node may say something else by now */
@@ -226,11 +230,10 @@ static struct error *make_sandbox(struct runtime *rt) {
         rt->sb.step_ns = clock_monotonic_ns();
         if (!err)
                 err = runtime_ids_open(rt);
-        if (!err)
-                err = make_cgroups(rt);
         if (err)
                 return err;
-        trace_step(rt, "cgroups");
+        free(rt->sb.cgroup);
+        rt->sb.cgroup = pod_cgroup_path(rt);
         config.cgroup_path = rt->sb.cgroup;
         config.cluster_domain = rt->sb.cluster_domain;
         err = sandbox_start(&config, &rt->sb.sandbox);

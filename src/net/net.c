@@ -360,26 +360,9 @@ static void pod_side_close(struct pod_side *pod) {
         fd_close(pod->socket);
 }
 
-static struct error *write_if_there(const char *path, const char *value) {
-        struct error *err = file_poke(path, value);
-        return err && error_errnum(err) == ENOENT ? error_free(err) : err;
-}
-
-/* Large pieces are for what is near, in units of 2^6 us of round-trip time instead of 2^9: pods of this machine. To
- * the others of a slow local network a single piece would keep the line busy for 16 ms. */
-#define TSO_RTT_LOG "6"
-
-/* In the pod's namespace: settings that the interface takes over when it is made. No waiting for duplicates of
- * addresses that are given out only once, and no listening to what other pods say of routes. */
 static struct error *pod_side_prepare(struct pod_side *pod) {
-        struct error *err = write_if_there("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+        struct error *err = netlink_open(NETLINK_ROUTE, &pod->route);
 
-        if (!err)
-                err = write_if_there("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
-        if (!err)
-                err = write_if_there("/proc/sys/net/ipv4/tcp_tso_rtt_log", TSO_RTT_LOG);
-        if (!err)
-                err = netlink_open(NETLINK_ROUTE, &pod->route);
         if (err)
                 return err;
         pod->socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

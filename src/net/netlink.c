@@ -222,6 +222,11 @@ void link_add_bridge(struct netlink_batch *b, const char *name, const uint8_t ma
         mnl_attr_put_u32(b->open, IFLA_MTU, mtu);
         struct nlattr *info = mnl_attr_nest_start(b->open, IFLA_LINKINFO);
         mnl_attr_put_strz(b->open, IFLA_INFO_KIND, "bridge");
+        /* Nobody asks here who listens to which multicast group, and without a querier all ports get everything anyway;
+         * but with snooping the kernel goes through all ports whenever one comes or goes. */
+        struct nlattr *data = mnl_attr_nest_start(b->open, IFLA_INFO_DATA);
+        mnl_attr_put_u8(b->open, IFLA_BR_MCAST_SNOOPING, 0);
+        mnl_attr_nest_end(b->open, data);
         mnl_attr_nest_end(b->open, info);
 }
 

@@ -36,6 +36,8 @@ struct error *infra_failed(struct infra_failure *failure) {
         const char *why = "";
 
         failure->what[sizeof(failure->what) - 1] = '\0';
+        if (streq(failure->what, INFRA_UNSHARES))
+                return infra_not_cloned(failure->errnum, CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS);
         if (failure->errnum == EAGAIN && streq(failure->what, INFRA_EXECUTES))
                 why = ": user 65529, as whom the first processes of all pods run, has as many as the limit of "
                       "processes "

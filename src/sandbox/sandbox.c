@@ -96,10 +96,10 @@ static json_t *record_inodes(const struct sandbox *s) {
 }
 
 static struct error *record_write(const struct sandbox *s, enum record_state state) {
-        json_t *record =
-                json_pack("{s:s, s:i, s:i, s:I, s:i, s:s, s:s, s:o}", "state", record_states[state], "attempt",
-                          (int)s->attempt, "pid", (int)s->pid, "startTime", (json_int_t)s->start_time, "shared",
-                          (int)s->namespaces, "hostname", s->hostname, "shm", s->shm, "namespaces", record_inodes(s));
+        json_t *record = json_pack("{s:s, s:i, s:i, s:I, s:i, s:s, s:s, s:o}", "state", record_states[state], "attempt",
+                                   (int)s->attempt, "pid", (int)s->pid, "startTime", (json_int_t)s->start_time,
+                                   "shared", (int)s->namespaces, "hostname", s->hostname, "shm", s->shm, "namespaces",
+                                   state == RECORD_READY ? record_inodes(s) : json_object());
         if (!record)
                 return error_new(ERROR_INVALID, "hostname \"%s\" is not UTF-8", s->hostname);
         _cleanup_free_ char *text = json_dumps(record, JSON_INDENT(1));
@@ -192,7 +192,6 @@ static void plan_release(struct infra_plan *plan) {
                 free(plan->sysctls[i].text);
         }
         free(plan->sysctls);
-        cgroup_entry_close(&plan->cgroup);
 }
 
 /* A container that may trace the infra process (CAP_SYS_PTRACE in a shared pid namespace) finds its program behind
@@ -236,13 +235,21 @@ static struct error *plan_sysctls(struct infra_plan *plan, const V1PodSpec *spec
 }
 
 /* On v2 the child is born in its cgroup (*ret_fd); on v1 it moves itself. */
-static struct error *plan_cgroup(struct infra_plan *plan, const char *cgroup_path, int *ret_fd) {
-        if (!cgroup_path)
+static struct error *plan_cgroup(const char *cgroup_path, int *ret_fd) {
+        if (!cgroup_path || cgroup_version() != CGROUP_V2)
                 return NULL;
-        if (cgroup_version() != CGROUP_V2)
-                return cgroup_entry_open(cgroup_path, &plan->cgroup);
         *ret_fd = cgroup_open_leaf(cgroup_path, "infra");
         return *ret_fd < 0 ? error_errno(-*ret_fd, "open cgroup %s/infra", cgroup_path) : NULL;
+}
+
+/* A process in a new pid namespace, or in a user namespace that is to own the others, can only be born there. */
+static int namespaces_to_make(unsigned namespaces) {
+        uint64_t flags = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if ((namespaces & kinds[i].bit) && kinds[i].bit != SANDBOX_PID)
+                        flags |= kinds[i].flag;
+        return namespaces & SANDBOX_USER ? 0 : (int)flags;
 }
 
 static uint64_t clone_flags(const struct sandbox_config *config, unsigned namespaces, int cgroup_fd) {
@@ -251,6 +258,7 @@ static uint64_t clone_flags(const struct sandbox_config *config, unsigned namesp
         for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
                 if (namespaces & kinds[i].bit)
                         flags |= kinds[i].flag;
+        flags &= ~(uint64_t)namespaces_to_make(namespaces);
         if (!config->own_child)
                 flags |= CLONE_PARENT;
         if (cgroup_fd >= 0)
@@ -283,50 +291,10 @@ static struct error *infra_clone(const struct sandbox_config *config, const stru
         return NULL;
 }
 
-/* What the child said: 0 bytes is the end of the socket, that is execve(2) or death. */
-static struct error *infra_answer(struct sandbox *s) {
-        struct pollfd readable = { .fd = s->ready_fd, .events = POLLIN };
-        struct infra_failure failure;
-        ssize_t n;
-        int rc;
-
-        while ((rc = poll(&readable, 1, FINISH_TIMEOUT_MS)) < 0 && errno == EINTR)
-                ;
-        if (rc == 0)
-                return error_new(ERROR_TIMEOUT, "the infra process is not ready after %d s", FINISH_TIMEOUT_MS / 1000);
-        /* ECONNRESET is told once, before what lies in the socket, when the child ended without having read its "go".
-         */
-        while ((n = recv(s->ready_fd, &failure, sizeof(failure), 0)) < 0 && (errno == EINTR || errno == ECONNRESET))
-                ;
-        if (n < 0)
-                return error_errno(errno, "hear from the infra process");
-        if (n == sizeof(failure))
-                return infra_failed(&failure);
-        s->died = !sandbox_is_running(s);
-        return s->died ? infra_died(0, 0, false) : NULL;
-}
-
-/* Writes the new process down and lets it go on. Until then it ends by itself if this process dies. */
-static struct error *infra_record(const struct sandbox_config *config, struct sandbox *s) {
-        char path[64];
-
+/* Writes the new process down. Until it is told to go on it ends by itself if this process dies. */
+static struct error *infra_record(struct sandbox *s) {
         s->start_time = process_start_time(s->pid);
-        struct error *err = record_write(s, RECORD_STARTED);
-        if (err)
-                return err;
-        if (s->namespaces & SANDBOX_NET) {
-                snprintf(path, sizeof(path), "/proc/%d/ns/net", s->pid);
-                s->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (s->netns_fd < 0) {
-                        int saved = errno; /* most likely because it has failed and ended: then its words say more */
-                        err = infra_answer(s);
-                        return err ? err : error_errno(saved, "open %s", path);
-                }
-        }
-        /* If it has failed already its words are waiting in the socket: sandbox_finish() reads them. */
-        if (send(s->ready_fd, "g", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
-                return error_errno(errno, "start husk-infra");
-        return NULL;
+        return record_write(s, RECORD_STARTED);
 }
 
 static struct error *sandbox_prepare(const struct sandbox_config *config, struct sandbox *s, struct infra_plan *plan,
@@ -344,8 +312,23 @@ static struct error *sandbox_prepare(const struct sandbox_config *config, struct
         if (!err)
                 err = plan_sysctls(plan, config->pod->spec, s->namespaces);
         if (!err)
-                err = plan_cgroup(plan, config->cgroup_path, ret_cgroup_fd);
+                err = plan_cgroup(config->cgroup_path, ret_cgroup_fd);
         return err;
+}
+
+/* The infra process has been made: it makes its namespaces while the pod's cgroups are made here. */
+static struct error *infra_accompany(const struct sandbox_config *config, struct sandbox *s) {
+        _cleanup_cgroup_entry_ struct cgroup_entry cgroup = { 0 };
+        bool is_v2 = cgroup_version() == CGROUP_V2;
+        struct error *err = infra_record(s);
+
+        if (!err && !is_v2 && config->make_cgroups)
+                err = config->make_cgroups(config->arg);
+        if (!err && !is_v2 && config->cgroup_path)
+                err = cgroup_entry_open(config->cgroup_path, &cgroup);
+        if (!err)
+                err = infra_await_namespaces(s);
+        return err ? err : infra_go(s, &cgroup);
 }
 
 static struct error *sandbox_start_in(const struct sandbox_config *config, struct sandbox *s) {
@@ -353,11 +336,14 @@ static struct error *sandbox_start_in(const struct sandbox_config *config, struc
                                                            .creator_socket = -EBADF,
                                                            .program = -EBADF };
         _cleanup_close_ int cgroup_fd = -EBADF;
+        struct error *err = NULL;
         int pair[2];
-        struct error *err;
 
         s->namespaces = namespaces_of(config->pod->spec, config->ids);
-        err = sandbox_prepare(config, s, &plan, &cgroup_fd);
+        if (config->make_cgroups && cgroup_version() == CGROUP_V2)
+                err = config->make_cgroups(config->arg);
+        if (!err)
+                err = sandbox_prepare(config, s, &plan, &cgroup_fd);
         if (err)
                 return err;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -368,13 +354,15 @@ static struct error *sandbox_start_in(const struct sandbox_config *config, struc
         plan.hostname = s->namespaces & SANDBOX_UTS ? s->hostname : NULL;
         plan.loopback = s->namespaces & SANDBOX_NET;
         plan.user_namespace = s->namespaces & SANDBOX_USER;
+        plan.namespaces = namespaces_to_make(s->namespaces);
 
         err = record_write(s, RECORD_INTENT);
         if (!err)
                 err = infra_clone(config, &plan, cgroup_fd, s);
+        plan.socket = fd_close(plan.socket); /* the end of the child is to be the end of the pair */
         if (!err)
                 err = infra_map_ids(&plan, config->ids, s->pid, s->pidfd);
-        return err ? err : infra_record(config, s);
+        return err ? err : infra_accompany(config, s);
 }
 
 static struct sandbox *sandbox_new(const struct store *store, const char *pod_uid, unsigned attempt) {

@@ -17,7 +17,7 @@
  * Which process it is stands in <run>/pods/<uid>/sandbox.json from before it is made until it is gone, so that whoever
  * comes after a crash finds it (sandbox_open) or undoes it (sandbox_destroy).
  *
- * Order of use: cgroup_pod_create(), sandbox_start(), then, while the infra process configures itself,
+ * Order of use: sandbox_start(), which has the pod's cgroups made, then, while the infra process goes on,
  * net_attach_begin() with sandbox.netns_fd and the files of hosts.h, then sandbox_finish(). Containers join through
  * sandbox_namespace_path(). */
 #pragma once
@@ -33,6 +33,10 @@ struct sandbox_config {
         unsigned attempt; /* 0 for the first sandbox of the pod, then counting */
         const char
                 *cgroup_path; /* of the pod (cgroup_pod_path); NULL: the infra process stays in the caller's cgroups */
+        /* Makes the cgroup at cgroup_path, called once by sandbox_start(): on v1 while the infra process makes its
+         * namespaces, on v2, where it is born in its cgroup, before. NULL: it is there already. */
+        struct error *(*make_cgroups)(void *arg);
+        void *arg;
         const char *cluster_domain; /* NULL: "cluster.local" */
         const char *infra_program;  /* NULL: husk-infra beside the running program */
         const struct id_map *ids;   /* for hostUsers: false; else NULL or not set */
@@ -64,7 +68,7 @@ struct sandbox {
         char *record;   /* <run>/pods/<uid>/sandbox.json */
 };
 
-/* Makes the infra process and returns as soon as its namespaces exist; it goes on configuring them by itself. */
+/* Makes the infra process and returns as soon as its namespaces are configured; it goes on by itself. */
 struct error *sandbox_start(const struct sandbox_config *config, struct sandbox **ret) _must_check_;
 /* Waits until the infra process has configured its namespaces and runs husk-infra; or returns what went wrong there, in
  * its own words ("write sysctl net.core.somaxconn: …"). After an error the sandbox is only good for sandbox_destroy().

@@ -196,6 +196,62 @@ TEST(what_goes_wrong_inside_comes_out_with_words_and_leaves_nothing) {
         api_arena_free(arena);
 }
 
+/* ---- the network namespace, before anybody attaches it ---- */
+
+TEST(a_pods_network_listens_to_no_router_among_the_pods_and_keeps_large_pieces_near) {
+        static const char look[] = "cd /proc/sys/net/ipv6/conf/default 2>/dev/null || { echo 0 0; exit; }; "
+                                   "echo $(cat accept_ra accept_dad)";
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        struct api_arena *arena = api_arena_new();
+        _cleanup_sandbox_ struct sandbox *s = create(&node, arena, POD(""));
+        _cleanup_free_ char *quiet = inside(s, look), *lo = inside(s, "ip -o link show lo"),
+                            *near = inside(s, "cat /proc/sys/net/ipv4/tcp_tso_rtt_log 2>/dev/null || echo 6");
+
+        assert_string_equal(quiet, "0 0\n");
+        assert_string_equal(near, "6\n");
+        assert_non_null(strstr(lo, "LOOPBACK,UP"));
+        assert_ok(sandbox_destroy(&node.store, UID_A));
+        api_arena_free(arena);
+}
+
+struct order {
+        struct node *node;
+        unsigned calls;
+        bool fail;
+};
+
+static struct error *cgroups_made(void *arg) {
+        struct order *order = arg;
+        order->calls++;
+        return order->fail ? error_new(ERROR_EXHAUSTED, "no cgroup is left") : NULL;
+}
+
+TEST(the_pods_cgroups_are_made_once_and_without_them_there_is_no_sandbox) {
+        _cleanup_node_ struct node node;
+        node_make(&node);
+        struct api_arena *arena = api_arena_new();
+        struct order order = { &node };
+        struct sandbox_config config = { .store = &node.store,
+                                         .pod = pod_of(arena, POD("")),
+                                         .own_child = true,
+                                         .infra_program = HUSK_INFRA,
+                                         .make_cgroups = cgroups_made,
+                                         .arg = &order };
+        struct sandbox *s = NULL;
+
+        assert_ok(sandbox_create(&config, &s));
+        assert_int_equal(order.calls, 1);
+        assert_ok(sandbox_destroy(&node.store, UID_A));
+        s = sandbox_free(s);
+        order.fail = true;
+        assert_error(sandbox_create(&config, &s), ERROR_EXHAUSTED, "no cgroup is left");
+        assert_null(s);
+        assert_int_equal(sandbox_recorded_attempt(&node.store, UID_A), -1);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* the infra process that had been made is gone */
+        api_arena_free(arena);
+}
+
 /* ---- limits: each in a process of its own ---- */
 
 static void write_text(const char *path, const char *text) {
