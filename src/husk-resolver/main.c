@@ -85,10 +85,14 @@ static void nameservers_changed(void *arg) {
 
 /* Watches live as long as the process. They come before what they watch is read. */
 static struct error *watch_root(struct resolver *r) {
-        _cleanup_free_ char *pods = path_join(r->store->root, "pods");
-        struct loop_watch *of_pods, *of_root;
+        _cleanup_free_ char *pods = path_join(r->store->root, "pods"), *run_pods = path_join(r->store->run, "pods");
+        struct loop_watch *of_pods, *of_run, *of_root;
         struct error *err = mkdir_parents(pods, 0700);
 
+        if (!err)
+                err = mkdir_parents(run_pods, 0700);
+        if (!err) /* a pod's folder there may be the last to go: whoever cleans up again makes it once more */
+                err = loop_watch_new(r->loop, run_pods, IN_DELETE, pod_came_or_went, r, &of_run);
         if (!err)
                 err = loop_watch_new(r->loop, pods, IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
                                      pod_came_or_went, r, &of_pods);

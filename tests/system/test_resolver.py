@@ -306,6 +306,20 @@ def test_a_pods_folder_without_a_manifest_harms_nobody(node, named):
         os.rmdir(empty)
 
 
+def test_the_resolver_goes_also_when_a_pods_folder_of_this_boot_is_the_last(node, named):
+    """As whoever cleans up once more makes it, when all else of the pod is gone."""
+    apply(node, "last")
+    left = node.run + "/pods/00000000-0000-0000-0000-000000000000"
+    os.mkdir(left)
+    node.husk("delete", "pod", "last")
+    time.sleep(0.5)
+    os.rmdir(left)
+    end = time.time() + 20 * SLOW
+    while named.processes():
+        assert time.time() < end
+        time.sleep(0.05)
+
+
 def test_a_resolver_that_cannot_start_costs_no_pod(node, named):
     place = node.run + "/resolver"
     for file in os.listdir(place) if os.path.isdir(place) else []:
