@@ -270,11 +270,13 @@ TEST(a_pods_cpuset_is_born_with_its_parents_processors) {
         if (cgroup_version() != CGROUP_V1 || !folder_exists("cpuset", "/"))
                 skip();
         assert_ok(cgroup_pod_create(&node.store, UID_A, POD_QOS_BEST_EFFORT, &none));
-        assert_ok(file_read(xasprintf("/sys/fs/cgroup/cpuset%s/cgroup.clone_children", path), 16, &clone, NULL));
+        _cleanup_free_ char *clone_path = xasprintf("/sys/fs/cgroup/cpuset%s/cgroup.clone_children", path),
+                            *folder = xasprintf("/sys/fs/cgroup/cpuset%s", inner),
+                            *cpus_path = path_join(folder, "cpuset.cpus");
+        assert_ok(file_read(clone_path, 16, &clone, NULL));
         assert_string_equal(clone, "1\n");
-        _cleanup_free_ char *folder = xasprintf("/sys/fs/cgroup/cpuset%s", inner);
         assert_int_equal(mkdir(folder, 0755), 0);
-        assert_ok(file_read(xasprintf("%s/cpuset.cpus", folder), 4096, &cpus, NULL));
+        assert_ok(file_read(cpus_path, 4096, &cpus, NULL));
         assert_ok(file_read("/sys/fs/cgroup/cpuset/cpuset.cpus", 4096, &all, NULL));
         assert_string_equal(cpus, all);
         assert_int_equal(rmdir(folder), 0);
