@@ -72,7 +72,7 @@ def run_on(folder, table):
     (folder / "fields.tsv").write_text(table)
     r = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "fields_table", str(folder)],
                        cwd=folder, capture_output=True, text=True,
-                       env=dict(os.environ, PYTHONPATH=HERE, HUSK_TEST_FIELDS=str(folder / "fields.tsv"), PYTEST_ADDOPTS=""))
+                       env=dict(os.environ, HUSK_ROOT=str(folder / "root"), HUSK_RUN=str(folder / "run"), PYTHONPATH=HERE, HUSK_TEST_FIELDS=str(folder / "fields.tsv"), PYTEST_ADDOPTS=""))
     return {(m[2], m[1]) for m in re.finditer(r"^(PASSED|FAILED) test_try.py::(.*?)(?: - .*)?$", r.stdout, re.M)}, r.stdout
 
 

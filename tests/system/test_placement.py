@@ -619,10 +619,12 @@ def test_an_unknown_priority_class_is_refused(place):
     assert get(place, "p") is None
 
 
-def test_half_written_claims_are_swept_up(place):
-    left = os.path.join(place.run, ".claims.json.1.1.tmp")
+def test_what_a_killed_writer_had_begun_is_written_over(place):
+    left = os.path.join(place.run, ".new")
     with open(left, "w") as f:
-        f.write("{")
+        f.write("{" * 10000)
     apply(place, pod("p"))
     place.running("p")
     assert not os.path.exists(left)
+    with open(os.path.join(place.run, "claims.json")) as f:
+        json.load(f)

@@ -428,11 +428,15 @@ def test_a_resolver_that_cannot_listen_says_so(node, named):
     named.until("first.default.svc.cluster.local", (0, [node.get("first")["status"]["podIP"]]))
     assert "Names are answered by husk-resolver\n" in node.husk("network").out
     parent, = (pid for pid in named.processes() if int(open("/proc/%d/stat" % pid).read().split()[3]) not in named.processes())
+    child, = set(named.processes()) - {parent}
     os.kill(parent, signal.SIGSTOP)  # so that its child is not started anew
-    for pid in set(named.processes()) - {parent}:
-        os.kill(pid, signal.SIGKILL)
-    with socket.create_server((gateway_of(node), 53)):
+    try:
+        os.kill(child, signal.SIGKILL)
+        until("its end", lambda: open("/proc/%d/stat" % child).read().split()[2] == "Z")  # its sockets are closed then
+        taken = socket.create_server((gateway_of(node), 53))
+    finally:
         os.kill(parent, signal.SIGCONT)
+    with taken:
         until("that it does not run", lambda: "which does not run: see " in node.husk("network").out)
         until("why", lambda: "listen on port 53" in open(node.run + "/resolver/log").read())
     until("that it runs", lambda: "Names are answered by husk-resolver\n" in node.husk("network").out)
