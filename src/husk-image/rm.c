@@ -8,6 +8,7 @@
 #include "husk-image/names.h"
 #include "husk-image/options.h"
 #include "husk-image/prune.h"
+#include "image/access.h"
 #include "image/layout.h"
 
 /* Another name of what came from an archive is none that a registry has, either. */
@@ -27,7 +28,7 @@ struct error *verb_tag(struct context *context) {
         _cleanup_reference_ struct reference *reference = NULL;
         _cleanup_image_ struct image *image = NULL;
         _cleanup_close_ int lock = -EBADF;
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *repository = NULL;
         struct error *err;
 
         err = reference_parse(arguments[1], &reference);
@@ -41,6 +42,9 @@ struct error *verb_tag(struct context *context) {
                 err = image_find(context, arguments[0], &image);
         if (!err && !image->digest)
                 err = error_new(ERROR_NOT_SUPPORTED, "give the image by one of its names, not by its id");
+        repository = err ? NULL : reference_repository(reference);
+        if (!err) /* by hand: for all pods */
+                err = image_access_open(context->images, image->id, repository);
         if (!err)
                 err = install_reference(context->images, reference, image->digest, image->id, context->options->pin,
                                         is_loaded(context->images, image->id));

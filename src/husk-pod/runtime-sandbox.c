@@ -236,6 +236,7 @@ static struct error *make_sandbox(struct runtime *rt) {
         rt->sb.cgroup = pod_cgroup_path(rt);
         config.cgroup_path = rt->sb.cgroup;
         config.cluster_domain = rt->sb.cluster_domain;
+        config.foreign_network = rt->sb.by_plugins;
         err = sandbox_start(&config, &rt->sb.sandbox);
         if (err)
                 return err;

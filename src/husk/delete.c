@@ -102,6 +102,11 @@ static struct error *object_wait(struct store *store, const struct api_kind *kin
 
 /* ---- a namespace with all that is in it ---- */
 
+/* Gone already: with its owner just now. */
+static struct error *not_found_is_fine(struct error *err) {
+        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
+}
+
 static struct error *namespace_empty(struct cli *cli, struct store *store, const char *ns,
                                      const struct delete_options *options) {
         size_t n_kinds;
@@ -120,7 +125,7 @@ static struct error *namespace_empty(struct cli *cli, struct store *store, const
                 if (err)
                         return err;
                 json_array_foreach(objects, i, object) {
-                        err = delete_begin(cli, &kinds[k], object, &one);
+                        err = not_found_is_fine(delete_begin(cli, &kinds[k], object, &one));
                         if (err)
                                 return err;
                 }
@@ -142,7 +147,11 @@ static struct error *namespace_delete(struct cli *cli, struct store *store, cons
                 return error_new(ERROR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
                                  name);
         err = namespace_empty(cli, store, name, options);
-        return err ? err : store_delete(store, api_kind_of("Namespace"), NULL, name);
+        if (!err)
+                err = store_delete(store, api_kind_of("Namespace"), NULL, name);
+        if (!err)
+                sweep(store);
+        return err;
 }
 
 /* ---- any object ---- */
@@ -185,10 +194,6 @@ static bool blocks(const json_t *dependent, const char *owner) {
                         return true;
         }
         return false;
-}
-
-static struct error *not_found_is_fine(struct error *err) {
-        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
 }
 
 static void leave_out(json_t *objects, const json_t *seen) {

@@ -221,6 +221,8 @@ static struct error *recreate(struct cli *cli, const struct plan *plan, struct p
 
         if (item->live)
                 err = delete_object(cli, item->kind, item->live, &plan->delete_options);
+        if (error_is(err, ERROR_NOT_FOUND)) /* it may have gone with its owner just now */
+                err = error_free(err);
         return err ? err : submit_create(cli, item->kind, item->object);
 }
 

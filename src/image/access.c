@@ -104,6 +104,12 @@ struct error *image_access_grant(const char *images, const char *id, const char 
         return file_replace(path, text, strlen(text), 0600, FILE_DURABLE);
 }
 
+struct error *image_access_open(const char *images, const char *id, const char *repository) {
+        _cleanup_free_ char *path = record_path(images, id);
+
+        return file_exists(path) ? image_access_grant(images, id, repository, NULL) : NULL;
+}
+
 struct error *image_access_forget(const char *images, const char *id) {
         _cleanup_free_ char *path = record_path(images, id);
 

@@ -24,6 +24,8 @@ void image_secret_release(struct image_secret *secret);
  * ("docker.io/library/redis"). */
 struct error *image_access_grant(const char *images, const char *id, const char *repository,
                                  const struct image_secret *secret) _must_check_;
+/* The same for all pods of the node, of an image that there are notes of; without, it is for all anyway. */
+struct error *image_access_open(const char *images, const char *id, const char *repository) _must_check_;
 /* Forgets the notes of an image that is removed. */
 struct error *image_access_forget(const char *images, const char *id) _must_check_;
 

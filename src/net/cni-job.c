@@ -126,6 +126,8 @@ static void chain_go_on(struct net_job *job, json_t *answer) {
         if (chain->command == CNI_ADD) {
                 json_decref(chain->of->partial);
                 chain->of->partial = json_incref(answer);
+                if (job->abandoned) /* for DEL to know it */
+                        error_free(record_write(chain->of));
         } else if (chain->command == CNI_VERSION && json_is_array(json_object_get(answer, "supportedVersions")))
                 versions_narrow(job, answer);
         chain->n_done++;
@@ -195,9 +197,12 @@ static void version_end(struct net_job *job, struct error *err) {
         job->err = err;
 }
 
+/* Not dead are also those that have not come back yet since the machine started: their own supervisors will take back
+ * what an earlier sandbox had. */
 static bool is_alive(const struct store *store, const char *uid) {
-        _cleanup_free_ char *folder = xasprintf("%s/pods/%s", store->run, uid);
-        return file_exists(folder);
+        _cleanup_free_ char *running = xasprintf("%s/pods/%s", store->run, uid),
+                            *kept = xasprintf("%s/pods/%s", store->root, uid);
+        return file_exists(running) || file_exists(kept);
 }
 
 static struct error *add_dead(const char *uid, void *data) {

@@ -228,7 +228,7 @@ struct error *cni_answer_read(const char *type, enum cni_command command, const 
                 return plugin_error(type, command, json, answer, ret_code);
         if (command == CNI_ADD && !json_is_object(json)) {
                 _cleanup_free_ char *printed = quotable(answer->output);
-                return error_new(ERROR_UNAVAILABLE, "CNI plugin \"%s\": ADD printed no result%s%.100s%s", type,
+                return error_new(ERROR_UNAVAILABLE, "CNI plugin \"%s\": ADD printed no result%s%s%s", type,
                                  *printed ? " but \"" : "", printed, *printed ? "\"" : "");
         }
         if (json_is_object(json))

@@ -61,7 +61,9 @@ struct error *record_write(const struct attachment *a) {
 
         if (err)
                 return err;
-        text = json_dumps(json, JSON_INDENT(1));
+        text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
+        if (!text)
+                return error_new(ERROR_INVALID, "the name of the CNI configuration is no UTF-8");
         return file_replace(a->path, text, strlen(text), 0600, 0);
 }
 

@@ -23,6 +23,7 @@ bool cgroup_runtime_is_inside(void) {
 }
 
 struct error *cgroup_container_create(const char *path, const json_t *resources) {
+        cgroup_devices_forget();
         struct error *err = cgroup_make_everywhere(path);
 
         return err ? err : cgroup_container_limit(path, resources);

@@ -260,6 +260,10 @@ static int program_attach(int cgroup, int program) {
 /* See cgroup_devices_refused(). */
 static bool refused;
 
+void cgroup_devices_forget(void) {
+        refused = false;
+}
+
 bool cgroup_devices_refused(void) {
         return refused;
 }

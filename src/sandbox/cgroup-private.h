@@ -50,6 +50,8 @@ struct error *cgroup_huge_pages_limit(const char *path, const char *size, int64_
 /* Lets processes in the cgroup `folder` use the devices that `rules` (linux.resources.devices of a runtime-spec) allow,
  * and those every container has: by the files of v1, by a program on v2. */
 struct error *cgroup_devices_write(const char *folder, const json_t *rules) _must_check_;
+/* Begins anew to note whether the kernel refuses it. */
+void cgroup_devices_forget(void);
 struct error *cgroup_devices_attach(const char *folder, const json_t *rules) _must_check_;
 
 /* Makes a cgroup and its parents in every hierarchy. */

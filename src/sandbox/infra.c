@@ -95,22 +95,32 @@ static void loopback_up(const struct infra_plan *plan) {
 static void take_proc(const struct infra_plan *plan) {
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 fail(plan, errno, "make mounts private", "");
-        if (plan->loopback || plan->n_sysctls)
+        if (plan->own_network || plan->n_sysctls)
                 mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL); /* the one there serves too */
 }
 
-/* Settings of every pod's network. Interfaces take the first two over when they are made: no waiting for duplicates of
- * addresses that are given out only once, and no listening to what other pods say of routes. The third: large pieces of
- * a stream are for what is near, in units of 2^6 us of round-trip time instead of 2^9: pods of this machine. To the
- * others of a slow local network a single piece would keep the line busy for 16 ms. */
+/* What the pod itself asks for may have been written already, from outside. */
+static bool is_asked_for(const struct infra_plan *plan, const char *path) {
+        for (size_t i = 0; i < plan->n_sysctls; i++)
+                if (strcmp(plan->sysctls[i].path, path) == 0)
+                        return true;
+        return false;
+}
+
+/* Settings of every network that husk makes. Interfaces take the first two over when they are made: no waiting for
+ * duplicates of addresses that are given out only once, and no listening to what other pods say of routes. The third:
+ * large pieces of a stream are for what is near, in units of 2^6 us of round-trip time instead of 2^9: pods of this
+ * machine. To the others of a slow local network a single piece would keep the line busy for 16 ms. */
 static void configure_network(const struct infra_plan *plan) {
         static const char *const settings[][2] = { { "net/ipv6/conf/default/accept_dad", "0" },
                                                    { "net/ipv6/conf/default/accept_ra", "0" },
                                                    { "net/ipv4/tcp_tso_rtt_log", "6" } };
         char path[64] = "/proc/sys/";
 
-        for (size_t i = 0; plan->loopback && i < ARRAY_SIZE(settings); i++) {
+        for (size_t i = 0; plan->own_network && i < ARRAY_SIZE(settings); i++) {
                 strcpy(path + strlen("/proc/sys/"), settings[i][0]);
+                if (is_asked_for(plan, path))
+                        continue;
                 int rc = write_file(path, settings[i][1]);
                 if (rc && rc != ENOENT) /* a kernel without IPv6, or before Linux 5.18 */
                         fail(plan, rc, "write sysctl ", settings[i][0]);

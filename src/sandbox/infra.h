@@ -27,6 +27,7 @@ struct infra_plan {
         int program;                 /* husk-infra */
         const char *hostname;        /* NULL: no uts namespace of its own */
         bool loopback;               /* a network namespace of its own, where lo is to be up */
+        bool own_network;            /* whose other interfaces husk makes */
         bool user_namespace;         /* of its own: it waits for "m" until its ids are mapped */
         int namespaces;              /* CLONE_NEW…: those that it makes itself */
         struct infra_write *sysctls; /* below /proc/sys */

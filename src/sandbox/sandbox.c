@@ -353,6 +353,7 @@ static struct error *sandbox_start_in(const struct sandbox_config *config, struc
         plan.creator_socket = pair[0];
         plan.hostname = s->namespaces & SANDBOX_UTS ? s->hostname : NULL;
         plan.loopback = s->namespaces & SANDBOX_NET;
+        plan.own_network = plan.loopback && !config->foreign_network;
         plan.user_namespace = s->namespaces & SANDBOX_USER;
         plan.namespaces = namespaces_to_make(s->namespaces);
 

@@ -40,6 +40,7 @@ struct sandbox_config {
         const char *cluster_domain; /* NULL: "cluster.local" */
         const char *infra_program;  /* NULL: husk-infra beside the running program */
         const struct id_map *ids;   /* for hostUsers: false; else NULL or not set */
+        bool foreign_network;       /* its interfaces are made by others (CNI plugins), who configure them, too */
         bool own_child; /* the infra process becomes the caller's child, without CLONE_PARENT (tests, CRI) */
 };
 

@@ -10,15 +10,20 @@ static struct error *look_again(struct error *err) {
         return error_is(err, ERROR_CONFLICT) || error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
 }
 
-static struct error *set_owners(struct store *store, const struct api_kind *kind, const json_t *object,
-                                json_t *owners) {
-        _cleanup_json_ json_t *changed = json_deep_copy(object);
-        json_t *metadata = json_object_get(changed, "metadata");
+/* New reference. */
+static json_t *with_owners(const json_t *object, json_t *owners) {
+        json_t *changed = json_deep_copy(object), *metadata = json_object_get(changed, "metadata");
 
         if (json_array_size(owners))
                 json_object_set(metadata, "ownerReferences", owners);
         else
                 json_object_del(metadata, "ownerReferences");
+        return changed;
+}
+
+static struct error *set_owners(struct store *store, const struct api_kind *kind, const json_t *object,
+                                json_t *owners) {
+        _cleanup_json_ json_t *changed = with_owners(object, owners);
         return look_again(store_update(store, kind, changed));
 }
 
@@ -60,6 +65,29 @@ struct error *dependents_collect(struct store *store) {
         return err;
 }
 
+/* Takes the reference out of what is there now, however often that changes meanwhile. */
+static struct error *let_go(struct store *store, const struct api_kind *kind, const json_t *listed, const char *uid) {
+        const char *ns = kind->namespaced ? field_text(listed, "metadata.namespace") : NULL;
+
+        for (;;) {
+                _cleanup_json_ json_t *object = NULL, *changed = NULL, *left = json_array();
+                json_t *reference;
+                size_t i;
+                struct error *err = store_get(store, kind, ns, object_name(listed), &object);
+                if (err)
+                        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
+                json_array_foreach(field_at(object, "metadata.ownerReferences"), i, reference) {
+                        if (!streq_ptr(field_text(reference, "uid"), uid))
+                                json_array_append(left, reference);
+                }
+                changed = with_owners(object, left);
+                err = store_update(store, kind, changed);
+                if (!error_is(err, ERROR_CONFLICT))
+                        return error_is(err, ERROR_NOT_FOUND) ? error_free(err) : err;
+                error_free(err);
+        }
+}
+
 struct error *dependents_orphan(struct store *store, const json_t *owner) {
         _cleanup_json_ json_t *dependents = NULL;
         const char *uid = field_text_or(owner, "metadata.uid", "");
@@ -68,17 +96,8 @@ struct error *dependents_orphan(struct store *store, const json_t *owner) {
         size_t i;
 
         json_array_foreach(dependents, i, object) {
-                const struct api_kind *kind = api_kind_of(field_text_or(object, "kind", ""));
-                _cleanup_json_ json_t *left = json_array();
-                json_t *reference;
-                size_t k;
-
-                json_array_foreach(field_at(object, "metadata.ownerReferences"), k, reference) {
-                        if (!streq_ptr(field_text(reference, "uid"), uid))
-                                json_array_append(left, reference);
-                }
                 if (!err)
-                        err = set_owners(store, kind, object, left);
+                        err = let_go(store, api_kind_of(field_text_or(object, "kind", "")), object, uid);
         }
         return err;
 }

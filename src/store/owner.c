@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "store/store-private.h"
 
@@ -219,8 +220,13 @@ static struct error *next_of(struct store *store, const char *gone, json_t *skip
                         continue;
                 json_object_set_new_nocheck(skip, path, json_true());
                 err = dependent_read(store, uid, ns, path, ret, &is);
+                if (err) { /* one that is damaged holds up no other */
+                        log_warning("%s: %s", path, error_message(err));
+                        err = error_free(err);
+                        continue;
+                }
                 *ret_any = is == OWNER_IS_GONE && (ret->left || !is_on_its_way(ret->object));
-                if (!err && is != OWNER_IS_THERE && !*ret_any)
+                if (is != OWNER_IS_THERE && !*ret_any)
                         unlink(path);
                 if (!*ret_any)
                         dependent_release(ret);

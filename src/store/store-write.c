@@ -59,11 +59,16 @@ struct error *store_create(struct store *store, const struct api_kind *kind, jso
                 return err;
         if (kind_is_pod(kind)) {
                 json_object_set_new(metadata, "generation", json_integer(1));
-                return store_pod_create(store, kind, ns, name, object);
+                err = store_pod_create(store, kind, ns, name, object);
+                if (err)
+                        owner_forget(store, object);
+                return err;
         }
         if (claim_is_kind(kind))
                 claim_bind(object);
         err = store_object_write(store, path, object, file_mode(kind), FILE_DURABLE | FILE_EXCLUSIVE);
+        if (err)
+                owner_forget(store, object);
         if (error_is(err, ERROR_ALREADY_EXISTS)) {
                 error_free(err);
                 return error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", kind->plural, name);

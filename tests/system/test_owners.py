@@ -93,6 +93,23 @@ def test_owners_of_one_another_go_together(node):
     assert names(node) == set()
 
 
+def test_a_namespace_goes_with_owners_and_what_they_own(node):
+    node.husk("create", "namespace", "both")
+    owner = make(node, "a-owner", namespace="both")
+    make(node, "b-owned", reference(owner), namespace="both")
+    node.husk("delete", "namespace", "both")
+    assert "both" not in node.husk("get", "namespaces").out
+
+
+def test_an_owner_and_what_it_owns_are_replaced_together(node):
+    owner = make(node, "a-owner")
+    make(node, "b-owned", reference(owner))
+    both = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n}} for n in ("a-owner", "b-owned")]}
+    node.husk("replace", "--force", "-f", "-", input=json.dumps(both))
+    assert names(node) == {"a-owner", "b-owned"}
+    node.husk("delete", "configmap", "a-owner", "b-owned")
+
+
 def test_an_owner_that_is_not_known_is_not_gone(node):
     """As in a manifest that was copied from a cluster."""
     make(node, "copied", {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "4f1a8f0e-0000-4000-8000-000000000001"},

@@ -352,6 +352,9 @@ def test_an_image_that_a_secret_brought_is_not_for_pods_without_it(own_node, reg
     assert "does not exist in registry %s, or needs credentials" % registry.host in waits_with(own_node, "stranger", "ErrImagePull")
     assert "needs other credentials" in waits_with(own_node, "liar", "ErrImagePull")
     assert "is not present with pull policy of Never" in waits_with(own_node, "never", "ErrImageNeverPull")
+    own_node.husk("image", "tag", reference, "localhost/given:1")  # by whoever runs the machine
+    own_node.husk("apply", "-f", "-", input=POD.replace("image:", "imagePullPolicy: Never, image:") % ("given", "localhost/given:1"))
+    own_node.running("given")
     registry.hook = None  # now anybody may have it: who asked for it notes so
     apply("stranger-too")
     own_node.running("stranger-too")
@@ -359,7 +362,7 @@ def test_an_image_that_a_secret_brought_is_not_for_pods_without_it(own_node, reg
     own_node.running("anybody")
     own_node.delete_all()
     own_node.nothing_left()
-    own_node.husk("image", "rm", reference)
+    own_node.husk("image", "rm", reference, "localhost/given:1")
     assert os.listdir(own_node.root + "/images/access/sha256") == []
 
 
