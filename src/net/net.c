@@ -582,14 +582,18 @@ struct error *net_attach_begin(const struct store *store, const char *pod_uid, i
         return error_context(err, "network");
 }
 
+/* With the lock under which the node's network is looked at and changed. */
+static struct error *host_open_locked(const struct store *store, struct host *host, int *ret_lock) {
+        struct error *err = host_open(store, host);
+        return err ? err : net_lock(store, ret_lock);
+}
+
 struct error *net_repair(const struct store *store) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_host_ struct host host;
         _cleanup_close_ int lock = -EBADF;
-        struct error *err = host_open(store, &host);
+        struct error *err = host_open_locked(store, &host, &lock);
 
-        if (!err)
-                err = net_lock(store, &lock);
         if (!err)
                 err = lease_list_read(store, &list);
         if (!err && (list.n || has_guests(store))) {
@@ -623,10 +627,8 @@ static struct error *keep_resolver_port(struct host *host, bool keep) {
 struct error *net_keep_resolver_port(const struct store *store, bool keep) {
         _cleanup_host_ struct host host;
         _cleanup_close_ int lock = -EBADF;
-        struct error *err = host_open(store, &host);
+        struct error *err = host_open_locked(store, &host, &lock);
 
-        if (!err)
-                err = net_lock(store, &lock);
         if (!err)
                 err = keep_resolver_port(&host, keep);
         return error_context(err, "network");
@@ -636,10 +638,8 @@ struct error *net_prepare(const struct store *store, const char *pod_uid) {
         _cleanup_lease_list_ struct lease_list list = { 0 };
         _cleanup_host_ struct host host;
         _cleanup_close_ int lock = -EBADF;
-        struct error *err = host_open(store, &host);
+        struct error *err = host_open_locked(store, &host, &lock);
 
-        if (!err)
-                err = net_lock(store, &lock);
         if (!err)
                 err = lease_list_read(store, &list);
         if (!err)

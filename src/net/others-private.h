@@ -19,7 +19,11 @@ static inline uint16_t nft_type(uint16_t message) {
 /* An attribute of a message about tables, chains or rules; "" if it is not there. */
 const char *rules_text_of(const struct nlmsghdr *h, uint16_t type);
 bool rules_chain_exists(struct host *host, uint8_t family, const char *table, const char *chain);
-/* How many rules of the table (and chain; NULL: of any) have this word in them, a name of an interface or a chain? */
+/* Is this word, a name of an interface or a chain, in a message or an attribute of rules? Names are compared as bytes:
+ * rules of all kinds hold them so. Before one is the head of an attribute or the end of another name, no letter: "br0"
+ * is not meant by "vmbr0". */
+bool rules_hold_word(const void *bytes, size_t len, const char *word);
+/* How many rules of the table (and chain; NULL: of any) hold it? */
 unsigned rules_mention(struct host *host, uint8_t family, const char *table, const char *chain, const char *word);
 /* A number that a table gets when it is made and no other table ever has again; 0: there is no such table. */
 uint64_t rules_table_handle(struct host *host, uint8_t family, const char *table);

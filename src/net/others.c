@@ -122,7 +122,7 @@ static bool is_of_interest(const struct nlmsghdr *h, const char *own_table, cons
                 return streq(rules_text_of(h, NFTA_TABLE_NAME), FIREWALLD_TABLE);
         if (h->nlmsg_type == nft_type(NFT_MSG_DELRULE))
                 return streq(rules_text_of(h, NFTA_RULE_CHAIN), DOCKER_CHAIN) &&
-                       memmem(h, h->nlmsg_len, bridge, strlen(bridge) + 1);
+                       rules_hold_word(h, h->nlmsg_len, bridge);
         return h->nlmsg_type == nft_type(NFT_MSG_NEWCHAIN) && streq(rules_text_of(h, NFTA_CHAIN_NAME), DOCKER_CHAIN);
 }
 

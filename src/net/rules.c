@@ -31,9 +31,7 @@ struct mention {
         unsigned n;
 };
 
-/* The names in a rule are compared as bytes: rules of all kinds hold them so. Before one is the head of an attribute
- * or the end of another name, no letter: "br0" is not meant by "vmbr0". */
-static bool holds_word(const void *bytes, size_t len, const char *word) {
+bool rules_hold_word(const void *bytes, size_t len, const char *word) {
         const char *from = bytes, *end = from + len, *found;
 
         while ((found = memmem(from, (size_t)(end - from), word, strlen(word) + 1))) {
@@ -51,7 +49,7 @@ static void look_for_mention(const struct nlmsghdr *h, void *data) {
         if (m->chain && !streq(rules_text_of(h, NFTA_RULE_CHAIN), m->chain))
                 return;
         mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(a) == NFTA_RULE_EXPRESSIONS) m->n +=
-                holds_word(a, a->nla_len, m->word);
+                rules_hold_word(a, a->nla_len, m->word);
 }
 
 unsigned rules_mention(struct host *host, uint8_t family, const char *table, const char *chain, const char *word) {

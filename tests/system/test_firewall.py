@@ -151,7 +151,6 @@ def firewalld_starts(machine):
     until("firewalld", lambda: machine.run("firewall-cmd", "--state", check=False).stdout.strip() == "running", 60)
 
 
-
 def zone_of(machine):
     return machine.run("firewall-cmd", "--get-zone-of-interface=" + bridge(machine), check=False).stdout.strip()
 

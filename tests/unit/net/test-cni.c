@@ -50,9 +50,13 @@ static void fixture_close(struct fixture *f) {
         fd_close(f->netns);
 }
 
-static struct error *attach(struct fixture *f, struct net_result *ret, struct net_job **ret_job) {
+static struct error *attach_pod(struct fixture *f, const char *uid, struct net_result *ret, struct net_job **ret_job) {
         static const struct net_request request = { .pod_name = "default/web" };
-        return cni_attach(f->store, &f->config, "u-1", f->netns, &request, ret, ret_job);
+        return cni_attach(f->store, &f->config, uid, f->netns, &request, ret, ret_job);
+}
+
+static struct error *attach(struct fixture *f, struct net_result *ret, struct net_job **ret_job) {
+        return attach_pod(f, "u-1", ret, ret_job);
 }
 
 static const char *word_of(char *const *env, const char *name) {
@@ -149,6 +153,43 @@ TEST(plugins_are_called_in_order_and_back_and_hand_their_results_on) {
         answer(job, 0, "");
         expect_end(job, NULL);
         assert_null(begin_detach(&f));
+        fixture_close(&f);
+}
+
+static struct net_job *begin_attach_of(struct fixture *f, const char *uid) {
+        struct net_result result;
+        struct net_job *job = NULL;
+
+        assert_ok(attach_pod(f, uid, &result, &job));
+        return job;
+}
+
+static void expect_addition(struct net_job *job) {
+        expect_call(job, "ADD a", NULL);
+        answer(job, 0, "{\"cniVersion\": \"1.0.0\"}");
+        expect_call(job, "ADD b", NULL);
+        answer(job, 0, RESULT);
+        expect_end(job, NULL);
+}
+
+/* After the machine has started anew all records are there before their pods are. */
+TEST(only_what_pods_had_that_are_gone_is_taken_back_by_others) {
+        struct fixture f;
+
+        fixture_open(&f, "{\"cniVersion\": \"1.0.0\", " TWO);
+        expect_addition(begin_attach_of(&f, "u-0"));
+        _cleanup_free_ char *kept = path_join(f.folder, "root/pods/u-0"),
+                            *running = path_join(f.folder, "run/pods/u-1");
+        assert_ok(mkdir_parents(kept, 0700));
+        assert_ok(mkdir_parents(running, 0700));
+        expect_addition(begin_attach(&f));
+        assert_int_equal(rmdir(kept), 0);
+        struct net_job *job = begin_attach_of(&f, "u-2");
+        expect_call(job, "DEL b", NULL);
+        answer(job, 0, "");
+        expect_call(job, "DEL a", NULL);
+        answer(job, 0, "");
+        expect_addition(job);
         fixture_close(&f);
 }
 
